@@ -1,0 +1,67 @@
+//! What is wrong with an application, for a person: what, where, and what to do.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The types of Argo CD, plus those that it has no word for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum ConditionType {
+    /// The specification itself can't be carried out (project, destination, unsupported fields).
+    InvalidSpecError,
+    /// Sources can't be had or don't render.
+    ComparisonError,
+    /// A release failed.
+    SyncError,
+    /// Nothing else names it.
+    UnknownError,
+    /// Deleting the application's objects fails.
+    DeletionError,
+    /// Two applications want one object.
+    SharedResourceWarning,
+    /// One render holds the same object twice.
+    RepeatedResourceWarning,
+    /// A kind that the project does not allow.
+    ExcludedResourceWarning,
+    /// An object was applied client-side, since server-side apply refuses it.
+    ClientSideApplyWarning,
+    /// Fields of the `Application` that Towline doesn't know.
+    UnknownFieldWarning,
+    /// A second render of the same inputs differs.
+    NonDeterministicRender,
+    /// The application is held at a release.
+    Pinned,
+    /// Secrets can't be resolved.
+    SecretError,
+    /// More objects would be deleted than is allowed without a confirmation.
+    ConfirmationNeeded,
+}
+
+/// One condition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    #[serde(rename = "type")]
+    pub kind: ConditionType,
+    pub message: String,
+    /// When it came to be, Unix milliseconds.
+    pub since: u64,
+}
+
+impl Condition {
+    /// Longest message that is kept; what is over is cut at a character's border.
+    pub const MAX_MESSAGE: usize = 4096;
+
+    #[must_use]
+    pub fn new(kind: ConditionType, message: &str, now_ms: u64) -> Self {
+        let mut end = message.len().min(Self::MAX_MESSAGE);
+        while !message.is_char_boundary(end) {
+            end -= 1;
+        }
+        Self { kind, message: message[..end].to_owned(), since: now_ms }
+    }
+
+    /// Whether two say the same, whenever they came to be.
+    pub fn says(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.message == other.message
+    }
+}

@@ -1,0 +1,31 @@
+//! The bodies of all messages: one Rust struct each, JSON on the wire, with camelCase keys and times in Unix milliseconds.
+
+pub mod cluster;
+pub mod command;
+pub mod condition;
+pub mod desired;
+pub mod event;
+pub mod manifests;
+pub mod project;
+pub mod render;
+pub mod secret;
+pub mod state;
+pub mod verified;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::identity::{AppId, Generation};
+
+/// A body with its `CloudEvents` type.
+pub trait Message: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// `<noun>.<verb>` of `dev.towline.<noun>.<verb>.v1`.
+    const KIND: &'static str;
+    /// The application it is about, as `ce-subject`.
+    fn about(&self) -> Option<&AppId>;
+}
+
+/// A body of which only the highest generation per subject counts.
+pub trait Generational: Message {
+    fn generation(&self) -> Generation;
+}

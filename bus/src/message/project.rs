@@ -1,0 +1,27 @@
+//! What an `AppProject` allows: watcher → applier, secrets-agent, in bucket `projects` under the project's name.
+//! It can only narrow what the receiver's own configuration allows.
+
+use api::AppProjectSpec;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Message;
+use crate::identity::AppId;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Project {
+    pub name: String,
+    pub spec: AppProjectSpec,
+    /// The globs of annotation `towline.dev/secret-paths`; empty allows none.
+    #[serde(default)]
+    pub secret_paths: Vec<String>,
+}
+
+impl Message for Project {
+    const KIND: &'static str = "project.published";
+
+    fn about(&self) -> Option<&AppId> {
+        None
+    }
+}

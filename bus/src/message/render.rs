@@ -1,0 +1,76 @@
+//! What a render read: renderer → watcher, in bucket `renders`. The watcher concludes "unchanged" from nothing else.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::condition::Condition;
+use super::manifests::SourceType;
+use super::{Generational, Message};
+use crate::identity::{AppId, ClusterId, Digest, Generation};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Render {
+    pub app: AppId,
+    pub cluster: ClusterId,
+    pub generation: Generation,
+    /// Digest of everything but the files: the specification's parameters, the names, the settings used, the engine.
+    pub parameters: Digest,
+    /// Every answer that the render got, sorted by source and path.
+    pub inputs: Vec<Input>,
+    /// Values other than files that the render used.
+    #[serde(default)]
+    pub values: Vec<PseudoInput>,
+    pub outcome: RenderOutcome,
+}
+
+/// One path of one source, and what was there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Input {
+    /// Index of the source in the specification.
+    #[serde(rename = "s", default, skip_serializing_if = "is_zero")]
+    pub source: u32,
+    /// Path from the repository's root, `/`-separated, without a leading slash; empty for the root.
+    #[serde(rename = "p")]
+    pub path: String,
+    /// Object id of the blob, or of the tree for a directory listing; none when nothing was there.
+    #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
+}
+
+/// A value that isn't a file but changes the result.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum PseudoInput {
+    /// The commit's id was substituted.
+    Revision { source: u32 },
+    /// The destination's Kubernetes version and API versions, by digest.
+    Capabilities(Digest),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RenderOutcome {
+    #[serde(rename_all = "camelCase")]
+    Rendered { digest: Digest, count: usize, size: usize, source_types: Vec<SourceType>, conditions: Vec<Condition> },
+    Failed(Condition),
+}
+
+impl Message for Render {
+    const KIND: &'static str = "render.recorded";
+
+    fn about(&self) -> Option<&AppId> {
+        Some(&self.app)
+    }
+}
+
+impl Generational for Render {
+    fn generation(&self) -> Generation {
+        self.generation
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+fn is_zero(source: &u32) -> bool {
+    *source == 0
+}

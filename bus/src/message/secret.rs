@@ -1,0 +1,133 @@
+//! Secret references and their sealed answers: applier ⇄ secrets-agent, request/reply, never stored.
+//!
+//! What is in plain text here is who asks for what; values travel only inside [`Answer::Sealed`]. See [`crate::seal`].
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Message;
+use crate::identity::{AppId, ClusterId, Digest, Generation};
+
+/// A secret reference: names a value, never holds one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Reference {
+    /// The path as the backend's API has it, e.g. `kv/data/shop`.
+    pub path: String,
+    pub key: String,
+    /// The newest version when none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+}
+
+impl std::fmt::Display for Reference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}#{}", self.path, self.key)?;
+        self.version.map_or(Ok(()), |version| write!(f, "#{version}"))
+    }
+}
+
+/// What is asked, before the signature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Question {
+    pub cluster: ClusterId,
+    pub app: AppId,
+    pub generation: Generation,
+    /// Sorted, without duplicates, at most [`Question::MAX_REFERENCES`].
+    pub references: Vec<Reference>,
+    /// X25519 public key made for this request, 32 bytes in base64.
+    pub one_time_key: String,
+    /// Unix milliseconds; the agent refuses what is outside its replay window.
+    pub time: u64,
+}
+
+impl Question {
+    pub const MAX_REFERENCES: usize = 1_000;
+}
+
+/// A signed question. The question travels as the exact bytes that were signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    /// JSON of [`Question`].
+    pub question: String,
+    /// Ed25519, 64 bytes in base64.
+    pub signature: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Answer {
+    Sealed(Sealed),
+    Refused(Refusal),
+}
+
+/// All values of one request, in the order of its references, HPKE-sealed to its one-time key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Sealed {
+    /// Digest of the request's question: the associated data.
+    pub request: Digest,
+    /// HPKE encapsulated key, base64.
+    pub encapsulated: String,
+    /// Base64.
+    pub ciphertext: String,
+    /// The version that each value has now, where its backend counts versions.
+    pub versions: Vec<Option<u64>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Refusal {
+    pub reason: RefusalReason,
+    /// What, where, what to do.
+    pub message: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub references: Vec<Reference>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RefusalReason {
+    /// Not readable as a request, or over a limit.
+    Malformed,
+    /// The signature is not the pinned applier's.
+    Signature,
+    /// Outside the window of time, or seen before.
+    Replayed,
+    /// Cluster, application or generation don't fit the desired state that the agent knows. Worth a retry: it may lag.
+    NotDesired,
+    /// The project doesn't allow the path.
+    Forbidden,
+    /// The backend has no such path, key or version.
+    NotFound,
+    /// The backend can't be reached, is sealed or refuses the agent. Worth a retry.
+    Unavailable,
+}
+
+impl RefusalReason {
+    /// Whether the same request may succeed later without anybody changing it.
+    pub const fn is_passing(self) -> bool {
+        match self {
+            Self::NotDesired | Self::Unavailable => true,
+            Self::Malformed | Self::Signature | Self::Replayed | Self::Forbidden | Self::NotFound => false,
+        }
+    }
+}
+
+impl Message for Request {
+    const KIND: &'static str = "secret.asked";
+
+    fn about(&self) -> Option<&AppId> {
+        None
+    }
+}
+
+impl Message for Answer {
+    const KIND: &'static str = "secret.answered";
+
+    fn about(&self) -> Option<&AppId> {
+        None
+    }
+}
