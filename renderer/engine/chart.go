@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"path"
+	"sort"
+	"strings"
+	"time"
+
+	"helm.sh/helm/v4/pkg/chart/loader/archive"
+	chart "helm.sh/helm/v4/pkg/chart/v2"
+	"helm.sh/helm/v4/pkg/chart/v2/loader"
+	"helm.sh/helm/v4/pkg/ignore"
+)
+
+var byteOrderMark = []byte{0xEF, 0xBB, 0xBF}
+
+// loadChart is Helm's own directory loader with files in place of a folder: .helmignore by Helm's rules, then
+// Helm's LoadFiles.
+func loadChart(files []File) (*chart.Chart, error) {
+	rules := ignore.Empty()
+	for _, file := range files {
+		if file.Name == ignore.HelmIgnore {
+			parsed, err := ignore.Parse(bytes.NewReader(file.Data))
+			if err != nil {
+				return nil, &Error{Kind: ErrorChart, File: file.Name, Message: fmt.Sprintf("failed to parse %s: %v", file.Name, err)}
+			}
+			rules = parsed
+		}
+	}
+	rules.AddDefaults()
+
+	ordered := append([]File(nil), files...)
+	sort.Slice(ordered, func(i, j int) bool { return ordered[i].Name < ordered[j].Name })
+	ignoredFolders := map[string]bool{}
+	buffered := make([]*archive.BufferedFile, 0, len(ordered))
+	for _, file := range ordered {
+		if inIgnoredFolder(rules, ignoredFolders, path.Dir(file.Name)) || rules.Ignore(file.Name, entry{name: file.Name}) {
+			continue
+		}
+		buffered = append(buffered, &archive.BufferedFile{
+			Name: file.Name,
+			Data: bytes.TrimPrefix(file.Data, byteOrderMark),
+		})
+	}
+	loaded, err := loader.LoadFiles(buffered)
+	if err != nil {
+		return nil, failed(ErrorChart, err)
+	}
+	return loaded, nil
+}
+
+// inIgnoredFolder tells whether the folder or one above it is ignored, which skips all that is in it.
+func inIgnoredFolder(rules *ignore.Rules, known map[string]bool, folder string) bool {
+	if folder == "." || folder == "/" {
+		return false
+	}
+	ignored, ok := known[folder]
+	if !ok {
+		ignored = inIgnoredFolder(rules, known, path.Dir(folder)) || rules.Ignore(folder, entry{name: folder, folder: true})
+		known[folder] = ignored
+	}
+	return ignored
+}
+
+// checkDependencies is what the helm command checks before it installs.
+func checkDependencies(c *chart.Chart) error {
+	var missing []string
+	for _, wanted := range c.Metadata.Dependencies {
+		if wanted == nil {
+			continue
+		}
+		found := false
+		for _, vendored := range c.Dependencies() {
+			found = found || vendored.Name() == wanted.Name
+		}
+		if !found {
+			missing = append(missing, wanted.Name)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return &Error{Kind: ErrorDependency, File: "Chart.yaml", Message: fmt.Sprintf(
+		"the chart %s needs %s, which its charts/ folder does not hold; vendor them with 'helm dependency build' "+
+			"(fetching dependencies comes with a later version)", c.Name(), strings.Join(missing, ", "))}
+}
+
+// entry is the little that ignore rules want to know of a file.
+type entry struct {
+	name   string
+	folder bool
+}
+
+func (e entry) Name() string       { return path.Base(e.name) }
+func (e entry) Size() int64        { return 0 }
+func (e entry) ModTime() time.Time { return time.Time{} }
+func (e entry) IsDir() bool        { return e.folder }
+func (e entry) Sys() any           { return nil }
+
+func (e entry) Mode() fs.FileMode {
+	if e.folder {
+		return fs.ModeDir | 0o755
+	}
+	return 0o644
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+
+	k8sversion "k8s.io/apimachinery/pkg/util/version"
+
+	"helm.sh/helm/v4/pkg/chart/common"
+	"helm.sh/helm/v4/pkg/chart/common/util"
+	chartutil "helm.sh/helm/v4/pkg/chart/v2/util"
+	"helm.sh/helm/v4/pkg/engine"
+	release "helm.sh/helm/v4/pkg/release/v1"
+	releaseutil "helm.sh/helm/v4/pkg/release/v1/util"
+)
+
+const notes = "NOTES.txt"
+
+// renderHelm is `helm template` up to the point where Helm would parse its own output to sort it: the same steps
+// as pkg/action's Install with a client-side dry run, without the action's clients, whose packages would cost
+// each worker more memory than the render itself.
+func renderHelm(h *Helm) ([]Document, error) {
+	values, err := mergeValues(h)
+	if err != nil {
+		return nil, err
+	}
+	chart, err := loadChart(h.Files)
+	if err != nil {
+		return nil, err
+	}
+	if kind := chart.Metadata.Type; kind != "" && kind != "application" {
+		return nil, &Error{Kind: ErrorChart, File: "Chart.yaml", Message: fmt.Sprintf("%s charts are not installable", kind)}
+	}
+	if err := checkDependencies(chart); err != nil {
+		return nil, err
+	}
+	if err := chartutil.ValidateReleaseName(h.ReleaseName); err != nil {
+		return nil, &Error{Kind: ErrorChart, Message: fmt.Sprintf("release name %q: %v", h.ReleaseName, err)}
+	}
+	if err := chartutil.ProcessDependencies(chart, values); err != nil {
+		return nil, failed(ErrorChart, fmt.Errorf("chart dependencies processing failed: %w", err))
+	}
+	capabilities, err := capabilitiesOf(h)
+	if err != nil {
+		return nil, err
+	}
+	if !h.SkipSchemaValidation {
+		if err := checkSchemas(chart); err != nil {
+			return nil, err
+		}
+	}
+	options := common.ReleaseOptions{Name: h.ReleaseName, Namespace: h.Namespace, Revision: 1, IsInstall: true}
+	scope, err := util.ToRenderValuesWithSchemaValidation(chart, values, options, capabilities, h.SkipSchemaValidation)
+	if err != nil {
+		if strings.Contains(err.Error(), "specifications of the schema") {
+			return nil, failed(ErrorSchema, err)
+		}
+		return nil, failed(ErrorValues, err)
+	}
+	if wanted := chart.Metadata.KubeVersion; wanted != "" && !chartutil.IsCompatibleRange(wanted, capabilities.KubeVersion.String()) {
+		return nil, &Error{Kind: ErrorChart, File: "Chart.yaml", Message: fmt.Sprintf(
+			"chart requires kubeVersion: %s which is incompatible with Kubernetes %s", wanted, capabilities.KubeVersion.Version)}
+	}
+
+	rendered, err := engine.Engine{}.RenderWithContext(context.Background(), chart, scope)
+	if err != nil {
+		return nil, failed(ErrorTemplate, err)
+	}
+
+	var documents []Document
+	if !h.SkipCRDs {
+		for _, crd := range chart.CRDObjects() {
+			documents = append(documents, Document{Kind: DocumentCRD, Source: crd.Filename, Text: string(crd.File.Data)})
+		}
+	}
+	names := make([]string, 0, len(rendered))
+	for name, text := range rendered {
+		if !strings.HasSuffix(name, notes) && strings.TrimSpace(text) != "" {
+			names = append(names, name)
+		}
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		documents = append(documents, Document{Kind: DocumentTemplate, Source: name, Text: rendered[name]})
+	}
+	return documents, nil
+}
+
+// capabilitiesOf are Helm's defaults with the cluster's version and API versions, as --kube-version and
+// --api-versions set them.
+func capabilitiesOf(h *Helm) (*common.Capabilities, error) {
+	capabilities := common.DefaultCapabilities.Copy()
+	if h.KubeVersion != "" {
+		// Argo CD cuts a vendor's suffix off before it passes the version on.
+		plain, err := k8sversion.ParseGeneric(h.KubeVersion)
+		if err != nil {
+			return nil, &Error{Kind: ErrorChart, Message: fmt.Sprintf("could not parse kubernetes version %s: %v", h.KubeVersion, err)}
+		}
+		version, err := common.ParseKubeVersion(plain.String())
+		if err != nil {
+			return nil, &Error{Kind: ErrorChart, Message: fmt.Sprintf("invalid kube version '%s': %v", h.KubeVersion, err)}
+		}
+		capabilities.KubeVersion = *version
+	}
+	capabilities.APIVersions = append(slices.Clip(capabilities.APIVersions), h.APIVersions...)
+	return capabilities, nil
+}
+
+// asTemplateOutput is what `helm template` prints of a chart: CRDs, manifests in install order, then hooks. Only
+// the last mile needs it; else the renderer splits and sorts.
+func asTemplateOutput(documents []Document, skipTests bool) ([]byte, error) {
+	var out bytes.Buffer
+	files := make(map[string]string, len(documents))
+	for _, document := range documents {
+		if document.Kind == DocumentCRD {
+			fmt.Fprintf(&out, "---\n# Source: %s\n%s\n", document.Source, document.Text)
+		} else {
+			files[document.Source] = document.Text
+		}
+	}
+	hooks, manifests, err := releaseutil.SortManifests(files, nil, releaseutil.InstallOrder)
+	if err != nil {
+		return nil, failed(ErrorTemplate, err)
+	}
+	for _, manifest := range manifests {
+		fmt.Fprintf(&out, "---\n# Source: %s\n%s\n", manifest.Name, manifest.Content)
+	}
+	for _, hook := range hooks {
+		if skipTests && slices.Contains(hook.Events, release.HookTest) {
+			continue
+		}
+		fmt.Fprintf(&out, "---\n# Source: %s\n%s\n", hook.Path, hook.Manifest)
+	}
+	return out.Bytes(), nil
+}

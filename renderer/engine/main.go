@@ -1,0 +1,129 @@
+// Command engine renders Helm charts and Kustomize overlays for Towline's renderer.
+//
+// It is a long-lived worker: frames come on stdin and leave on stdout (wire.go). It has no access to files
+// but the renderer's answers, starts no program and opens no connection. The chain is
+// main -> helm (values, chart, schema) -> kustomize (edit, filesystem) -> wire.
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"time"
+)
+
+// idle is how long a worker waits for the next request before it gives unused memory back.
+const idle = 500 * time.Millisecond
+
+// maxStack ends a runaway recursion long before it fills the memory limit.
+const maxStack = 256 << 20
+
+func main() {
+	memoryLimit := flag.Int64("memory-limit", 0, "soft limit of the Go heap in bytes; 0 is none")
+	flag.Parse()
+
+	os.Clearenv()
+	debug.SetMaxStack(maxStack)
+	debug.SetGCPercent(50)
+	if *memoryLimit > 0 {
+		debug.SetMemoryLimit(*memoryLimit)
+	}
+
+	// Libraries print warnings to stdout and fetch through the default transport: neither may reach the wire
+	// or the network.
+	out := os.Stdout
+	os.Stdout = os.Stderr
+	http.DefaultTransport = refusingTransport{}
+	log.SetOutput(os.Stderr)
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+
+	c := &channel{in: bufio.NewReaderSize(os.Stdin, 64<<10), out: out}
+	if err := serve(c); err != nil {
+		fmt.Fprintln(os.Stderr, "engine:", err)
+		os.Exit(1)
+	}
+}
+
+func serve(c *channel) error {
+	// What starting up left behind is most of a fresh worker's memory.
+	cleaner := time.AfterFunc(0, debug.FreeOSMemory)
+	defer cleaner.Stop()
+	for {
+		var request Request
+		if err := c.receive(&request); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		cleaner.Stop()
+		documents, err := render(c, &request)
+		reply := &Reply{}
+		var broken *brokenWire
+		switch {
+		case errors.As(err, &broken):
+			return broken
+		case err != nil:
+			reply.Error = asError(err)
+		default:
+			reply.OK = &OK{Documents: documents}
+		}
+		if err := c.send(reply); err != nil {
+			return err
+		}
+		cleaner.Reset(idle)
+	}
+}
+
+// render runs one request. A panic in a library is this render's failure, not the worker's.
+func render(c *channel, request *Request) (documents []Document, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			if broken, ok := cause.(*brokenWire); ok {
+				err = broken
+				return
+			}
+			fmt.Fprintf(os.Stderr, "panic: %v\n%s", cause, debug.Stack())
+			documents, err = nil, &Error{Kind: ErrorInternal, Message: fmt.Sprintf("the engine failed: %v", cause)}
+		}
+	}()
+	switch {
+	case request.Helm != nil && request.Kustomize != nil:
+		chart, err := renderHelm(request.Helm)
+		if err != nil {
+			return nil, err
+		}
+		resource, err := asTemplateOutput(chart, request.Helm.SkipTests)
+		if err != nil {
+			return nil, err
+		}
+		return renderKustomize(c, request.Kustomize, resource)
+	case request.Helm != nil:
+		return renderHelm(request.Helm)
+	case request.Kustomize != nil:
+		return renderKustomize(c, request.Kustomize, nil)
+	default:
+		return nil, &Error{Kind: ErrorRequest, Message: "the request names neither a chart nor an overlay"}
+	}
+}
+
+// encode leaves room for the length in front of the JSON.
+func encode(v any) ([]byte, error) {
+	var buffer bytes.Buffer
+	buffer.Write(make([]byte, 4))
+	encoder := json.NewEncoder(&buffer)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return nil, fmt.Errorf("encoding a frame: %w", err)
+	}
+	return buffer.Bytes(), nil
+}

@@ -1,0 +1,222 @@
+package main
+
+// The wire between the renderer and a worker, mirrored in renderer/src/engine/wire.rs.
+//
+// Either side writes frames: a big-endian uint32 with the length, then that many bytes of JSON, at most
+// maxFrame. The renderer writes one Request and waits; until the render is done the worker may write any
+// number of Reply{Read}, each answered by one Answer; the last Reply has OK or Error set. Then the next
+// Request may come. End of file on stdin ends the worker.
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+)
+
+// maxFrame bounds a frame in either direction.
+const maxFrame = 64 << 20
+
+// Request asks for one render: a chart, an overlay, or both, which is the last mile.
+type Request struct {
+	Helm      *Helm      `json:"helm,omitempty"`
+	Kustomize *Kustomize `json:"kustomize,omitempty"`
+}
+
+// Helm is a chart with everything that `helm template` would be told.
+type Helm struct {
+	ReleaseName string   `json:"releaseName"`
+	Namespace   string   `json:"namespace"`
+	KubeVersion string   `json:"kubeVersion,omitempty"`
+	APIVersions []string `json:"apiVersions,omitempty"`
+
+	// Files of the chart's folder, named relative to it; .helmignore is honoured here.
+	Files []File `json:"files"`
+	// Values are the raw texts of value files, the last one winning.
+	Values []File `json:"values,omitempty"`
+	// Parameters are --set and --set-string.
+	Parameters []Parameter `json:"parameters,omitempty"`
+	// FileParameters are --set-file with the file's content.
+	FileParameters []FileParameter `json:"fileParameters,omitempty"`
+
+	SkipCRDs             bool `json:"skipCrds,omitempty"`
+	SkipTests            bool `json:"skipTests,omitempty"`
+	SkipSchemaValidation bool `json:"skipSchemaValidation,omitempty"`
+}
+
+// File is a named content.
+type File struct {
+	Name string `json:"name"`
+	Data []byte `json:"data"`
+}
+
+// Parameter is one value set by name.
+type Parameter struct {
+	Name        string `json:"name"`
+	Value       string `json:"value"`
+	ForceString bool   `json:"forceString,omitempty"`
+}
+
+// FileParameter is one value set to a file's content.
+type FileParameter struct {
+	Name string `json:"name"`
+	Data []byte `json:"data"`
+}
+
+// Kustomize is an overlay in the tree, with the edits that Argo CD makes before it builds.
+type Kustomize struct {
+	// Root is the overlay's folder, relative to the tree's root, without a leading slash.
+	Root string `json:"root"`
+
+	NamePrefix             string            `json:"namePrefix,omitempty"`
+	NameSuffix             string            `json:"nameSuffix,omitempty"`
+	Namespace              string            `json:"namespace,omitempty"`
+	Images                 []string          `json:"images,omitempty"`
+	Replicas               []Replica         `json:"replicas,omitempty"`
+	CommonLabels           map[string]string `json:"commonLabels,omitempty"`
+	CommonAnnotations      map[string]string `json:"commonAnnotations,omitempty"`
+	ForceCommonLabels      bool              `json:"forceCommonLabels,omitempty"`
+	ForceCommonAnnotations bool              `json:"forceCommonAnnotations,omitempty"`
+	LabelWithoutSelector   bool              `json:"labelWithoutSelector,omitempty"`
+	LabelIncludeTemplates  bool              `json:"labelIncludeTemplates,omitempty"`
+	// Patches as Kustomize writes them, untyped.
+	Patches                 []json.RawMessage `json:"patches,omitempty"`
+	Components              []string          `json:"components,omitempty"`
+	IgnoreMissingComponents bool              `json:"ignoreMissingComponents,omitempty"`
+	// BuildOptions are flags of `kustomize build`, as argocd-cm states them.
+	BuildOptions string `json:"buildOptions,omitempty"`
+}
+
+// Replica is a count for a workload's name.
+type Replica struct {
+	Name  string `json:"name"`
+	Count int64  `json:"count"`
+}
+
+// Reply is a question for a file, or the end of a render.
+type Reply struct {
+	Read  *Read  `json:"read,omitempty"`
+	OK    *OK    `json:"ok,omitempty"`
+	Error *Error `json:"error,omitempty"`
+}
+
+// Read asks what is at a path, relative to the tree's root; "" is the root.
+type Read struct {
+	Path string `json:"path"`
+}
+
+// Answer says what is at a path. Path is where it really is, symbolic links resolved.
+type Answer struct {
+	Kind AnswerKind `json:"kind"`
+	Path string     `json:"path,omitempty"`
+	Data []byte     `json:"data,omitempty"`
+	// Message says why the path was refused.
+	Message string `json:"message,omitempty"`
+}
+
+// AnswerKind is what is at a path.
+type AnswerKind string
+
+// What can be at a path.
+const (
+	AnswerFile      AnswerKind = "file"
+	AnswerDirectory AnswerKind = "directory"
+	AnswerAbsent    AnswerKind = "absent"
+	AnswerRefused   AnswerKind = "refused"
+)
+
+// OK is a finished render: texts that may hold several YAML documents each, not yet split nor sorted.
+type OK struct {
+	Documents []Document `json:"documents"`
+}
+
+// Document is what one template, CRD file or overlay came to.
+type Document struct {
+	Kind   DocumentKind `json:"kind"`
+	Source string       `json:"source"`
+	Text   string       `json:"text"`
+}
+
+// DocumentKind says which rules apply when a document is split.
+type DocumentKind string
+
+// Where a document can come from.
+const (
+	DocumentTemplate  DocumentKind = "template"
+	DocumentCRD       DocumentKind = "crd"
+	DocumentKustomize DocumentKind = "kustomize"
+)
+
+// Error is a render that failed by its input.
+type Error struct {
+	Kind    ErrorKind `json:"kind"`
+	Message string    `json:"message"`
+	File    string    `json:"file,omitempty"`
+	Line    int       `json:"line,omitempty"`
+}
+
+// ErrorKind tells whose fault it is.
+type ErrorKind string
+
+// What can be wrong.
+const (
+	ErrorChart       ErrorKind = "chart"
+	ErrorDependency  ErrorKind = "dependency"
+	ErrorValues      ErrorKind = "values"
+	ErrorSchema      ErrorKind = "schema"
+	ErrorTemplate    ErrorKind = "template"
+	ErrorKustomize   ErrorKind = "kustomize"
+	ErrorRefused     ErrorKind = "refused"
+	ErrorRemote      ErrorKind = "remote"
+	ErrorUnsupported ErrorKind = "unsupported"
+	ErrorLimit       ErrorKind = "limit"
+	ErrorRequest     ErrorKind = "request"
+	ErrorInternal    ErrorKind = "internal"
+)
+
+// channel reads and writes frames.
+type channel struct {
+	in  *bufio.Reader
+	out io.Writer
+}
+
+// receive reads one frame into v; io.EOF means that the renderer is gone.
+func (c *channel) receive(v any) error {
+	var head [4]byte
+	if _, err := io.ReadFull(c.in, head[:]); err != nil {
+		return err
+	}
+	size := binary.BigEndian.Uint32(head[:])
+	if size > maxFrame {
+		return fmt.Errorf("a frame of %d bytes is over the limit of %d", size, maxFrame)
+	}
+	body := make([]byte, size)
+	if _, err := io.ReadFull(c.in, body); err != nil {
+		return fmt.Errorf("reading a frame: %w", err)
+	}
+	if err := json.Unmarshal(body, v); err != nil {
+		return fmt.Errorf("decoding a frame: %w", err)
+	}
+	return nil
+}
+
+// send writes one frame; a reply that is too large becomes an error reply.
+func (c *channel) send(reply *Reply) error {
+	body, err := encode(reply)
+	if err != nil {
+		return err
+	}
+	if len(body)-4 > maxFrame {
+		body, err = encode(&Reply{Error: &Error{
+			Kind:    ErrorLimit,
+			Message: fmt.Sprintf("the output of %d bytes is over the limit of %d", len(body)-4, maxFrame),
+		}})
+		if err != nil {
+			return err
+		}
+	}
+	binary.BigEndian.PutUint32(body, uint32(len(body)-4))
+	_, err = c.out.Write(body)
+	return err
+}
