@@ -34,17 +34,36 @@ func asError(err error) *Error {
 	}
 	result := *known
 	result.Message = strings.TrimSpace(result.Message)
+	if result.Kind == ErrorTemplate {
+		if found := recursion.FindStringSubmatch(result.Message); found != nil {
+			result.File, result.Line = locate(result.Message)
+			result.Kind = ErrorLimit
+			result.Message = fmt.Sprintf("the template %q includes itself more than 1000 times", found[1])
+		}
+	}
 	if result.File == "" {
 		result.File, result.Line = locate(result.Message)
 	}
+	result.Message = shorten(result.Message)
 	return &result
+}
+
+// maxMessage bounds what a person has to read; both ends of a chain of causes tell the most.
+const maxMessage = 4096
+
+func shorten(message string) string {
+	if len(message) <= maxMessage {
+		return message
+	}
+	return strings.ToValidUTF8(message[:maxMessage/2]+" … "+message[len(message)-maxMessage/2:], "")
 }
 
 // Where Helm's and text/template's messages name a file: `(chart/templates/a.yaml:3:4)`,
 // `chart/templates/a.yaml:3:4` at a line's start, `YAML parse error on chart/templates/a.yaml: … line 3`.
 var (
+	recursion     = regexp.MustCompile(`rendering template has a nested reference name: ([^\n]+?): unable to execute template`)
 	parenthesised = regexp.MustCompile(`(?:at|in) \(([^():\n]+):(\d+)(?::\d+)?\)`)
-	lineStart     = regexp.MustCompile(`(?m)^([^\s:()]+/templates/[^\s:()]+):(\d+)(?::\d+)?`)
+	lineStart     = regexp.MustCompile(`(?m)^(?:template: )?([^\s:()]+/templates/[^\s:()]+):(\d+)(?::\d+)?`)
 )
 
 func locate(message string) (string, int) {

@@ -20,6 +20,8 @@ type tree struct {
 	answers map[string]*Answer
 	// refused is the first path that the renderer would not answer, which Kustomize may bury in other messages.
 	refused *Error
+	// last is the file whose content Kustomize took last: its own messages often don't name it.
+	last string
 }
 
 var _ filesys.FileSystem = (*tree)(nil)
@@ -101,6 +103,7 @@ func (t *tree) ReadFile(name string) ([]byte, error) {
 	answer := t.at(name)
 	switch answer.Kind {
 	case AnswerFile:
+		t.last = answer.Path
 		return answer.Data, nil
 	case AnswerDirectory:
 		return nil, &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("is a directory")}

@@ -41,7 +41,7 @@ func renderKustomize(wire *channel, k *Kustomize, resource []byte) ([]Document, 
 	}()
 	resources, err := krusty.MakeKustomizer(options).Run(files, root)
 	if err != nil {
-		return nil, withRefusal(files, explain(err))
+		return nil, withRefusal(files, explain(err, files.last))
 	}
 	text, err := resources.AsYaml()
 	if err != nil {
@@ -125,7 +125,7 @@ var (
 )
 
 // explain turns what Kustomize says when it isn't allowed to fetch or to run something into what is the matter.
-func explain(err error) error {
+func explain(err error, last string) error {
 	message := treePrefix.ReplaceAllString(err.Error(), "")
 	switch {
 	case strings.Contains(message, noNetwork), strings.Contains(message, "no 'git' program on path"):
@@ -142,5 +142,8 @@ func explain(err error) error {
 	case strings.Contains(message, "external plugins disabled"):
 		return &Error{Kind: ErrorUnsupported, Message: "the kustomization uses a plugin that runs a program, which a render never does: " + message}
 	}
-	return &Error{Kind: ErrorKustomize, Message: message}
+	if !strings.Contains(message, path.Base(last)) {
+		message = fmt.Sprintf("%s (after reading %s)", message, last)
+	}
+	return &Error{Kind: ErrorKustomize, Message: message, File: last}
 }

@@ -31,26 +31,30 @@ func main() {
 	memoryLimit := flag.Int64("memory-limit", 0, "soft limit of the Go heap in bytes; 0 is none")
 	flag.Parse()
 
-	os.Clearenv()
 	debug.SetMaxStack(maxStack)
 	debug.SetGCPercent(50)
 	if *memoryLimit > 0 {
 		debug.SetMemoryLimit(*memoryLimit)
 	}
-
-	// Libraries print warnings to stdout and fetch through the default transport: neither may reach the wire
-	// or the network.
-	out := os.Stdout
-	os.Stdout = os.Stderr
-	http.DefaultTransport = refusingTransport{}
-	log.SetOutput(os.Stderr)
-	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	out := confine()
 
 	c := &channel{in: bufio.NewReaderSize(os.Stdin, 64<<10), out: out}
 	if err := serve(c); err != nil {
 		fmt.Fprintln(os.Stderr, "engine:", err)
 		os.Exit(1)
 	}
+}
+
+// confine takes the process's ways out: no environment (so no program is found), no transport, and what libraries
+// print to stdout goes to stderr, off the wire. It returns the real stdout.
+func confine() *os.File {
+	out := os.Stdout
+	os.Clearenv()
+	os.Stdout = os.Stderr
+	http.DefaultTransport = refusingTransport{}
+	log.SetOutput(os.Stderr)
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	return out
 }
 
 func serve(c *channel) error {

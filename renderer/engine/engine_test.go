@@ -1,0 +1,302 @@
+package main
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"io"
+	"os"
+	"path"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/kustomize/kyaml/openapi"
+)
+
+func TestMain(m *testing.M) {
+	update := os.Getenv("UPDATE_GOLDEN")
+	confine()
+	os.Setenv("UPDATE_GOLDEN", update)
+	os.Exit(m.Run())
+}
+
+// worker is a served engine with a renderer's side that answers from a map of files.
+type worker struct {
+	t        *testing.T
+	requests io.WriteCloser
+	replies  *bufio.Reader
+	files    map[string]string
+	asked    []string
+}
+
+func startWorker(t *testing.T, files map[string]string) *worker {
+	t.Helper()
+	requestReader, requestWriter := io.Pipe()
+	replyReader, replyWriter := io.Pipe()
+	done := make(chan error, 1)
+	go func() { done <- serve(&channel{in: bufio.NewReader(requestReader), out: replyWriter}) }()
+	t.Cleanup(func() {
+		requestWriter.Close()
+		if err := <-done; err != nil {
+			t.Errorf("the worker ended with %v", err)
+		}
+	})
+	return &worker{t: t, requests: requestWriter, replies: bufio.NewReader(replyReader), files: files}
+}
+
+func (w *worker) render(request Request) Reply {
+	w.t.Helper()
+	w.write(request)
+	for {
+		var reply Reply
+		w.read(&reply)
+		if reply.Read == nil {
+			return reply
+		}
+		w.asked = append(w.asked, reply.Read.Path)
+		w.write(w.answer(reply.Read.Path))
+	}
+}
+
+func (w *worker) answer(name string) Answer {
+	if data, ok := w.files[name]; ok {
+		if target, link := strings.CutPrefix(data, "-> "); link {
+			return w.answer(path.Join(path.Dir(name), target))
+		}
+		return Answer{Kind: AnswerFile, Path: name, Data: []byte(data)}
+	}
+	for file := range w.files {
+		if name == "" || strings.HasPrefix(file, name+"/") {
+			return Answer{Kind: AnswerDirectory, Path: name}
+		}
+	}
+	return Answer{Kind: AnswerAbsent}
+}
+
+func (w *worker) write(v any) {
+	body, err := encode(v)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	binary.BigEndian.PutUint32(body, uint32(len(body)-4))
+	if _, err := w.requests.Write(body); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *worker) read(v any) {
+	var head [4]byte
+	if _, err := io.ReadFull(w.replies, head[:]); err != nil {
+		w.t.Fatal(err)
+	}
+	body := make([]byte, binary.BigEndian.Uint32(head[:]))
+	if _, err := io.ReadFull(w.replies, body); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := json.Unmarshal(body, v); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func mkChart(extra map[string]string) *Helm {
+	files := map[string]string{
+		"Chart.yaml":            "apiVersion: v2\nname: dome\nversion: 1.0.0\n",
+		"values.yaml":           "shutter: closed\nazimuth: 0\n",
+		"crds/crd.yaml":         "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata:\n  name: domes.sky\n",
+		"templates/config.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}\n  namespace: {{ .Release.Namespace }}\ndata:\n  shutter: {{ .Values.shutter | quote }}\n  azimuth: {{ .Values.azimuth | quote }}\n  kube: {{ .Capabilities.KubeVersion.Version }}\n",
+		"templates/test.yaml":   "apiVersion: v1\nkind: Pod\nmetadata:\n  name: probe\n  annotations:\n    helm.sh/hook: test\n",
+		"templates/NOTES.txt":   "never shown",
+	}
+	for name, data := range extra {
+		files[name] = data
+	}
+	chart := &Helm{ReleaseName: "north", Namespace: "telescopes", KubeVersion: "v1.33.4-vendor.7"}
+	for name, data := range files {
+		chart.Files = append(chart.Files, File{Name: name, Data: []byte(data)})
+	}
+	return chart
+}
+
+func text(t *testing.T, reply Reply) string {
+	t.Helper()
+	if reply.Error != nil {
+		t.Fatalf("%s: %s", reply.Error.Kind, reply.Error.Message)
+	}
+	var all strings.Builder
+	for _, document := range reply.OK.Documents {
+		all.WriteString("# " + string(document.Kind) + " " + document.Source + "\n" + document.Text)
+	}
+	return all.String()
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := "testdata/" + name + ".golden.yaml"
+	if os.Getenv("UPDATE_GOLDEN") != "" {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs:\n%s", file, got)
+	}
+}
+
+func TestAChartIsRenderedWithItsParameters(t *testing.T) {
+	w := startWorker(t, nil)
+	chart := mkChart(nil)
+	chart.Values = []File{{Name: "extra.yaml", Data: []byte("shutter: open\n")}, {Name: "empty.yaml"}}
+	chart.Parameters = []Parameter{{Name: "azimuth", Value: "1,5"}, {Name: "azimuth", Value: "90"}}
+	golden(t, "helm", text(t, w.render(Request{Helm: chart})))
+}
+
+func TestAnOverlayReadsItsBaseThroughTheRenderer(t *testing.T) {
+	w := startWorker(t, map[string]string{
+		"apps/base/kustomization.yaml":  "resources: [service.yaml]\n",
+		"apps/base/service.yaml":        "apiVersion: v1\nkind: Service\nmetadata: {name: guider}\n",
+		"apps/north/kustomization.yaml": "resources: [../base]\nnamespace: north\n",
+	})
+	reply := w.render(Request{Kustomize: &Kustomize{Root: "apps/north", NamePrefix: "n-", CommonLabels: map[string]string{"site": "north"}}})
+	golden(t, "kustomize", text(t, reply))
+	if !contains(w.asked, "apps/north/kustomization.yml") {
+		t.Errorf("probes are questions too: %v", w.asked)
+	}
+}
+
+func TestTheLastMileTakesTheChartAsItsFirstResource(t *testing.T) {
+	w := startWorker(t, map[string]string{
+		"over/kustomization.yaml": "resources: [extra.yaml]\ncommonAnnotations: {mile: last}\n",
+		"over/extra.yaml":         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: extra}\n",
+	})
+	chart := mkChart(nil)
+	chart.SkipTests = true
+	golden(t, "last-mile", text(t, w.render(Request{Helm: chart, Kustomize: &Kustomize{Root: "over"}})))
+}
+
+func TestWrongInputIsExplained(t *testing.T) {
+	overlay := func(content string) map[string]string { return map[string]string{"over/kustomization.yaml": content} }
+	for name, test := range map[string]struct {
+		files   map[string]string
+		request Request
+		kind    ErrorKind
+		says    string
+		file    string
+	}{
+		"template error": {
+			request: Request{Helm: mkChart(map[string]string{"templates/bad.yaml": "\na: {{ required \"say where\" .Values.where }}"})},
+			kind:    ErrorTemplate, says: "say where", file: "dome/templates/bad.yaml",
+		},
+		"recursion": {
+			request: Request{Helm: mkChart(map[string]string{"templates/bad.yaml": `{{ define "r" }}{{ include "r" . }}{{ end }}{{ include "r" . }}`})},
+			kind:    ErrorLimit, says: `"r" includes itself`, file: "dome/templates/bad.yaml",
+		},
+		"values that are no map": {
+			request: Request{Helm: mkChart(map[string]string{"values.yaml": "- a\n"})},
+			kind:    ErrorChart, says: "values.yaml",
+		},
+		"missing dependency": {
+			request: Request{Helm: mkChart(map[string]string{"Chart.yaml": "apiVersion: v2\nname: dome\nversion: 1.0.0\ndependencies: [{name: mount, version: 1.x.x, repository: 'https://charts.example'}]\n"})},
+			kind:    ErrorDependency, says: "needs mount",
+		},
+		"schema": {
+			request: Request{Helm: mkChart(map[string]string{"values.schema.json": `{"properties":{"azimuth":{"type":"string"}}}`})},
+			kind:    ErrorSchema, says: "azimuth",
+		},
+		"schema of the host": {
+			request: Request{Helm: mkChart(map[string]string{"values.schema.json": `{"$ref":"file:///etc/passwd"}`})},
+			kind:    ErrorRemote, says: "file:///etc/passwd",
+		},
+		"remote base": {
+			files: overlay("resources: ['https://github.com/example/base?ref=v1']\n"), request: Request{Kustomize: &Kustomize{Root: "over"}},
+			kind: ErrorRemote, says: "https://github.com/example/base?ref=v1",
+		},
+		"remote file": {
+			files: overlay("resources: ['https://example.org/all.yaml']\n"), request: Request{Kustomize: &Kustomize{Root: "over"}},
+			kind: ErrorRemote, says: "https://example.org/all.yaml",
+		},
+		"out of the tree": {
+			files: overlay("resources: ['../../../../etc']\n"), request: Request{Kustomize: &Kustomize{Root: "over"}},
+			kind: ErrorRefused, says: "/etc leaves the repository",
+		},
+		"file beside the overlay": {
+			files:   map[string]string{"over/kustomization.yaml": "configMapGenerator: [{name: a, files: [../secret]}]\n", "secret": "x"},
+			request: Request{Kustomize: &Kustomize{Root: "over"}},
+			kind:    ErrorKustomize, says: "is not in or below",
+		},
+		"charts in an overlay": {
+			files: overlay("helmCharts: [{name: x}]\n"), request: Request{Kustomize: &Kustomize{Root: "over", BuildOptions: "--enable-helm"}},
+			kind: ErrorUnsupported, says: "helmCharts",
+		},
+		"broken kustomization": {
+			files: overlay("resources: [\n"), request: Request{Kustomize: &Kustomize{Root: "over"}},
+			kind: ErrorKustomize, says: "over/kustomization.yaml", file: "over/kustomization.yaml",
+		},
+		"nothing asked": {kind: ErrorRequest, says: "neither"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			reply := startWorker(t, test.files).render(test.request)
+			if reply.Error == nil {
+				t.Fatalf("it rendered: %+v", reply.OK)
+			}
+			if reply.Error.Kind != test.kind || !strings.Contains(reply.Error.Message, test.says) {
+				t.Errorf("got %+v", reply.Error)
+			}
+			if test.file != "" && reply.Error.File != test.file {
+				t.Errorf("it names the file %q", reply.Error.File)
+			}
+		})
+	}
+}
+
+func TestHelmignoreHidesFilesFromTheChart(t *testing.T) {
+	w := startWorker(t, nil)
+	chart := mkChart(map[string]string{
+		".helmignore":             "templates/drafts/\n*.bak\n",
+		"templates/drafts/a.yaml": "{{ fail \"read\" }}",
+		"templates/a.bak":         "{{ fail \"read\" }}",
+	})
+	text(t, w.render(Request{Helm: chart}))
+}
+
+func TestASchemaOfOneOverlayDoesNotReachTheNext(t *testing.T) {
+	w := startWorker(t, map[string]string{
+		"a/kustomization.yaml": "openapi: {path: schema.json}\nresources: [r.yaml]\n",
+		"a/schema.json":        `{"definitions":{}}`,
+		"a/r.yaml":             "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n",
+	})
+	text(t, w.render(Request{Kustomize: &Kustomize{Root: "a"}}))
+	text(t, w.render(Request{Kustomize: &Kustomize{Root: "a"}}))
+	if defaultSchema != schemaInUse() {
+		t.Errorf("the schema in use is %s", schemaInUse())
+	}
+}
+
+func TestALinkedOverlayIsReadWhereItReallyIs(t *testing.T) {
+	files := newTree(nil)
+	files.answers[treeRoot+"/link"] = &Answer{Kind: AnswerDirectory, Path: "real/deep"}
+	directory, file, err := files.CleanedAbs("/repository/link")
+	if err != nil || directory != treeRoot+"/real/deep" || file != "" {
+		t.Errorf("got %s, %s, %v", directory, file, err)
+	}
+	if !files.IsDir("link") || files.Exists("/etc/passwd") {
+		t.Error("only the tree exists")
+	}
+	if _, err := files.ReadFile("/repository/../etc/passwd"); err == nil || files.refused == nil {
+		t.Error("a path out of the tree is refused")
+	}
+}
+
+func schemaInUse() string { return openapi.GetSchemaVersion() }
+
+func contains(all []string, one string) bool {
+	for _, each := range all {
+		if each == one {
+			return true
+		}
+	}
+	return false
+}
