@@ -1,0 +1,147 @@
+//! `argocd-cm`.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{customization::Customizations, duration};
+use crate::{annotations::APP_INSTANCE, tracking::TrackingMethod};
+
+/// The settings that Towline reads. What can't be read has its default and a line in `problems`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    pub tracking_method: TrackingMethod,
+    pub instance_label_key: String,
+    pub installation_id: Option<String>,
+    /// How often a repository is looked at without being asked; `None` means the service's own
+    /// flag decides, zero means never.
+    pub reconciliation_timeout: Option<Duration>,
+    pub reconciliation_jitter: Option<Duration>,
+    pub customizations: Customizations,
+    pub kustomize_build_options: Option<String>,
+    /// URL schemes that Helm value files may have.
+    pub helm_values_file_schemes: Option<String>,
+    pub resource_exclusions: Option<String>,
+    pub resource_inclusions: Option<String>,
+    /// What couldn't be read, and why.
+    pub problems: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::read(&BTreeMap::new())
+    }
+}
+
+impl Settings {
+    /// Reads the ConfigMap's data.
+    pub fn read(data: &BTreeMap<String, String>) -> Self {
+        let mut problems = Vec::new();
+        let text = |key: &str| {
+            data.get(key)
+                .map(String::as_str)
+                .filter(|text| !text.is_empty())
+        };
+        let mut time = |key: &str| {
+            let value = text(key)?;
+            let parsed = duration::parse(value);
+            if parsed.is_none() {
+                problems.push(format!("{key}: {value:?} is not a duration such as 180s"));
+            }
+            parsed
+        };
+        let reconciliation_timeout = time("timeout.reconciliation");
+        let reconciliation_jitter = time("timeout.reconciliation.jitter");
+        let tracking_method = match text("application.resourceTrackingMethod") {
+            None => TrackingMethod::default(),
+            Some(word) => match TrackingMethod::from(word) {
+                TrackingMethod::Other(word) => {
+                    problems.push(format!(
+                        "application.resourceTrackingMethod: {word:?} is none of annotation, label, annotation+label"
+                    ));
+                    TrackingMethod::default()
+                }
+                known => known,
+            },
+        };
+        let (customizations, unreadable) = Customizations::read(data);
+        problems.extend(unreadable);
+        Self {
+            tracking_method,
+            instance_label_key: text("application.instanceLabelKey")
+                .unwrap_or(APP_INSTANCE)
+                .to_owned(),
+            installation_id: text("installationID").map(str::to_owned),
+            reconciliation_timeout,
+            reconciliation_jitter,
+            customizations,
+            kustomize_build_options: text("kustomize.buildOptions").map(str::to_owned),
+            helm_values_file_schemes: text("helm.valuesFileSchemes").map(str::to_owned),
+            resource_exclusions: text("resource.exclusions").map(str::to_owned),
+            resource_inclusions: text("resource.inclusions").map(str::to_owned),
+            problems,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(data: &[(&str, &str)]) -> Settings {
+        Settings::read(
+            &data
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn without_a_config_map_argo_cds_defaults_hold() {
+        let settings = Settings::default();
+        assert_eq!(settings.tracking_method, TrackingMethod::Annotation);
+        assert_eq!(settings.instance_label_key, "app.kubernetes.io/instance");
+        assert_eq!(settings.reconciliation_timeout, None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_has_its_default_and_is_reported() {
+        let settings = read(&[
+            ("timeout.reconciliation", "often"),
+            ("application.resourceTrackingMethod", "magic"),
+        ]);
+        assert_eq!(settings.tracking_method, TrackingMethod::Annotation);
+        assert_eq!(settings.problems.len(), 2);
+    }
+
+    #[test]
+    fn customizations_are_read_in_both_forms() {
+        let settings = read(&[
+            (
+                "resource.customizations",
+                "argoproj.io/Application:\n  health.lua: |\n    return {}\n",
+            ),
+            (
+                "resource.customizations.health.cert-manager.io_Certificate",
+                "hs = {}",
+            ),
+            (
+                "resource.customizations.useOpenLibs.cert-manager.io_Certificate",
+                "true",
+            ),
+            (
+                "resource.customizations.ignoreDifferences.all",
+                "jsonPointers: [/spec/replicas]",
+            ),
+            ("resource.customizations.health.Service", "core"),
+        ]);
+        assert_eq!(settings.problems, Vec::<String>::new());
+        let of = |group, kind| settings.customizations.get(group, kind).unwrap();
+        assert_eq!(
+            of("argoproj.io", "Application").health_lua.as_deref(),
+            Some("return {}\n")
+        );
+        assert!(of("cert-manager.io", "Certificate").use_open_libs);
+        assert_eq!(of("", "Service").health_lua.as_deref(), Some("core"));
+        assert!(of("*", "*").ignore_differences.is_some());
+    }
+}
