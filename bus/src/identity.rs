@@ -14,9 +14,13 @@ use sha2::{Digest as _, Sha256};
 pub enum IdentityError {
     #[error("`{0}` is not an application's identity: expected <namespace>/<name>")]
     Application(String),
-    #[error("`{0}` is not a Kubernetes name: 1 to 253 of a-z, 0-9, `-` and `.`, starting and ending with a letter or digit")]
+    #[error(
+        "`{0}` is not a Kubernetes name: 1 to 253 of a-z, 0-9, `-` and `.`, starting and ending with a letter or digit"
+    )]
     Name(String),
-    #[error("`{0}` is not a cluster id: a DNS label, 1 to 63 of a-z, 0-9 and `-`, starting and ending with a letter or digit")]
+    #[error(
+        "`{0}` is not a cluster id: a DNS label, 1 to 63 of a-z, 0-9 and `-`, starting and ending with a letter or digit"
+    )]
     Cluster(String),
     #[error("`{0}` is not a digest: expected 64 hexadecimal digits")]
     Digest(String),
@@ -37,7 +41,10 @@ impl AppId {
                 return Err(IdentityError::Name(part.to_owned()));
             }
         }
-        Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
+        Ok(Self {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        })
     }
 
     pub fn namespace(&self) -> &str {
@@ -65,7 +72,9 @@ impl FromStr for AppId {
     type Err = IdentityError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (namespace, name) = text.split_once('/').ok_or_else(|| IdentityError::Application(text.to_owned()))?;
+        let (namespace, name) = text
+            .split_once('/')
+            .ok_or_else(|| IdentityError::Application(text.to_owned()))?;
         Self::new(namespace, name)
     }
 }
@@ -145,7 +154,20 @@ impl From<ClusterId> for String {
 }
 
 /// Orders the desired states of one application; only grows, also across the loss of the broker.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
 #[serde(transparent)]
 pub struct Generation(pub u64);
 
@@ -165,7 +187,9 @@ impl fmt::Display for Generation {
 }
 
 /// The number of a release within its application, as in Argo CD's history: grows by one, starts at 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
 pub struct ReleaseId(pub u64);
 
@@ -212,7 +236,11 @@ impl FromStr for Digest {
     type Err = IdentityError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        if text.len() == 64
+            && text
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        {
             Ok(Self(text.to_owned()))
         } else {
             Err(IdentityError::Digest(text.chars().take(80).collect()))
@@ -256,8 +284,12 @@ string_schema! {
 
 fn is_subdomain(text: &str) -> bool {
     let inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.');
-    let edge = |byte: Option<u8>| byte.is_some_and(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9'));
-    text.len() <= 253 && text.bytes().all(inner) && edge(text.bytes().next()) && edge(text.bytes().last())
+    let edge =
+        |byte: Option<u8>| byte.is_some_and(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9'));
+    text.len() <= 253
+        && text.bytes().all(inner)
+        && edge(text.bytes().next())
+        && edge(text.bytes().last())
 }
 
 #[cfg(test)]
@@ -267,13 +299,21 @@ mod tests {
     #[test]
     fn a_generation_outgrows_stream_head_and_clock() {
         assert_eq!(Generation::next(None, None, 1_000), Generation(1_000));
-        assert_eq!(Generation::next(Some(Generation(2_000)), None, 1_000), Generation(2_001));
-        assert_eq!(Generation::next(Some(Generation(5)), Some(Generation(3_000)), 1_000), Generation(3_001));
+        assert_eq!(
+            Generation::next(Some(Generation(2_000)), None, 1_000),
+            Generation(2_001)
+        );
+        assert_eq!(
+            Generation::next(Some(Generation(5)), Some(Generation(3_000)), 1_000),
+            Generation(3_001)
+        );
     }
 
     #[test]
     fn names_that_could_break_a_subject_are_refused() {
-        for bad in ["a b/c", "a/", "/a", "a/b*", "a/b>", "A/b", "a/_b", "a/b/c", "nothing", "a/.b", "a/b."] {
+        for bad in [
+            "a b/c", "a/", "/a", "a/b*", "a/b>", "A/b", "a/_b", "a/b/c", "nothing", "a/.b", "a/b.",
+        ] {
             assert!(bad.parse::<AppId>().is_err(), "{bad}");
         }
         assert!("argocd/my.app-1".parse::<AppId>().is_ok());

@@ -1,13 +1,29 @@
 //! The contract between Towline's services: identities, subjects, messages, delivery, sealing, and the runtime that
 //! every service shares.
 //!
-//! `identity` → `subject` → `message` say what travels where; `stream` what must exist for it and `permission` who may do
-//! what; `client` connects, `state` publishes and watches last-per-subject, `work` consumes a queue, `objects` carries what
-//! is large, `seal` keeps secrets from the broker, and `service` runs a process.
+//! `identity` → `subject` → `message` say what travels where; `stream` what must exist for it. `client` connects, reads and
+//! publishes; `watch` follows state, `work` consumes a queue, `serve` answers, `objects` carries what is large;
+//! `envelope` and `trace` are what every message carries besides its body; `service` runs a process.
 
+mod client;
 pub mod clock;
+mod envelope;
+pub mod error;
 pub mod identity;
 pub mod message;
+mod objects;
+mod serve;
+pub mod service;
+pub mod stream;
 pub mod subject;
+pub mod trace;
+mod watch;
+mod work;
 
+pub use client::{Bus, ConnectArgs, MAX_BODY, Published, Stored};
+pub use error::BusError;
 pub use identity::{AppId, ClusterId, Digest, Generation, ReleaseId};
+pub use objects::Objects;
+pub use serve::{Asked, Serve};
+pub use watch::{Update, Watch};
+pub use work::{Delivery, MAX_ATTEMPTS, Outcome, Work};

@@ -20,7 +20,13 @@ pub enum Stream {
 }
 
 impl Stream {
-    pub const ALL: [Self; 5] = [Self::Desired, Self::Manifests, Self::Commands, Self::Events, Self::Dead];
+    pub const ALL: [Self; 5] = [
+        Self::Desired,
+        Self::Manifests,
+        Self::Commands,
+        Self::Events,
+        Self::Dead,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -62,8 +68,14 @@ pub enum Bucket {
 }
 
 impl Bucket {
-    pub const ALL: [Self; 6] =
-        [Self::State, Self::Clusters, Self::Heads, Self::Projects, Self::Renders, Self::Verified];
+    pub const ALL: [Self; 6] = [
+        Self::State,
+        Self::Clusters,
+        Self::Heads,
+        Self::Projects,
+        Self::Renders,
+        Self::Verified,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -88,7 +100,10 @@ impl Bucket {
 
     /// The key that `subject` holds, if it belongs to this bucket.
     pub fn key(self, subject: &str) -> Option<&str> {
-        subject.strip_prefix("$KV.")?.strip_prefix(self.name())?.strip_prefix('.')
+        subject
+            .strip_prefix("$KV.")?
+            .strip_prefix(self.name())?
+            .strip_prefix('.')
     }
 }
 
@@ -142,16 +157,28 @@ pub fn manifests_of(cluster: &ClusterId) -> String {
 }
 
 pub fn command(cluster: &ClusterId, app: &AppId, verb: Verb) -> String {
-    format!("{ROOT}.command.{}.{}", application(cluster, app), verb.token())
+    format!(
+        "{ROOT}.command.{}.{}",
+        application(cluster, app),
+        verb.token()
+    )
 }
 
 /// All commands of one verb, of one cluster or of every one.
 pub fn commands_of(cluster: Option<&ClusterId>, verb: Verb) -> String {
-    format!("{ROOT}.command.{}.*.*.{}", cluster.map_or("*", ClusterId::as_str), verb.token())
+    format!(
+        "{ROOT}.command.{}.*.*.{}",
+        cluster.map_or("*", ClusterId::as_str),
+        verb.token()
+    )
 }
 
 pub fn event(cluster: &ClusterId, app: &AppId, kind: EventKind) -> String {
-    format!("{ROOT}.event.{}.{}", application(cluster, app), kind.token())
+    format!(
+        "{ROOT}.event.{}.{}",
+        application(cluster, app),
+        kind.token()
+    )
 }
 
 /// Events of one kind, over all clusters and applications.
@@ -161,7 +188,10 @@ pub fn events_of(kind: EventKind) -> String {
 
 /// Every event of one cluster, or of all.
 pub fn events(cluster: Option<&ClusterId>) -> String {
-    cluster.map_or_else(|| format!("{ROOT}.event.>"), |cluster| format!("{ROOT}.event.{cluster}.>"))
+    cluster.map_or_else(
+        || format!("{ROOT}.event.>"),
+        |cluster| format!("{ROOT}.event.{cluster}.>"),
+    )
 }
 
 /// Every event of one application.
@@ -180,18 +210,28 @@ pub fn dead(stream: Stream) -> String {
 
 /// `<cluster>.<namespace>.<name>`, the key of an application in the buckets `heads` and `renders`.
 pub fn application(cluster: &ClusterId, app: &AppId) -> String {
-    format!("{cluster}.{}.{}", escape(app.namespace()), escape(app.name()))
+    format!(
+        "{cluster}.{}.{}",
+        escape(app.namespace()),
+        escape(app.name())
+    )
 }
 
 /// The key of one service's state of one application. An application without a known cluster has `None`.
 pub fn state(service: &str, cluster: Option<&ClusterId>, app: &AppId) -> String {
     let cluster = cluster.map_or("_", ClusterId::as_str);
-    format!("{service}.{cluster}.{}.{}", escape(app.namespace()), escape(app.name()))
+    format!(
+        "{service}.{cluster}.{}.{}",
+        escape(app.namespace()),
+        escape(app.name())
+    )
 }
 
 /// The key of a branch in the bucket `verified`.
 pub fn branch(repo_url: &str, target_revision: &str) -> String {
-    Digest::of(format!("{repo_url}\n{target_revision}").as_bytes()).short().to_owned()
+    Digest::of(format!("{repo_url}\n{target_revision}").as_bytes())
+        .short()
+        .to_owned()
 }
 
 /// A Kubernetes name as one token.
@@ -228,7 +268,10 @@ mod tests {
 
     #[test]
     fn a_bucket_finds_its_own_keys_only() {
-        assert_eq!(Bucket::State.key("$KV.state.applier.a.b.c"), Some("applier.a.b.c"));
+        assert_eq!(
+            Bucket::State.key("$KV.state.applier.a.b.c"),
+            Some("applier.a.b.c")
+        );
         assert_eq!(Bucket::State.key("$KV.stateful.a"), None);
     }
 }

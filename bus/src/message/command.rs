@@ -65,7 +65,13 @@ pub enum Verb {
 
 impl Verb {
     /// The verbs that an applier carries out.
-    pub const APPLIER: [Self; 5] = [Self::Sync, Self::Rollback, Self::Pin, Self::Unpin, Self::Terminate];
+    pub const APPLIER: [Self; 5] = [
+        Self::Sync,
+        Self::Rollback,
+        Self::Pin,
+        Self::Unpin,
+        Self::Terminate,
+    ];
 
     pub const fn token(self) -> &'static str {
         match self {

@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The types of Argo CD, plus those that it has no word for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub enum ConditionType {
     /// The specification itself can't be carried out (project, destination, unsupported fields).
     InvalidSpecError,
@@ -57,7 +59,11 @@ impl Condition {
         while !message.is_char_boundary(end) {
             end -= 1;
         }
-        Self { kind, message: message[..end].to_owned(), since: now_ms }
+        Self {
+            kind,
+            message: message[..end].to_owned(),
+            since: now_ms,
+        }
     }
 
     /// Whether two say the same, whenever they came to be.

@@ -35,7 +35,12 @@ pub struct Event {
 
 impl Event {
     #[must_use]
-    pub fn new(app: &AppId, cluster: &ClusterId, kind: EventKind, message: impl Into<String>) -> Self {
+    pub fn new(
+        app: &AppId,
+        cluster: &ClusterId,
+        kind: EventKind,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             app: app.clone(),
             cluster: cluster.clone(),

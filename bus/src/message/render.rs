@@ -52,7 +52,13 @@ pub enum PseudoInput {
 #[serde(rename_all = "camelCase")]
 pub enum RenderOutcome {
     #[serde(rename_all = "camelCase")]
-    Rendered { digest: Digest, count: usize, size: usize, source_types: Vec<SourceType>, conditions: Vec<Condition> },
+    Rendered {
+        digest: Digest,
+        count: usize,
+        size: usize,
+        source_types: Vec<SourceType>,
+        conditions: Vec<Condition>,
+    },
     Failed(Condition),
 }
 
@@ -70,7 +76,10 @@ impl Generational for Render {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's skip_serializing_if passes a reference"
+)]
 fn is_zero(source: &u32) -> bool {
     *source == 0
 }

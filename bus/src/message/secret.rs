@@ -9,7 +9,9 @@ use super::Message;
 use crate::identity::{AppId, ClusterId, Digest, Generation};
 
 /// A secret reference: names a value, never holds one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "camelCase")]
 pub struct Reference {
     /// The path as the backend's API has it, e.g. `kv/data/shop`.
@@ -23,7 +25,8 @@ pub struct Reference {
 impl std::fmt::Display for Reference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}#{}", self.path, self.key)?;
-        self.version.map_or(Ok(()), |version| write!(f, "#{version}"))
+        self.version
+            .map_or(Ok(()), |version| write!(f, "#{version}"))
     }
 }
 
@@ -111,7 +114,11 @@ impl RefusalReason {
     pub const fn is_passing(self) -> bool {
         match self {
             Self::NotDesired | Self::Unavailable => true,
-            Self::Malformed | Self::Signature | Self::Replayed | Self::Forbidden | Self::NotFound => false,
+            Self::Malformed
+            | Self::Signature
+            | Self::Replayed
+            | Self::Forbidden
+            | Self::NotFound => false,
         }
     }
 }

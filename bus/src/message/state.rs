@@ -135,8 +135,14 @@ pub enum HealthStatus {
 
 impl HealthStatus {
     /// From best to worst, as Argo CD orders them.
-    pub const ALL: [Self; 6] =
-        [Self::Healthy, Self::Suspended, Self::Progressing, Self::Missing, Self::Degraded, Self::Unknown];
+    pub const ALL: [Self; 6] = [
+        Self::Healthy,
+        Self::Suspended,
+        Self::Progressing,
+        Self::Missing,
+        Self::Degraded,
+        Self::Unknown,
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -153,7 +159,11 @@ impl HealthStatus {
     #[must_use]
     pub fn worse(self, other: Self) -> Self {
         let rank = |status| Self::ALL.iter().position(|&known| known == status);
-        if rank(self) >= rank(other) { self } else { other }
+        if rank(self) >= rank(other) {
+            self
+        } else {
+            other
+        }
     }
 }
 
@@ -265,13 +275,18 @@ impl ReleaseCause {
     /// The person behind it, if one is.
     pub fn user(&self) -> Option<&str> {
         match self {
-            Self::Command { user, .. } | Self::Rollback { user, .. } | Self::Unpin { user } => Some(user),
+            Self::Command { user, .. } | Self::Rollback { user, .. } | Self::Unpin { user } => {
+                Some(user)
+            }
             Self::Automated | Self::SelfHeal | Self::OnFailure { .. } | Self::SecretRotated => None,
         }
     }
 
     pub fn from_command(command: &Command) -> Self {
-        Self::Command { user: command.user.clone(), id: command.id.clone() }
+        Self::Command {
+            user: command.user.clone(),
+            id: command.id.clone(),
+        }
     }
 }
 
@@ -379,8 +394,17 @@ mod tests {
 
     #[test]
     fn the_worse_health_wins_whatever_the_order() {
-        assert_eq!(HealthStatus::Healthy.worse(HealthStatus::Degraded), HealthStatus::Degraded);
-        assert_eq!(HealthStatus::Degraded.worse(HealthStatus::Progressing), HealthStatus::Degraded);
-        assert_eq!(HealthStatus::Suspended.worse(HealthStatus::Healthy), HealthStatus::Suspended);
+        assert_eq!(
+            HealthStatus::Healthy.worse(HealthStatus::Degraded),
+            HealthStatus::Degraded
+        );
+        assert_eq!(
+            HealthStatus::Degraded.worse(HealthStatus::Progressing),
+            HealthStatus::Degraded
+        );
+        assert_eq!(
+            HealthStatus::Suspended.worse(HealthStatus::Healthy),
+            HealthStatus::Suspended
+        );
     }
 }

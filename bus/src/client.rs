@@ -1,0 +1,453 @@
+//! One connection to the broker: reading last values, publishing with an answer, asking and answering.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::{self, stream::DirectGetErrorKind};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+
+use crate::envelope;
+use crate::error::BusError;
+use crate::identity::Generation;
+use crate::message::event::Event;
+use crate::message::{Generational, Message};
+use crate::objects::Objects;
+use crate::subject::{self, Bucket, Store, Stream};
+use crate::trace::Trace;
+use crate::watch::Watch;
+use crate::work::Work;
+
+/// The largest body that is published or read: below the broker's usual limit of 1 MiB with its headers.
+pub const MAX_BODY: usize = 1_000_000;
+
+/// How long a request to the broker may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where the broker is, and who we are to it.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ConnectArgs {
+    /// Address of NATS
+    #[arg(
+        long = "nats",
+        env = "TOWLINE_NATS",
+        default_value = "nats://127.0.0.1:4222",
+        value_name = "URL"
+    )]
+    pub url: String,
+    /// File with the NKey seed of this service's user
+    #[arg(long = "nats-seed", env = "TOWLINE_NATS_SEED", value_name = "FILE")]
+    pub seed: Option<PathBuf>,
+    /// CA certificates of NATS, PEM
+    #[arg(long = "nats-ca", env = "TOWLINE_NATS_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+}
+
+/// A last value: what a subject holds, and the sequence that a compare-and-set needs.
+#[derive(Clone, Debug)]
+pub struct Stored<T> {
+    pub subject: String,
+    pub sequence: u64,
+    pub value: T,
+    pub trace: Trace,
+}
+
+/// What became of a publish by generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// Stored at this stream sequence.
+    Stored(u64),
+    /// The subject holds this generation already, which is not older: nothing was written.
+    Outdated(Generation),
+}
+
+/// A connection that heals itself. Cheap to clone.
+#[derive(Clone)]
+pub struct Bus {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) client: async_nats::Client,
+    pub(crate) jetstream: jetstream::Context,
+    pub(crate) service: &'static str,
+    /// Counts connections: a change means that whatever lived in the old one is gone.
+    pub(crate) connections: watch::Receiver<u64>,
+}
+
+impl Bus {
+    /// Connects as `service`; waits for a broker that isn't there yet, and reconnects for ever.
+    pub async fn connect(args: &ConnectArgs, service: &'static str) -> Result<Self, BusError> {
+        let (connected, connections) = watch::channel(0);
+        let mut options = async_nats::ConnectOptions::new()
+            .name(format!("towline-{service}"))
+            .custom_inbox_prefix(inbox_prefix(service))
+            .retry_on_initial_connect()
+            .max_reconnects(None)
+            .reconnect_delay_callback(|attempt| Duration::from_millis(50 * (1 << attempt.min(5))))
+            .request_timeout(Some(REQUEST_TIMEOUT))
+            .subscription_capacity(64 * 1024)
+            .event_callback(move |event| {
+                match &event {
+                    async_nats::Event::Connected => {
+                        connected.send_modify(|count| *count += 1);
+                        tracing::info!("connected to NATS");
+                    }
+                    async_nats::Event::ServerError(error) => {
+                        tracing::error!(%error, "NATS refused something")
+                    }
+                    other => tracing::warn!(event = %other, "NATS connection"),
+                }
+                async {}
+            });
+        if let Some(path) = &args.seed {
+            let seed = std::fs::read_to_string(path).map_err(|source| BusError::Seed {
+                path: path.display().to_string(),
+                source,
+            })?;
+            options = options.nkey(seed.trim().to_owned());
+        }
+        if let Some(path) = &args.ca {
+            options = options
+                .add_root_certificates(path.clone())
+                .require_tls(true);
+        }
+        let client = options
+            .connect(&args.url)
+            .await
+            .map_err(|source| BusError::Connect {
+                url: args.url.clone(),
+                source,
+            })?;
+        let mut jetstream = jetstream::new(client.clone());
+        jetstream.set_timeout(REQUEST_TIMEOUT);
+        Ok(Self {
+            inner: Arc::new(Inner {
+                client,
+                jetstream,
+                service,
+                connections,
+            }),
+        })
+    }
+
+    /// Whether the broker can be reached now.
+    pub fn is_connected(&self) -> bool {
+        self.inner.client.connection_state() == async_nats::connection::State::Connected
+    }
+
+    /// Counts connections: a change means a reconnect, to a broker that may have lost everything.
+    pub fn connections(&self) -> watch::Receiver<u64> {
+        self.inner.connections.clone()
+    }
+
+    /// The last message of a subject.
+    pub async fn last<T: Message>(
+        &self,
+        stream: Stream,
+        subject: &str,
+    ) -> Result<Option<Stored<T>>, BusError> {
+        self.last_raw(stream.name(), subject).await
+    }
+
+    /// The value of a key.
+    pub async fn get<T: Message>(
+        &self,
+        bucket: Bucket,
+        key: &str,
+    ) -> Result<Option<Stored<T>>, BusError> {
+        self.last_raw(&bucket.stream(), &bucket.subject(key)).await
+    }
+
+    /// Publishes `body`; with `id` (`Nats-Msg-Id`), publishing it again soon after is harmless.
+    pub async fn publish<T: Message>(
+        &self,
+        _stream: Stream,
+        subject: &str,
+        body: &T,
+        id: Option<&str>,
+    ) -> Result<u64, BusError> {
+        self.send(subject, body, id, None).await
+    }
+
+    /// Publishes `body` unless the subject holds its generation or a newer one.
+    pub async fn publish_generation<T: Generational>(
+        &self,
+        stream: Stream,
+        subject: &str,
+        body: &T,
+    ) -> Result<Published, BusError> {
+        self.replace_older(stream.name(), subject, body).await
+    }
+
+    /// Writes a key.
+    pub async fn put<T: Message>(
+        &self,
+        bucket: Bucket,
+        key: &str,
+        value: &T,
+    ) -> Result<u64, BusError> {
+        self.send(&bucket.subject(key), value, None, None).await
+    }
+
+    /// Writes a key unless it holds the value's generation or a newer one.
+    pub async fn put_generation<T: Generational>(
+        &self,
+        bucket: Bucket,
+        key: &str,
+        value: &T,
+    ) -> Result<Published, BusError> {
+        self.replace_older(&bucket.stream(), &bucket.subject(key), value)
+            .await
+    }
+
+    /// Deletes a key; its watchers hear of it.
+    pub async fn delete(&self, bucket: Bucket, key: &str) -> Result<(), BusError> {
+        let subject = bucket.subject(key);
+        let message = PublishMessage::build()
+            .header("KV-Operation", "DEL")
+            .payload(Bytes::new());
+        self.send_message(&subject, message).await.map(|_| ())
+    }
+
+    /// Removes all messages of a subject.
+    pub async fn purge(&self, stream: Stream, subject: &str) -> Result<(), BusError> {
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| BusError::Purge {
+            subject: subject.to_owned(),
+            source,
+        };
+        let handle = self
+            .inner
+            .jetstream
+            .get_stream_no_info(stream.name())
+            .await
+            .map_err(|error| failed(error.into()))?;
+        handle
+            .purge()
+            .filter(subject)
+            .await
+            .map_err(|error| failed(error.into()))?;
+        Ok(())
+    }
+
+    /// Watches the subjects of a stream that match `filter`.
+    pub fn watch_stream<T: Message>(&self, stream: Stream, filter: &str) -> Watch<T> {
+        Watch::new(self.clone(), stream.name().to_owned(), filter.to_owned())
+    }
+
+    /// Watches the keys of a bucket that match `filter`; `>` is all.
+    pub fn watch_bucket<T: Message>(&self, bucket: Bucket, filter: &str) -> Watch<T> {
+        Watch::new(self.clone(), bucket.stream(), bucket.subject(filter))
+    }
+
+    /// Takes work from an existing durable consumer.
+    pub fn work<T: Message>(&self, stream: Stream, durable: &str) -> Work<T> {
+        Work::new(self.clone(), stream, durable.to_owned())
+    }
+
+    pub fn objects(&self, store: &Store) -> Objects {
+        Objects::new(self.clone(), store)
+    }
+
+    /// Publishes an event. Events inform people: one that can't be published is logged, nothing fails.
+    pub async fn event(&self, event: &Event) {
+        tracing::info!(app = %event.app, kind = event.kind.token(), "{}", event.message);
+        let subject = subject::event(&event.cluster, &event.app, event.kind);
+        if let Err(error) = self.send(&subject, event, None, None).await {
+            tracing::warn!(%subject, error = &error as &dyn std::error::Error, "an event was lost");
+        }
+    }
+
+    /// Asks whoever serves `subject`, for one answer.
+    pub async fn ask<Q: Message, A: DeserializeOwned>(
+        &self,
+        subject: &str,
+        question: &Q,
+        timeout: Duration,
+    ) -> Result<A, BusError> {
+        let payload = self.encode(subject, question)?;
+        let request = async_nats::Request::new()
+            .payload(payload)
+            .headers(envelope::headers(self.inner.service, question))
+            .timeout(Some(timeout));
+        let reply = self
+            .inner
+            .client
+            .send_request(subject.to_owned(), request)
+            .await
+            .map_err(|source| BusError::Ask {
+                subject: subject.to_owned(),
+                source: source.into(),
+            })?;
+        decode(subject, "answer", &reply.payload)
+    }
+
+    /// Answers what is asked on `subject`, together with others of the same service.
+    pub async fn serve<Q: Message>(
+        &self,
+        subject: &str,
+    ) -> Result<crate::serve::Serve<Q>, BusError> {
+        crate::serve::Serve::new(self.clone(), subject).await
+    }
+
+    async fn replace_older<T: Generational>(
+        &self,
+        stream: &str,
+        subject: &str,
+        body: &T,
+    ) -> Result<Published, BusError> {
+        let id = format!("{subject}:{}", body.generation());
+        loop {
+            let expected = match self.last_raw::<T>(stream, subject).await {
+                Ok(Some(last)) if last.value.generation() >= body.generation() => {
+                    return Ok(Published::Outdated(last.value.generation()));
+                }
+                Ok(last) => last.map_or(0, |last| last.sequence),
+                // What can't be read can't hold a place for ever: it is overwritten where it stands.
+                Err(BusError::Decode {
+                    subject, source, ..
+                }) => {
+                    tracing::warn!(%subject, error = %source, "replacing an unreadable message");
+                    self.last_sequence(stream, &subject).await?
+                }
+                Err(error) => return Err(error),
+            };
+            match self.send(subject, body, Some(&id), Some(expected)).await {
+                Ok(sequence) => return Ok(Published::Stored(sequence)),
+                Err(BusError::Conflict { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn last_raw<T: Message>(
+        &self,
+        stream: &str,
+        subject: &str,
+    ) -> Result<Option<Stored<T>>, BusError> {
+        let Some(message) = self.last_message(stream, subject).await? else {
+            return Ok(None);
+        };
+        if is_deletion(Some(&message.headers)) {
+            return Ok(None);
+        }
+        let value = decode(subject, T::KIND, &message.payload)?;
+        Ok(Some(Stored {
+            subject: subject.to_owned(),
+            sequence: message.sequence,
+            value,
+            trace: envelope::trace(Some(&message.headers)),
+        }))
+    }
+
+    async fn last_sequence(&self, stream: &str, subject: &str) -> Result<u64, BusError> {
+        Ok(self
+            .last_message(stream, subject)
+            .await?
+            .map_or(0, |message| message.sequence))
+    }
+
+    async fn last_message(
+        &self,
+        stream: &str,
+        subject: &str,
+    ) -> Result<Option<jetstream::message::StreamMessage>, BusError> {
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| BusError::Read {
+            subject: subject.to_owned(),
+            source,
+        };
+        let handle = self
+            .inner
+            .jetstream
+            .get_stream_no_info(stream)
+            .await
+            .map_err(|error| failed(error.into()))?;
+        match handle.direct_get_last_for_subject(subject).await {
+            Ok(message) => Ok(Some(message)),
+            Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(error.into())),
+        }
+    }
+
+    pub(crate) async fn send<T: Message>(
+        &self,
+        subject: &str,
+        body: &T,
+        id: Option<&str>,
+        expected: Option<u64>,
+    ) -> Result<u64, BusError> {
+        let payload = self.encode(subject, body)?;
+        let mut message = PublishMessage::build()
+            .headers(envelope::headers(self.inner.service, body))
+            .payload(payload);
+        if let Some(id) = id {
+            message = message.message_id(id);
+        }
+        if let Some(sequence) = expected {
+            message = message.expected_last_subject_sequence(sequence);
+        }
+        self.send_message(subject, message).await
+    }
+
+    async fn send_message(&self, subject: &str, message: PublishMessage) -> Result<u64, BusError> {
+        let failed = |error: jetstream::context::PublishError| match error.kind() {
+            PublishErrorKind::WrongLastSequence => BusError::Conflict {
+                subject: subject.to_owned(),
+            },
+            _ => BusError::Publish {
+                subject: subject.to_owned(),
+                source: error.into(),
+            },
+        };
+        let ack = self
+            .inner
+            .jetstream
+            .send_publish(subject.to_owned(), message)
+            .await
+            .map_err(failed)?;
+        Ok(ack.await.map_err(failed)?.sequence)
+    }
+
+    pub(crate) fn encode<T: Message>(&self, subject: &str, body: &T) -> Result<Bytes, BusError> {
+        let payload = serde_json::to_vec(body).map_err(|source| BusError::Encode {
+            subject: subject.to_owned(),
+            source,
+        })?;
+        if payload.len() > MAX_BODY {
+            return Err(BusError::TooLarge {
+                subject: subject.to_owned(),
+                size: payload.len(),
+                limit: MAX_BODY,
+            });
+        }
+        Ok(payload.into())
+    }
+}
+
+/// The inbox prefix of a service's user: all that it may subscribe to for answers.
+pub(crate) fn inbox_prefix(service: &str) -> String {
+    format!("_INBOX_{service}")
+}
+
+/// Whether a bucket's message says that its key is gone.
+pub(crate) fn is_deletion(headers: Option<&async_nats::HeaderMap>) -> bool {
+    headers
+        .and_then(|headers| headers.get("KV-Operation"))
+        .is_some_and(|operation| matches!(operation.as_str(), "DEL" | "PURGE"))
+}
+
+pub(crate) fn decode<T: DeserializeOwned>(
+    subject: &str,
+    kind: &'static str,
+    payload: &[u8],
+) -> Result<T, BusError> {
+    serde_json::from_slice(payload).map_err(|source| BusError::Decode {
+        subject: subject.to_owned(),
+        kind,
+        source,
+    })
+}
