@@ -1,6 +1,6 @@
 //! One connection to the broker: reading last values, publishing with an answer, asking and answering.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,12 +21,16 @@ use crate::subject::{self, Bucket, Store, Stream};
 use crate::trace::Trace;
 use crate::watch::Watch;
 use crate::work::Work;
+use crate::{role, stream};
 
 /// The largest body that is published or read: below the broker's usual limit of 1 MiB with its headers.
 pub const MAX_BODY: usize = 1_000_000;
 
 /// How long a request to the broker may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often a service looks whether what it waits for was created.
+const WAIT_FOR_STREAMS: Duration = Duration::from_millis(500);
 
 /// Where the broker is, and who we are to it.
 #[derive(Clone, Debug, clap::Args)]
@@ -83,9 +87,14 @@ impl Bus {
     /// Connects as `service`; waits for a broker that isn't there yet, and reconnects for ever.
     pub async fn connect(args: &ConnectArgs, service: &'static str) -> Result<Self, BusError> {
         let (connected, connections) = watch::channel(0);
+        let seed = match &args.seed {
+            Some(path) => Some(read_seed(path)?),
+            None => None,
+        };
+        let public_key = seed.as_ref().map(|(_, public_key)| public_key.as_str());
         let mut options = async_nats::ConnectOptions::new()
             .name(format!("towline-{service}"))
-            .custom_inbox_prefix(inbox_prefix(service))
+            .custom_inbox_prefix(inbox_prefix(public_key, service))
             .retry_on_initial_connect()
             .max_reconnects(None)
             .reconnect_delay_callback(|attempt| Duration::from_millis(50 * (1 << attempt.min(5))))
@@ -104,12 +113,8 @@ impl Bus {
                 }
                 async {}
             });
-        if let Some(path) = &args.seed {
-            let seed = std::fs::read_to_string(path).map_err(|source| BusError::Seed {
-                path: path.display().to_string(),
-                source,
-            })?;
-            options = options.nkey(seed.trim().to_owned());
+        if let Some((seed, _)) = seed {
+            options = options.nkey(seed);
         }
         if let Some(path) = &args.ca {
             options = options
@@ -125,14 +130,43 @@ impl Bus {
             })?;
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(REQUEST_TIMEOUT);
-        Ok(Self {
+        let bus = Self {
             inner: Arc::new(Inner {
                 client,
                 jetstream,
                 service,
                 connections,
             }),
-        })
+        };
+        bus.wait_for_streams().await;
+        Ok(bus)
+    }
+
+    /// Waits until somebody created what this service needs; says what is missing while it does.
+    async fn wait_for_streams(&self) {
+        let mut wanted = role::streams_of(self.inner.service);
+        while !wanted.is_empty() {
+            match stream::missing(self, &wanted).await {
+                Ok(missing) => {
+                    if !missing.is_empty() {
+                        tracing::warn!(
+                            missing = missing.join(", "),
+                            "waiting for streams: `towline up` or `towline nats-provision` creates them"
+                        );
+                    }
+                    wanted = missing
+                        .into_iter()
+                        .filter_map(|name| name.split(' ').next().map(str::to_owned))
+                        .collect();
+                }
+                Err(error) => {
+                    tracing::warn!(error = crate::watch::causes(&error), "waiting for NATS")
+                }
+            }
+            if !wanted.is_empty() {
+                tokio::time::sleep(WAIT_FOR_STREAMS).await;
+            }
+        }
     }
 
     /// Whether the broker can be reached now.
@@ -428,9 +462,24 @@ impl Bus {
     }
 }
 
-/// The inbox prefix of a service's user: all that it may subscribe to for answers.
-pub(crate) fn inbox_prefix(service: &str) -> String {
-    format!("_INBOX_{service}")
+/// The inbox prefix of a user: all that it may subscribe to for answers. By key, so that no service reads another's.
+pub(crate) fn inbox_prefix(public_key: Option<&str>, service: &str) -> String {
+    format!("_INBOX_{}", public_key.unwrap_or(service))
+}
+
+/// The seed in a file, with the public key that belongs to it.
+fn read_seed(path: &Path) -> Result<(String, String), BusError> {
+    let name = || path.display().to_string();
+    let seed = std::fs::read_to_string(path).map_err(|source| BusError::Seed {
+        path: name(),
+        source,
+    })?;
+    let seed = seed.trim().to_owned();
+    let key = nkeys::KeyPair::from_seed(&seed).map_err(|source| BusError::Key {
+        path: name(),
+        source,
+    })?;
+    Ok((seed, key.public_key()))
 }
 
 /// Whether a bucket's message says that its key is gone.

@@ -14,6 +14,11 @@ pub enum BusError {
         path: String,
         source: std::io::Error,
     },
+    #[error("{path} holds no NKey seed")]
+    Key {
+        path: String,
+        source: nkeys::error::Error,
+    },
     #[error("reading the last message of {subject}")]
     Read {
         subject: String,

@@ -12,6 +12,7 @@ pub mod error;
 pub mod identity;
 pub mod message;
 mod objects;
+pub mod role;
 mod serve;
 pub mod service;
 pub mod stream;

@@ -183,7 +183,12 @@ pub fn event(cluster: &ClusterId, app: &AppId, kind: EventKind) -> String {
 
 /// Events of one kind, over all clusters and applications.
 pub fn events_of(kind: EventKind) -> String {
-    format!("{ROOT}.event.*.*.*.{}", kind.token())
+    events_in("*", kind)
+}
+
+/// Events of one kind, over all applications of a cluster; `*` is every cluster.
+pub fn events_in(cluster: &str, kind: EventKind) -> String {
+    format!("{ROOT}.event.{cluster}.*.*.{}", kind.token())
 }
 
 /// Every event of one cluster, or of all.
