@@ -1,0 +1,125 @@
+//! Drift of one live object: whether what we applied is still there.
+//!
+//! The reference is what the API server answered to our last server-side apply: the fields that it then noted as ours
+//! (`managedFields`, operation `Apply`), and a digest of each value. A field that left our set was taken or removed by somebody;
+//! one that is still ours and differs was changed behind the back of field ownership. Fields that were never ours are no drift,
+//! and what defaulting or a webhook did to our own apply is part of the reference.
+
+mod owned;
+mod packed;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use self::owned::{Field, Values};
+use self::packed::Packed;
+
+/// The most fields that one drift names.
+const MAX_NAMED: usize = 50;
+
+/// What was ours after our last apply of an object. About 25 bytes per field, and no value can be read from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reference {
+    manager: String,
+    #[serde(default)]
+    values: Values,
+    fields: Packed,
+}
+
+/// What is no longer as we applied it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drift {
+    /// Paths such as `spec.template.spec.containers[name="app"].image`, sorted; what is gone as a whole is named once.
+    pub fields: Vec<String>,
+    /// Field managers that own one of them now, sorted. Empty when the fields are gone.
+    pub managers: Vec<String>,
+}
+
+impl Reference {
+    /// The reference of an object as the API server answered it to an apply by `manager`.
+    pub fn of(applied: &Value, manager: &str) -> Self {
+        Self::with(applied, manager, Values::All)
+    }
+
+    /// The reference of an object whose live form will be seen as metadata only (a Secret): values of metadata are compared, of
+    /// everything else just whether it is still ours. No digest of such a value is made.
+    pub fn metadata_only(applied: &Value, manager: &str) -> Self {
+        Self::with(applied, manager, Values::Metadata)
+    }
+
+    fn with(applied: &Value, manager: &str, values: Values) -> Self {
+        let fields = owned::fields(applied, manager, values);
+        Self {
+            manager: manager.to_owned(),
+            values,
+            fields: Packed::of(&fields),
+        }
+    }
+
+    /// Whether nothing was ours: the object was not applied server-side by this manager.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// What drifted, if anything did. Nothing is lost when `live` is as old as the reference or newer; an older one is not told
+    /// apart from a change.
+    pub fn drift(&self, live: &Value) -> Option<Drift> {
+        if self.is_empty() {
+            return None;
+        }
+        let now = owned::fields(live, &self.manager, self.values);
+        let mut drifted = self.differing(&now);
+        if now.is_empty() {
+            // Ownership was reset as a whole. What still has its value needs no naming.
+            let anyones = owned::anyones(live, self.values);
+            let still_differs = self.differing(&anyones);
+            drifted.retain(|path| still_differs.binary_search(path).is_ok());
+            if drifted.is_empty() {
+                drifted.push("metadata.managedFields".to_owned());
+            }
+        }
+        if drifted.is_empty() {
+            return None;
+        }
+        let mut fields = topmost(drifted);
+        let managers = owned::other_owners(live, &self.manager, &fields);
+        if fields.len() > MAX_NAMED {
+            let more = fields.len() - MAX_NAMED;
+            fields.truncate(MAX_NAMED);
+            fields.push(format!("and {more} more"));
+        }
+        Some(Drift { fields, managers })
+    }
+
+    /// Paths of the reference that `now` lacks or holds with another value. Both are sorted by path.
+    fn differing(&self, now: &[Field]) -> Vec<String> {
+        self.fields
+            .iter()
+            .filter(
+                |then| match now.binary_search_by(|field| field.path.cmp(&then.path)) {
+                    Ok(at) => !then.mark.agrees(now[at].mark),
+                    Err(_) => true,
+                },
+            )
+            .map(|field| field.path)
+            .collect()
+    }
+}
+
+/// Leaves out each path that lies beneath another one. `paths` is sorted.
+fn topmost(paths: Vec<String>) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::new();
+    for path in paths {
+        if !kept
+            .iter()
+            .rev()
+            .any(|above| owned::is_beneath(&path, above))
+        {
+            kept.push(path);
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,312 @@
+//! Which fields a manager owns, read from `metadata.managedFields` side by side with the object that they are about.
+//!
+//! `FieldsV1` is a tree: `f:<name>` is a field, `k:<json>` the list item with these keys, `v:<json>` a set's member, `i:<n>` an
+//! index, `.` the node itself, and a node without children a leaf.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+
+/// Which values are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Values {
+    #[default]
+    All,
+    Metadata,
+}
+
+/// What is known of an owned field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// That it is there.
+    Present,
+    /// What its value was.
+    Value([u8; 8]),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Field {
+    pub(super) path: String,
+    pub(super) mark: Mark,
+}
+
+impl Mark {
+    /// Whether both may be of one and the same value.
+    pub(super) fn agrees(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Value(one), Self::Value(two)) => one == two,
+            (Self::Present, _) | (_, Self::Present) => true,
+        }
+    }
+}
+
+/// The fields that `manager` applied and still owns, sorted by path.
+pub(super) fn fields(object: &Value, manager: &str, values: Values) -> Vec<Field> {
+    let (ours, others): (Vec<&Value>, Vec<&Value>) = entries(object)
+        .iter()
+        .partition(|entry| is_apply_of(entry, manager));
+    collect(object, &trees(&ours), &trees(&others), values)
+}
+
+/// The fields that any manager owns, sorted by path.
+pub(super) fn anyones(object: &Value, values: Values) -> Vec<Field> {
+    collect(
+        object,
+        &trees(&entries(object).iter().collect::<Vec<_>>()),
+        &[],
+        values,
+    )
+}
+
+fn collect(object: &Value, sets: &[&Value], others: &[&Value], values: Values) -> Vec<Field> {
+    let mut walk = Walk {
+        values,
+        found: Vec::new(),
+    };
+    for set in sets {
+        walk.node(&mut String::new(), set, Some(object), others);
+    }
+    walk.found.sort_by(|one, two| one.path.cmp(&two.path));
+    walk.found.dedup_by(|one, two| one.path == two.path);
+    walk.found
+}
+
+/// The managers, other than `manager`'s applies, that own one of `paths` or something beneath it.
+pub(super) fn other_owners(object: &Value, manager: &str, paths: &[String]) -> Vec<String> {
+    let mut owners: Vec<String> = entries(object)
+        .iter()
+        .filter(|entry| !is_apply_of(entry, manager))
+        .filter(|entry| {
+            let mut walk = Walk {
+                values: Values::Metadata,
+                found: Vec::new(),
+            };
+            if let Some(set) = tree(entry) {
+                walk.node(&mut String::new(), set, None, &[]);
+            }
+            walk.found.iter().any(|field| {
+                paths
+                    .iter()
+                    .any(|path| field.path == *path || is_beneath(&field.path, path))
+            })
+        })
+        .filter_map(|entry| entry.get("manager").and_then(Value::as_str))
+        .map(str::to_owned)
+        .collect();
+    owners.sort();
+    owners.dedup();
+    owners
+}
+
+/// Whether `path` is a part of what `above` names.
+pub(super) fn is_beneath(path: &str, above: &str) -> bool {
+    path.strip_prefix(above)
+        .is_some_and(|rest| rest.starts_with(['.', '[']))
+}
+
+fn entries(object: &Value) -> &[Value] {
+    object
+        .pointer("/metadata/managedFields")
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
+}
+
+fn tree(entry: &Value) -> Option<&Value> {
+    entry.get("fieldsV1")
+}
+
+fn trees<'a>(entries: &[&'a Value]) -> Vec<&'a Value> {
+    entries.iter().filter_map(|entry| tree(entry)).collect()
+}
+
+fn is_apply_of(entry: &Value, manager: &str) -> bool {
+    let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
+    text("manager") == manager && text("operation") == "Apply" && text("subresource").is_empty()
+}
+
+struct Walk {
+    values: Values,
+    found: Vec<Field>,
+}
+
+impl Walk {
+    /// Collects what `set` holds beneath `path`. `value` is what the object has there, `others` what other managers own there.
+    fn node(&mut self, path: &mut String, set: &Value, value: Option<&Value>, others: &[&Value]) {
+        let Some(set) = set.as_object() else { return };
+        for (key, below) in set {
+            if key == "." {
+                self.emit(path, Mark::Present);
+                continue;
+            }
+            let Some((step, next)) = step(key, value) else {
+                continue;
+            };
+            let length = path.len();
+            step.onto(path);
+            let others: Vec<&Value> = others.iter().filter_map(|other| other.get(key)).collect();
+            if below.as_object().is_some_and(|below| !below.is_empty()) {
+                self.node(path, below, next, &others);
+            } else {
+                let mark = self.mark(path, &step, next, &others);
+                self.emit(path, mark);
+            }
+            path.truncate(length);
+        }
+    }
+
+    fn mark(&self, path: &str, step: &Step<'_>, value: Option<&Value>, others: &[&Value]) -> Mark {
+        let compared = match self.values {
+            Values::All => true,
+            Values::Metadata => is_beneath(path, "metadata"),
+        };
+        // A list item or set member is its own identity: its parts are fields of their own.
+        if !compared || !matches!(step, Step::Field(_)) {
+            return Mark::Present;
+        }
+        match value {
+            // We own just the existence of such a map or list when others own parts of it, and when it is empty.
+            Some(Value::Object(map)) if map.is_empty() || is_shared(others) => Mark::Present,
+            Some(Value::Array(list)) if list.is_empty() || is_shared(others) => Mark::Present,
+            value => Mark::Value(digest(path, value.unwrap_or(&Value::Null))),
+        }
+    }
+
+    fn emit(&mut self, path: &str, mark: Mark) {
+        if !path.is_empty() {
+            self.found.push(Field {
+                path: path.to_owned(),
+                mark,
+            });
+        }
+    }
+}
+
+/// Whether another manager owns something beneath this node, so that it can't be one indivisible value.
+fn is_shared(others: &[&Value]) -> bool {
+    others.iter().any(|other| {
+        other
+            .as_object()
+            .is_some_and(|below| below.keys().any(|key| key != "."))
+    })
+}
+
+enum Step<'a> {
+    Field(&'a str),
+    Item(Map<String, Value>),
+    Member(Value),
+    Index(usize),
+}
+
+/// One step down: what the key means, and what the object has there.
+fn step<'a, 'b>(key: &'a str, value: Option<&'b Value>) -> Option<(Step<'a>, Option<&'b Value>)> {
+    let (kind, text) = key.split_once(':')?;
+    let items = || value.and_then(Value::as_array);
+    match kind {
+        "f" => Some((Step::Field(text), value.and_then(|value| value.get(text)))),
+        "k" => {
+            let keys: Map<String, Value> = serde_json::from_str(text).ok()?;
+            let found = items().and_then(|items| {
+                items
+                    .iter()
+                    .find(|item| keys.iter().all(|(key, is)| item.get(key) == Some(is)))
+            });
+            Some((Step::Item(keys), found))
+        }
+        "v" => {
+            let member: Value = serde_json::from_str(text).ok()?;
+            let found = items().and_then(|items| items.iter().find(|item| **item == member));
+            Some((Step::Member(member), found))
+        }
+        "i" => {
+            let index = text.parse().ok()?;
+            Some((
+                Step::Index(index),
+                items().and_then(|items| items.get(index)),
+            ))
+        }
+        _ => None,
+    }
+}
+
+impl Step<'_> {
+    fn onto(&self, path: &mut String) {
+        // Writing into a String cannot fail.
+        let _ = match self {
+            Self::Field(name) if is_plain(name) => {
+                if !path.is_empty() {
+                    path.push('.');
+                }
+                path.push_str(name);
+                Ok(())
+            }
+            Self::Field(name) => write!(path, "[{name:?}]"),
+            Self::Item(keys) => {
+                let keys: Vec<String> = keys
+                    .iter()
+                    .map(|(key, value)| format!("{key}={value}"))
+                    .collect();
+                write!(path, "[{}]", keys.join(","))
+            }
+            Self::Member(member) => write!(path, "[={member}]"),
+            Self::Index(index) => write!(path, "[{index}]"),
+        };
+    }
+}
+
+/// Whether a name needs no quotes between dots.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+}
+
+/// A digest of a value at its place, the same whatever the order of keys. Stable: it may be kept for longer than a process.
+fn digest(path: &str, value: &Value) -> [u8; 8] {
+    let mut hash = Sha256::new();
+    hash.update(path);
+    feed(&mut hash, value);
+    let mut short = [0; 8];
+    short.copy_from_slice(&hash.finalize()[..8]);
+    short
+}
+
+fn feed(hash: &mut Sha256, value: &Value) {
+    match value {
+        Value::Object(map) => {
+            let mut keys: Vec<&String> = map.keys().collect();
+            keys.sort();
+            hash.update(b"{");
+            for key in keys {
+                feed_text(hash, key);
+                feed(hash, &map[key]);
+            }
+            hash.update(b"}");
+        }
+        Value::Array(list) => {
+            hash.update(b"[");
+            for item in list {
+                feed(hash, item);
+            }
+            hash.update(b"]");
+        }
+        Value::String(text) => feed_text(hash, text),
+        Value::Number(number) => {
+            hash.update(b"#");
+            feed_text(hash, &number.to_string());
+        }
+        Value::Bool(true) => hash.update(b"t"),
+        Value::Bool(false) => hash.update(b"f"),
+        Value::Null => hash.update(b"n"),
+    }
+}
+
+/// Texts carry their length, so that no two different values feed the same bytes.
+fn feed_text(hash: &mut Sha256, text: &str) {
+    hash.update(b"\"");
+    hash.update(text.len().to_le_bytes());
+    hash.update(text);
+}
