@@ -19,7 +19,7 @@ use crate::{
     token,
 };
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {

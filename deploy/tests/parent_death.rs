@@ -56,7 +56,10 @@ fn a_process_is_gone_after_its_parent_was_killed() {
 
     let deadline = Instant::now() + Duration::from_secs(10);
     while runs(pid) {
-        assert!(Instant::now() < deadline, "process {pid} outlived its parent");
+        assert!(
+            Instant::now() < deadline,
+            "process {pid} outlived its parent"
+        );
         std::thread::yield_now();
     }
 }

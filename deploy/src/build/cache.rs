@@ -111,8 +111,7 @@ impl Cache {
         remove_folder(&folder)?;
         let bin = folder.join("bin");
         fs::create_dir_all(&bin).map_err(file_error("create", &bin))?;
-        let built = build(&folder);
-        let stored = built.and_then(|()| {
+        let stored = build(&folder).and_then(|()| {
             missing
                 .iter()
                 .try_for_each(|key| self.store(&bin, key))
@@ -196,10 +195,12 @@ mod tests {
         }
     }
 
-    fn leave_program(folder: &Path) -> Result<(), CacheError> {
+    fn leave_program(folder: &Path) {
         fs::write(folder.join("bin/program"), "built").unwrap();
-        Ok(())
     }
+
+    /// What a build that leaves its program says.
+    const BUILT: Result<(), CacheError> = Ok(());
 
     #[test]
     fn a_key_names_program_and_version() {
@@ -226,7 +227,8 @@ mod tests {
                             || {},
                             |folder| {
                                 builds.fetch_add(1, Ordering::SeqCst);
-                                leave_program(folder)
+                                leave_program(folder);
+                                BUILT
                             },
                         )
                         .unwrap();
@@ -242,7 +244,15 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let cache = Cache::at(root.path().to_owned());
         cache
-            .fill("batch", &[key("v1")], || {}, leave_program)
+            .fill(
+                "batch",
+                &[key("v1")],
+                || {},
+                |folder| {
+                    leave_program(folder);
+                    BUILT
+                },
+            )
             .unwrap();
         assert_eq!(cache.get(&key("v2")), None);
     }
@@ -256,7 +266,7 @@ mod tests {
             &[key("v1")],
             || {},
             |folder| {
-                leave_program(folder)?;
+                leave_program(folder);
                 Err(CacheError::Place)
             },
         );

@@ -68,10 +68,8 @@ pub(crate) fn build(cache: &Cache, components: &[Component]) -> Result<(), Build
         &recipe.batch,
         &keys,
         || {
-            progress::line(&format!(
-                "waiting for another process that builds {}",
-                recipe.batch
-            ))
+            let batch = &recipe.batch;
+            progress::line(&format!("waiting for another process that builds {batch}"));
         },
         |folder| {
             let missing: Vec<_> = (components.iter().copied())
@@ -162,14 +160,12 @@ fn flags(recipe: &Recipe) -> Vec<String> {
 /// One program goes to its own name; several go to the folder, where each is
 /// named after its package, which is the component's name.
 fn output(bin: &Path, components: &[Component]) -> OsString {
-    match components {
-        [one] => bin.join(one.name()).into_os_string(),
-        _ => {
-            let mut folder = bin.as_os_str().to_owned();
-            folder.push("/");
-            folder
-        }
+    if let [one] = components {
+        return bin.join(one.name()).into_os_string();
     }
+    let mut folder = bin.as_os_str().to_owned();
+    folder.push("/");
+    folder
 }
 
 fn package(component: Component) -> Option<&'static str> {

@@ -78,6 +78,6 @@ mod tests {
     fn times_read_as_minutes_and_seconds() {
         assert_eq!(human(Duration::from_secs(7)), "7s");
         assert_eq!(human(Duration::from_secs(192)), "3m12s");
-        assert_eq!(human(Duration::from_secs(60)), "1m00s");
+        assert_eq!(human(Duration::from_mins(1)), "1m00s");
     }
 }

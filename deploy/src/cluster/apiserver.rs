@@ -10,7 +10,7 @@ use crate::{
     process::{Process, Program},
 };
 
-const READY_WITHIN: Duration = Duration::from_secs(120);
+const READY_WITHIN: Duration = Duration::from_mins(2);
 
 /// What the server is started with, besides its port.
 pub(super) struct Plan<'a> {

@@ -15,7 +15,7 @@ use crate::{
     process::{Process, Program},
 };
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// Ready when its controllers work, as the first thing that one of them makes shows.
 pub(super) async fn start_manager(

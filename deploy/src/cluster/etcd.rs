@@ -14,7 +14,7 @@ use crate::{
     process::{Process, Program},
 };
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// The process and its client URL.
 pub(super) async fn start(folder: &Path, keys: &Keys) -> Result<(Process, String), ClusterError> {

@@ -66,6 +66,11 @@ impl Keys {
         Ok(keys)
     }
 
+    /// The certificate that all servers' certificates are signed with, as PEM.
+    pub(super) fn authority(&self) -> &str {
+        &self.authority
+    }
+
     /// Of a client that knows itself by a token, or not at all.
     pub(super) fn trust(&self) -> Trust<'_> {
         Trust {

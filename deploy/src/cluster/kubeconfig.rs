@@ -1,5 +1,7 @@
 //! Kubeconfig files: the cluster's address and authority, and one user's token.
+//! Whole in themselves, so that one can be handed to somebody else.
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
@@ -14,7 +16,7 @@ pub(super) fn text(url: &str, keys: &Keys, token: &SecretString) -> String {
             "name": "local",
             "cluster": {
                 "server": url,
-                "certificate-authority": keys.authority_file(),
+                "certificate-authority-data": BASE64_STANDARD.encode(keys.authority()),
             },
         }],
         "users": [{ "name": "local", "user": { "token": token.expose_secret() } }],

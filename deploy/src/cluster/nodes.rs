@@ -11,7 +11,7 @@ use crate::{
     process::{Process, Program},
 };
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 const NODE: &str = "simulated";
 
 /// What kwok does to nodes and pods; a caller's stages come after these.

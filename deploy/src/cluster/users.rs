@@ -1,5 +1,5 @@
 //! Users of the cluster: a token file that the API server reads at its start.
-//! TokenReview answers for these tokens as for any other.
+//! `TokenReview` answers for these tokens as for any other.
 
 use std::{
     io,

@@ -128,7 +128,11 @@ fn collect(folder: &Dir<'static>, files: &mut Vec<(String, &'static [u8])>) {
 
 fn is_build_file(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
-    matches!(name, "go.mod" | "go.sum") || (name.ends_with(".go") && !name.ends_with("_test.go"))
+    match name.rsplit_once('.') {
+        Some((stem, "go")) => !stem.ends_with("_test"),
+        Some(("go", "mod" | "sum")) => true,
+        _ => false,
+    }
 }
 
 /// The engine's version: a digest of what its build reads.
