@@ -5,12 +5,14 @@ use std::{
     collections::BTreeMap,
     env,
     ffi::OsStr,
+    io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread,
 };
 
-use tokio::task::JoinError;
+use tokio::sync::oneshot;
 
 use crate::{
     build::{
@@ -36,24 +38,26 @@ pub enum LocateError {
     Cache(#[from] CacheError),
     #[error(transparent)]
     Build(#[from] BuildError),
-    #[error("the search for components was cut off")]
-    Task(#[from] JoinError),
+    #[error("cannot start a thread to look for components")]
+    Thread(#[source] io::Error),
+    #[error("the search for components broke off: it panicked, which is a bug in Towline")]
+    CutOff,
 }
 
 /// The path of one component's program. Builds it if need be, which can take minutes.
 pub async fn locate(component: Component) -> Result<PathBuf, LocateError> {
-    tokio::task::spawn_blocking(move || match find(component)? {
+    in_thread(move || match find(component)? {
         Some(path) => Ok(path),
         None => build_one(component),
     })
-    .await?
+    .await
 }
 
 /// Builds what of `components` is found nowhere, one batch after another;
 /// programs that share a Go module are built together.
 pub async fn prepare(components: &[Component]) -> Result<(), LocateError> {
     let components = components.to_vec();
-    tokio::task::spawn_blocking(move || {
+    in_thread(move || {
         let mut batches = BTreeMap::<String, Vec<Component>>::new();
         for component in components {
             if find(component)?.is_none() {
@@ -66,7 +70,23 @@ pub async fn prepare(components: &[Component]) -> Result<(), LocateError> {
         }
         Ok(())
     })
-    .await?
+    .await
+}
+
+/// Runs `work` on a thread of its own. The runtime's blocking pool would keep
+/// the process from ending on Ctrl-C until a build of minutes is done.
+async fn in_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LocateError> + Send + 'static,
+) -> Result<T, LocateError> {
+    let (sender, result) = oneshot::channel();
+    thread::Builder::new()
+        .name("locate".to_owned())
+        .spawn(move || {
+            // Whoever asked may have lost interest; the build is kept anyway.
+            let _ = sender.send(work());
+        })
+        .map_err(LocateError::Thread)?;
+    result.await.map_err(|_| LocateError::CutOff)?
 }
 
 fn find(component: Component) -> Result<Option<PathBuf>, LocateError> {

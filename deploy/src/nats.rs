@@ -17,7 +17,7 @@ use tokio::{
 use crate::{
     component::Component,
     locate::{LocateError, locate},
-    port::{self, NoPort},
+    port::{self, NoPort, PortTaken},
     process::{Process, ProcessError, Program},
     token,
 };
@@ -175,6 +175,12 @@ impl Nats {
             Some(process) if process.ended().is_none() => Err(NatsError::Runs),
             _ => Ok(()),
         }
+    }
+}
+
+impl PortTaken for NatsError {
+    fn is_port_taken(&self) -> bool {
+        matches!(self, Self::Process(error) if error.is_address_in_use())
     }
 }
 

@@ -9,8 +9,6 @@ use std::{future::Future, io, net::TcpListener};
 
 use rand::RngExt;
 
-use crate::process::ProcessError;
-
 const LOWEST: u16 = 16_000;
 const HIGHEST: u16 = 32_000;
 const TRIES: usize = 200;
@@ -36,29 +34,69 @@ pub(crate) fn free() -> Result<u16, NoPort> {
     }
 }
 
+/// An error of starting a server that can say whether another port would help.
+pub(crate) trait PortTaken {
+    fn is_port_taken(&self) -> bool;
+}
+
 /// Starts a server with `start`, once more with other ports whenever somebody
 /// else took one between the look and the server's bind.
 pub(crate) async fn start_on_free<T, E, F>(mut start: impl FnMut() -> F) -> Result<T, E>
 where
     F: Future<Output = Result<T, E>>,
-    E: std::error::Error + 'static,
+    E: PortTaken,
 {
     let mut starts = 1;
     loop {
         match start().await {
-            Err(error) if starts < STARTS && is_address_in_use(&error) => starts += 1,
+            Err(error) if starts < STARTS && error.is_port_taken() => starts += 1,
             result => return result,
         }
     }
 }
 
-fn is_address_in_use(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(process) = error.downcast_ref::<ProcessError>() {
-            return process.is_address_in_use();
-        }
-        next = error.source();
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq)]
+    enum Failure {
+        Taken,
+        Other,
     }
-    false
+
+    impl PortTaken for Failure {
+        fn is_port_taken(&self) -> bool {
+            *self == Self::Taken
+        }
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_tried_again_but_not_for_ever() {
+        let mut starts = 0;
+        let result: Result<(), _> = start_on_free(|| {
+            starts += 1;
+            async { Err(Failure::Taken) }
+        })
+        .await;
+        assert_eq!(result, Err(Failure::Taken));
+        assert_eq!(starts, STARTS);
+    }
+
+    #[tokio::test]
+    async fn another_failure_is_final() {
+        let mut starts = 0;
+        let result: Result<(), _> = start_on_free(|| {
+            starts += 1;
+            async { Err(Failure::Other) }
+        })
+        .await;
+        assert_eq!(result, Err(Failure::Other));
+        assert_eq!(starts, 1);
+    }
+
+    #[test]
+    fn a_free_port_is_below_those_of_outgoing_connections() {
+        assert!((LOWEST..HIGHEST).contains(&free().unwrap()));
+    }
 }

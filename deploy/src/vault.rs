@@ -14,7 +14,7 @@ use crate::{
     component::Component,
     http::{self, HttpError, Trust},
     locate::{LocateError, locate},
-    port::{self, NoPort},
+    port::{self, NoPort, PortTaken},
     process::{Process, ProcessError, Program},
     token,
 };
@@ -139,6 +139,12 @@ impl Vault {
             status if status.is_success() => Ok(()),
             status => Err(format!("its KV engine answers {status}")),
         }
+    }
+}
+
+impl PortTaken for VaultError {
+    fn is_port_taken(&self) -> bool {
+        matches!(self, Self::Process(error) if error.is_address_in_use())
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
     component::Component,
     http::HttpError,
     locate::LocateError,
-    port::{self, NoPort},
+    port::{self, NoPort, PortTaken},
     process::{Process, ProcessError},
 };
 use api::{Api, ApiError};
@@ -186,6 +186,12 @@ impl Cluster {
         }
         self.apiserver.kill().await;
         self.etcd.kill().await;
+    }
+}
+
+impl PortTaken for ClusterError {
+    fn is_port_taken(&self) -> bool {
+        matches!(self, Self::Process(error) if error.is_address_in_use())
     }
 }
 
