@@ -64,7 +64,8 @@ impl StackOptions {
         }
     }
 
-    fn components(&self) -> Vec<Component> {
+    /// What it takes to start them.
+    pub fn components(&self) -> Vec<Component> {
         let mut components = Vec::new();
         if self.nats.is_some() {
             components.push(Component::NatsServer);
