@@ -1,0 +1,128 @@
+//! What the monitor serves over HTTP: the JSON API for programs, the page for people.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderValue, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::access::Access;
+use crate::command::Order;
+use crate::problem::Problem;
+use crate::store::Store;
+use crate::{api, page};
+
+/// Longest body of a request, in bytes.
+const MAX_BODY: usize = 64 * 1_024;
+/// Streams of events at a time.
+const STREAMS: usize = 512;
+
+/// Whether reading the page needs a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum PageAuth {
+    /// Whoever reaches the address may read
+    None,
+    /// A token of the control cluster with the right to list Applications
+    Token,
+}
+
+/// What every handler works with.
+#[derive(Clone)]
+pub struct Shared(Arc<Inner>);
+
+pub struct Inner {
+    pub store: Arc<Store>,
+    pub access: Access,
+    pub orders: mpsc::Sender<Order>,
+    /// Where the Applications live.
+    pub namespace: String,
+    pub page_auth: PageAuth,
+    /// Whether the page is served to this machine only: then a request that names another host came by a trick.
+    pub loopback: bool,
+    pub streams: Arc<Semaphore>,
+    pub stop: CancellationToken,
+}
+
+impl std::ops::Deref for Shared {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Shared {
+    pub fn new(
+        store: Arc<Store>,
+        access: Access,
+        orders: mpsc::Sender<Order>,
+        namespace: String,
+        page_auth: Option<PageAuth>,
+        address: SocketAddr,
+        stop: CancellationToken,
+    ) -> Self {
+        let loopback = address.ip().is_loopback();
+        let page_auth = page_auth.unwrap_or(if loopback {
+            PageAuth::None
+        } else {
+            PageAuth::Token
+        });
+        let streams = Arc::new(Semaphore::new(STREAMS));
+        Self(Arc::new(Inner {
+            store,
+            access,
+            orders,
+            namespace,
+            page_auth,
+            loopback,
+            streams,
+            stop,
+        }))
+    }
+}
+
+pub async fn serve(listener: TcpListener, shared: Shared) -> std::io::Result<()> {
+    let stop = shared.stop.clone();
+    axum::serve(listener, router(shared))
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
+}
+
+pub fn router(shared: Shared) -> Router {
+    Router::new()
+        .nest("/api/v1", api::routes())
+        .merge(page::routes())
+        .fallback(async || {
+            Problem::not_found("nothing is here", "the page is at /, the API under /api/v1")
+        })
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(with_security_headers))
+        .with_state(shared)
+}
+
+/// No answer is to be sniffed, framed, cached or leaked by its address.
+async fn with_security_headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let fixed = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static(
+            "default-src 'none'; frame-ancestors 'none'",
+        ));
+    response
+}
