@@ -1,0 +1,454 @@
+//! What to publish for one application: what is wanted against what was published. Pure.
+
+use std::collections::BTreeMap;
+
+use bus::message::desired::{Cascade, Cause, Deleted, Desired, DesiredState};
+use bus::{ClusterId, Digest, Generation};
+use git2::Oid;
+
+use crate::affected::{Outcome, Record};
+use crate::seen::content;
+
+/// The newest desired state of an application in one cluster, as small as the questions need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    pub generation: Generation,
+    pub uid: Box<str>,
+    /// Unix milliseconds.
+    pub at: u64,
+    pub state: State,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    Present {
+        /// Digest of all but the files, see [`crate::seen::content`].
+        content: Digest,
+        /// None when it can't be read.
+        commit: Option<Oid>,
+        tree: Option<Oid>,
+    },
+    Deleted(Cascade),
+}
+
+impl From<&Desired> for Published {
+    fn from(desired: &Desired) -> Self {
+        let (uid, at, state) = match &desired.state {
+            DesiredState::Present(present) => {
+                let source = present.sources.first();
+                let id = |text: Option<&String>| text.and_then(|text| Oid::from_str(text).ok());
+                let state = State::Present {
+                    content: content(
+                        &present.uid,
+                        &present.spec,
+                        &present.annotations,
+                        &(&present.tracking, present.assess_applications),
+                    ),
+                    commit: id(source.map(|source| &source.revision)),
+                    tree: id(source.map(|source| &source.tree)),
+                };
+                (present.uid.as_str(), present.trigger.published, state)
+            }
+            DesiredState::Deleted(deleted) => {
+                (deleted.uid.as_str(), 0, State::Deleted(deleted.cascade))
+            }
+        };
+        Self {
+            generation: desired.generation,
+            uid: uid.into(),
+            at,
+            state,
+        }
+    }
+}
+
+/// What is known of an application that is wanted in a cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// Digest of all but the files.
+    pub content: &'a Digest,
+    /// What its target revision is now.
+    pub commit: Oid,
+    pub published: Option<&'a Published>,
+    pub render: Option<&'a Record>,
+    /// The commit up to which the newest generation was proven to need nothing new.
+    pub verified: Option<Oid>,
+    /// A hard refresh, or a part of the newest generation that was lost or refused.
+    pub forced: Option<Cause>,
+    /// The newest generation should have had an outcome by now, if it was published before this (Unix milliseconds).
+    pub overdue_before: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Nothing new is needed.
+    Current,
+    /// The files decide: see [`crate::affected`].
+    Compare {
+        generation: Generation,
+        from: Oid,
+    },
+    Publish(Cause),
+}
+
+/// Whether an application needs a new desired state. `cause` is what made us ask.
+pub fn decide(facts: Facts<'_>, cause: Cause) -> Decision {
+    if let Some(forced) = facts.forced {
+        return Decision::Publish(forced);
+    }
+    let Some(Published {
+        generation,
+        at,
+        state: State::Present {
+            content, commit, ..
+        },
+        ..
+    }) = facts.published
+    else {
+        return Decision::Publish(cause);
+    };
+    if content != facts.content {
+        return Decision::Publish(Cause::Application);
+    }
+    let has_outcome = facts
+        .render
+        .is_some_and(|record| record.generation >= *generation);
+    if !has_outcome && *at < facts.overdue_before {
+        return Decision::Publish(Cause::Again);
+    }
+    match *commit {
+        Some(commit) if commit == facts.commit => Decision::Current,
+        _ if facts.verified == Some(facts.commit) => Decision::Current,
+        Some(commit) if is_proof(facts.render, *generation) => Decision::Compare {
+            generation: *generation,
+            from: commit,
+        },
+        _ => Decision::Publish(cause),
+    }
+}
+
+fn is_proof(render: Option<&Record>, published: Generation) -> bool {
+    matches!(
+        render,
+        Some(Record { generation, outcome: Outcome::Rendered(Some(_)) }) if *generation == published
+    )
+}
+
+/// What the object is, for deletions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life<'a> {
+    /// It is there, and wanted in this cluster (or nobody knows where).
+    Live {
+        uid: &'a str,
+        cluster: Option<&'a ClusterId>,
+    },
+    /// Somebody deleted it; its finalizer says what goes with it.
+    Deleting {
+        uid: &'a str,
+        cascade: Option<Cascade>,
+        cluster: Option<&'a ClusterId>,
+    },
+    /// The API server says that there is no such object.
+    Gone,
+}
+
+/// The deletions to publish, given the newest desired state in each cluster. Nothing here follows from something being
+/// unknown: only from a deletion that was asked for, a destination that changed, or an object that is proven gone.
+pub fn deletions(
+    life: Life<'_>,
+    published: &BTreeMap<ClusterId, Published>,
+) -> Vec<(ClusterId, Deleted)> {
+    let present = published
+        .iter()
+        .filter(|(_, published)| matches!(published.state, State::Present { .. }));
+    match life {
+        Life::Live { cluster: None, .. } => Vec::new(),
+        Life::Live {
+            uid,
+            cluster: Some(cluster),
+        } => present
+            .filter(|(other, published)| *other != cluster && *published.uid == *uid)
+            .map(|(other, _)| (other.clone(), deleted(uid, Cascade::Foreground)))
+            .collect(),
+        Life::Deleting {
+            uid,
+            cascade: Some(cascade),
+            cluster,
+        } => {
+            let mut all: Vec<_> = present
+                .filter(|(_, published)| *published.uid == *uid)
+                .map(|(cluster, _)| (cluster.clone(), deleted(uid, cascade)))
+                .collect();
+            // Never published, or the broker forgot: the applier looks for itself what there is.
+            if all.is_empty()
+                && let Some(cluster) = cluster
+                && !published.contains_key(cluster)
+            {
+                all.push((cluster.clone(), deleted(uid, cascade)));
+            }
+            all
+        }
+        // Without the resources finalizer nothing goes along: the object will be gone by itself.
+        Life::Deleting { cascade: None, .. } => Vec::new(),
+        Life::Gone => present
+            .map(|(cluster, published)| (cluster.clone(), deleted(&published.uid, Cascade::None)))
+            .collect(),
+    }
+}
+
+fn deleted(uid: &str, cascade: Cascade) -> Deleted {
+    Deleted {
+        uid: uid.to_owned(),
+        cascade,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::affected::Inputs;
+
+    fn oid(digit: char) -> Oid {
+        Oid::from_str(&digit.to_string().repeat(40)).unwrap()
+    }
+
+    fn published(uid: &str) -> Published {
+        Published {
+            generation: Generation(7),
+            uid: uid.into(),
+            at: 1_000,
+            state: State::Present {
+                content: Digest::of(b"same"),
+                commit: Some(oid('1')),
+                tree: Some(oid('1')),
+            },
+        }
+    }
+
+    fn rendered(generation: u64) -> Record {
+        Record {
+            generation: Generation(generation),
+            outcome: Outcome::Rendered(Some(Arc::new(Inputs::default()))),
+        }
+    }
+
+    struct Case {
+        published: Option<Published>,
+        render: Option<Record>,
+        commit: Oid,
+        verified: Option<Oid>,
+        forced: Option<Cause>,
+        content: Digest,
+        overdue_before: u64,
+    }
+
+    impl Default for Case {
+        fn default() -> Self {
+            Self {
+                published: Some(published("u")),
+                render: Some(rendered(7)),
+                commit: oid('1'),
+                verified: None,
+                forced: None,
+                content: Digest::of(b"same"),
+                overdue_before: 0,
+            }
+        }
+    }
+
+    impl Case {
+        fn decide(&self) -> Decision {
+            let facts = Facts {
+                content: &self.content,
+                commit: self.commit,
+                published: self.published.as_ref(),
+                render: self.render.as_ref(),
+                verified: self.verified,
+                forced: self.forced,
+                overdue_before: self.overdue_before,
+            };
+            decide(facts, Cause::Poll)
+        }
+    }
+
+    #[test]
+    fn what_was_never_published_is() {
+        let case = Case {
+            published: None,
+            ..Case::default()
+        };
+        assert_eq!(case.decide(), Decision::Publish(Cause::Poll));
+    }
+
+    #[test]
+    fn the_same_commit_and_content_need_nothing() {
+        assert_eq!(Case::default().decide(), Decision::Current);
+    }
+
+    #[test]
+    fn a_changed_specification_is_published_whatever_the_files() {
+        let case = Case {
+            content: Digest::of(b"other"),
+            ..Case::default()
+        };
+        assert_eq!(case.decide(), Decision::Publish(Cause::Application));
+    }
+
+    #[test]
+    fn a_new_commit_is_compared_with_what_the_newest_render_read() {
+        let case = Case {
+            commit: oid('2'),
+            ..Case::default()
+        };
+        let compare = Decision::Compare {
+            generation: Generation(7),
+            from: oid('1'),
+        };
+        assert_eq!(case.decide(), compare);
+        let verified = Case {
+            commit: oid('2'),
+            verified: Some(oid('2')),
+            ..Case::default()
+        };
+        assert_eq!(verified.decide(), Decision::Current);
+    }
+
+    #[test]
+    fn a_new_commit_over_a_render_in_flight_or_failed_is_published() {
+        let in_flight = Case {
+            commit: oid('2'),
+            render: Some(rendered(6)),
+            ..Case::default()
+        };
+        assert_eq!(in_flight.decide(), Decision::Publish(Cause::Poll));
+        let failed = Record {
+            generation: Generation(7),
+            outcome: Outcome::Failed,
+        };
+        let failed = Case {
+            commit: oid('2'),
+            render: Some(failed),
+            ..Case::default()
+        };
+        assert_eq!(failed.decide(), Decision::Publish(Cause::Poll));
+    }
+
+    #[test]
+    fn a_generation_without_outcome_is_published_again_when_it_is_overdue() {
+        let fresh = Case {
+            render: None,
+            overdue_before: 500,
+            ..Case::default()
+        };
+        assert_eq!(fresh.decide(), Decision::Current);
+        let overdue = Case {
+            render: None,
+            overdue_before: 2_000,
+            ..Case::default()
+        };
+        assert_eq!(overdue.decide(), Decision::Publish(Cause::Again));
+        let done = Case {
+            overdue_before: 2_000,
+            ..Case::default()
+        };
+        assert_eq!(done.decide(), Decision::Current);
+    }
+
+    #[test]
+    fn a_hard_refresh_is_published_though_nothing_changed() {
+        let case = Case {
+            forced: Some(Cause::Refresh),
+            ..Case::default()
+        };
+        assert_eq!(case.decide(), Decision::Publish(Cause::Refresh));
+    }
+
+    fn clusters(names: &[&str]) -> BTreeMap<ClusterId, Published> {
+        names
+            .iter()
+            .map(|name| (ClusterId::new(name).unwrap(), published("u")))
+            .collect()
+    }
+
+    fn names(deletions: &[(ClusterId, Deleted)]) -> Vec<(&str, Cascade)> {
+        deletions
+            .iter()
+            .map(|(cluster, deleted)| (cluster.as_str(), deleted.cascade))
+            .collect()
+    }
+
+    #[test]
+    fn a_live_application_is_deleted_only_where_it_no_longer_belongs() {
+        let b = ClusterId::new("b").unwrap();
+        let life = Life::Live {
+            uid: "u",
+            cluster: Some(&b),
+        };
+        let found = deletions(life, &clusters(&["a", "b"]));
+        assert_eq!(names(&found), [("a", Cascade::Foreground)]);
+    }
+
+    #[test]
+    fn a_destination_that_nobody_knows_deletes_nothing() {
+        let life = Life::Live {
+            uid: "u",
+            cluster: None,
+        };
+        assert_eq!(deletions(life, &clusters(&["a"])), []);
+    }
+
+    #[test]
+    fn another_objects_state_is_not_this_ones_to_cascade() {
+        let b = ClusterId::new("b").unwrap();
+        let life = Life::Live {
+            uid: "new",
+            cluster: Some(&b),
+        };
+        assert_eq!(deletions(life, &clusters(&["a"])), []);
+        let life = Life::Deleting {
+            uid: "new",
+            cascade: Some(Cascade::Foreground),
+            cluster: None,
+        };
+        assert_eq!(deletions(life, &clusters(&["a"])), []);
+    }
+
+    #[test]
+    fn a_deletion_cascades_as_its_finalizer_says_and_once() {
+        let a = ClusterId::new("a").unwrap();
+        let life = Life::Deleting {
+            uid: "u",
+            cascade: Some(Cascade::Background),
+            cluster: Some(&a),
+        };
+        assert_eq!(
+            names(&deletions(life, &clusters(&["a"]))),
+            [("a", Cascade::Background)]
+        );
+        assert_eq!(
+            names(&deletions(life, &BTreeMap::new())),
+            [("a", Cascade::Background)]
+        );
+        let mut done = clusters(&["a"]);
+        for published in done.values_mut() {
+            published.state = State::Deleted(Cascade::Background);
+        }
+        assert_eq!(deletions(life, &done), []);
+    }
+
+    #[test]
+    fn without_the_finalizer_nothing_goes_along() {
+        let life = Life::Deleting {
+            uid: "u",
+            cascade: None,
+            cluster: None,
+        };
+        assert_eq!(deletions(life, &clusters(&["a"])), []);
+        assert_eq!(
+            names(&deletions(Life::Gone, &clusters(&["a"]))),
+            [("a", Cascade::None)]
+        );
+    }
+}

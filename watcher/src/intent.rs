@@ -1,0 +1,386 @@
+//! What an Application asks for, after its project and the configuration had their say. Pure.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use api::application::{ApplicationSource, ApplicationSpec};
+use api::project::Destination;
+use bus::message::condition::ConditionType;
+use bus::message::desired::Tracking;
+use bus::{ClusterId, Digest};
+
+use crate::seen::Seen;
+use crate::settings::Environment;
+use crate::source::access::Access;
+use crate::source::location::{FilePolicy, Location};
+
+/// What is wrong, without the time.
+pub type Problem = (ConditionType, String);
+
+/// What an Application asks for.
+#[derive(Clone, Debug)]
+pub enum Intent {
+    Wanted(Box<Wanted>),
+    /// It can't be; the last good state stays.
+    Invalid(Vec<Problem>),
+    /// Somebody said to leave it alone.
+    Skipped,
+    /// The object is on its way out.
+    Deleting,
+}
+
+/// A valid application.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub cluster: ClusterId,
+    pub location: Location,
+    pub access: Access,
+    /// As the specification writes it.
+    pub repo_url: Arc<str>,
+    pub target_revision: Arc<str>,
+    pub tracking: Tracking,
+    pub assess_applications: bool,
+    /// Digest of all but the files.
+    pub content: Digest,
+    pub warnings: Vec<Problem>,
+}
+
+/// What the watcher was started with.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds<'a> {
+    pub control_namespace: &'a str,
+    pub files: FilePolicy<'a>,
+}
+
+/// Judges one Application.
+pub fn intent(seen: &Seen, environment: &Environment, bounds: Bounds<'_>) -> Intent {
+    if seen.deleting {
+        return Intent::Deleting;
+    }
+    match wanted(seen, environment, bounds) {
+        _ if seen.skip => Intent::Skipped,
+        Ok(None) => Intent::Skipped,
+        Ok(Some(wanted)) => Intent::Wanted(Box::new(wanted)),
+        Err(problem) => Intent::Invalid(vec![problem]),
+    }
+}
+
+fn wanted(
+    seen: &Seen,
+    environment: &Environment,
+    bounds: Bounds<'_>,
+) -> Result<Option<Wanted>, Problem> {
+    let spec = &seen.spec;
+    let source = only_source(spec)?;
+    let location =
+        Location::parse(&source.repo_url, bounds.files).map_err(|error| invalid(&error))?;
+    check_path(source)?;
+    let target = environment
+        .target(&spec.destination)
+        .map_err(|error| invalid(&error))?;
+    check_project(seen, source, &target, environment, bounds.control_namespace)?;
+    if target.skip {
+        return Ok(None);
+    }
+    let settings = &environment.settings;
+    let tracking = Tracking {
+        method: settings.tracking_method.clone(),
+        label_key: settings.instance_label_key.clone(),
+        instance: api::tracking::instance_name(
+            seen.id.namespace(),
+            seen.id.name(),
+            bounds.control_namespace,
+        ),
+    };
+    let assess_applications = settings
+        .customizations
+        .get(api::GROUP, "Application")
+        .is_some_and(|said| said.health_lua.is_some())
+        || seen
+            .annotations
+            .get(api::annotations::APP_OF_APPS_HEALTH)
+            .is_some_and(|said| said == "enabled");
+    Ok(Some(Wanted {
+        access: environment.access(&source.repo_url, spec.project()),
+        cluster: target.id,
+        location,
+        repo_url: source.repo_url.as_str().into(),
+        target_revision: source.target_revision.as_deref().unwrap_or_default().into(),
+        content: seen.content(&(&tracking, assess_applications)),
+        tracking,
+        assess_applications,
+        warnings: warnings(spec),
+    }))
+}
+
+/// The one Git source that this version knows.
+fn only_source(spec: &ApplicationSpec) -> Result<&ApplicationSource, Problem> {
+    let unsupported = |what: &str| {
+        invalid(&format!(
+            "{what} is not supported yet; the application stays as it is. Use one source with a Git repository and a path"
+        ))
+    };
+    if spec.source_hydrator.is_some() {
+        return Err(unsupported("spec.sourceHydrator"));
+    }
+    let source = match spec.sources() {
+        [] => {
+            return Err(invalid(
+                &"spec.source is missing: name a repoURL and a path",
+            ));
+        }
+        [only] => only,
+        [_, _, ..] => return Err(unsupported("spec.sources with several entries")),
+    };
+    if source.is_oci() {
+        return Err(unsupported("an OCI repository (oci://)"));
+    }
+    if source.chart().is_some() {
+        return Err(unsupported(
+            "a chart from a Helm repository (spec.source.chart)",
+        ));
+    }
+    if source.plugin.is_some() {
+        return Err(unsupported(
+            "a config management plugin (spec.source.plugin)",
+        ));
+    }
+    Ok(source)
+}
+
+fn check_path(source: &ApplicationSource) -> Result<(), Problem> {
+    let path = source.path();
+    if path.starts_with('/') || path.split('/').any(|part| part == "..") {
+        return Err(invalid(&format!(
+            "spec.source.path {path:?} must be relative to the repository's root and stay in it"
+        )));
+    }
+    Ok(())
+}
+
+fn check_project(
+    seen: &Seen,
+    source: &ApplicationSource,
+    target: &crate::settings::Target,
+    environment: &Environment,
+    control_namespace: &str,
+) -> Result<(), Problem> {
+    let name = seen.spec.project();
+    let Some(project) = environment.projects.get(name) else {
+        return Err(invalid(&format!(
+            "spec.project names {name:?}, which does not exist in namespace {control_namespace}: create the AppProject or name another"
+        )));
+    };
+    let namespace = seen.id.namespace();
+    if !project.permits_source_namespace(namespace, control_namespace) {
+        return Err(invalid(&format!(
+            "project {name} does not permit Applications in namespace {namespace}: add it to the project's sourceNamespaces"
+        )));
+    }
+    if !project.spec.permits_source(&source.repo_url) {
+        return Err(invalid(&format!(
+            "project {name} does not permit the repository {}: add it to the project's sourceRepos",
+            api::git_url::without_credentials(&source.repo_url)
+        )));
+    }
+    let destination = Destination {
+        server: &target.server,
+        name: &target.name,
+        namespace: seen.spec.destination.namespace(),
+    };
+    let scoped = project.spec.permit_only_project_scoped_clusters == Some(true);
+    if !project.spec.permits_destination(destination)
+        || (scoped && target.project.as_deref() != Some(name))
+    {
+        return Err(invalid(&format!(
+            "project {name} does not permit namespace {:?} of cluster {} ({}): add it to the project's destinations",
+            destination.namespace, destination.name, destination.server
+        )));
+    }
+    Ok(())
+}
+
+fn warnings(spec: &ApplicationSpec) -> Vec<Problem> {
+    let unknown = spec.unknown_fields();
+    if unknown.is_empty() {
+        return Vec::new();
+    }
+    let names: Vec<String> = unknown.into_iter().take(20).collect();
+    vec![(
+        ConditionType::UnknownFieldWarning,
+        format!(
+            "fields without meaning to this version of Towline are kept and ignored: {}",
+            names.join(", ")
+        ),
+    )]
+}
+
+fn invalid(error: &impl Display) -> Problem {
+    (ConditionType::InvalidSpecError, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use api::AppProject;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::seen::Watched;
+
+    fn bounds() -> Bounds<'static> {
+        Bounds {
+            control_namespace: "argocd",
+            files: FilePolicy {
+                allowed: true,
+                cache: Path::new("/cache"),
+            },
+        }
+    }
+
+    fn environment() -> Environment {
+        Environment {
+            projects: [(
+                "default".to_owned(),
+                Arc::new(AppProject::allow_all("default")),
+            )]
+            .into(),
+            ..Environment::default()
+        }
+    }
+
+    fn seen(namespace: &str, spec: Value) -> Seen {
+        let object =
+            json!({"metadata": {"namespace": namespace, "name": "web", "uid": "u"}, "spec": spec});
+        Seen::of(serde_json::from_value::<Watched>(object).unwrap()).unwrap()
+    }
+
+    fn plain() -> Value {
+        json!({
+            "destination": {"server": "https://kubernetes.default.svc", "namespace": "web"},
+            "source": {"repoURL": "https://h/a.git", "path": "web"},
+        })
+    }
+
+    fn judged(spec: Value) -> Intent {
+        intent(&seen("argocd", spec), &environment(), bounds())
+    }
+
+    fn problem(intent: Intent) -> String {
+        match intent {
+            Intent::Invalid(mut problems) => {
+                assert_eq!(problems[0].0, ConditionType::InvalidSpecError);
+                problems.remove(0).1
+            }
+            other => panic!("not invalid: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_plain_application_is_wanted_in_its_cluster() {
+        let Intent::Wanted(wanted) = judged(plain()) else {
+            panic!("not wanted")
+        };
+        assert_eq!(wanted.cluster, ClusterId::in_cluster());
+        assert_eq!(&*wanted.target_revision, "");
+        assert_eq!(wanted.tracking.instance, "web");
+        assert_eq!(wanted.warnings, []);
+    }
+
+    #[test]
+    fn what_is_not_supported_yet_says_so() {
+        for (field, value) in [
+            (
+                "sources",
+                json!([{"repoURL": "https://h/a"}, {"repoURL": "https://h/b"}]),
+            ),
+            (
+                "source",
+                json!({"repoURL": "https://charts", "chart": "nginx"}),
+            ),
+            ("source", json!({"repoURL": "oci://h/a"})),
+            (
+                "source",
+                json!({"repoURL": "https://h/a", "plugin": {"name": "x"}}),
+            ),
+        ] {
+            let mut spec = plain();
+            spec[field] = value;
+            assert!(problem(judged(spec)).contains("not supported yet"));
+        }
+    }
+
+    #[test]
+    fn a_path_out_of_the_repository_is_refused() {
+        for path in ["/etc", "../x", "a/../../x"] {
+            let mut spec = plain();
+            spec["source"]["path"] = json!(path);
+            assert!(problem(judged(spec)).contains("stay in it"), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_missing_project_is_named() {
+        let mut spec = plain();
+        spec["project"] = json!("nope");
+        assert!(problem(judged(spec)).contains("\"nope\", which does not exist"));
+    }
+
+    #[test]
+    fn a_project_forbids_repository_destination_and_namespace() {
+        let mut environment = environment();
+        let project = |spec: Value| {
+            Arc::new(AppProject::new(
+                "team",
+                serde_json::from_value(spec).unwrap(),
+            ))
+        };
+        let mut spec = plain();
+        spec["project"] = json!("team");
+        let mut judge = |rules: Value, namespace: &str| {
+            environment
+                .projects
+                .insert("team".to_owned(), project(rules));
+            problem(intent(
+                &seen(namespace, spec.clone()),
+                &environment,
+                bounds(),
+            ))
+        };
+        assert!(judge(json!({}), "argocd").contains("sourceRepos"));
+        assert!(judge(json!({"sourceRepos": ["*"]}), "argocd").contains("destinations"));
+        assert!(judge(json!({"sourceRepos": ["*"]}), "elsewhere").contains("sourceNamespaces"));
+        let everywhere = json!({
+            "sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}],
+            "permitOnlyProjectScopedClusters": true,
+        });
+        assert!(judge(everywhere, "argocd").contains("destinations"));
+    }
+
+    #[test]
+    fn unknown_fields_warn_and_do_not_stop() {
+        let mut spec = plain();
+        spec["source"]["turbo"] = json!(true);
+        let Intent::Wanted(wanted) = judged(spec) else {
+            panic!("not wanted")
+        };
+        assert_eq!(wanted.warnings[0].0, ConditionType::UnknownFieldWarning);
+        assert!(wanted.warnings[0].1.contains("spec.source.turbo"));
+    }
+
+    #[test]
+    fn outside_the_control_namespace_the_instance_carries_the_namespace() {
+        let mut environment = environment();
+        let mut project = AppProject::allow_all("default");
+        project.spec.source_namespaces = Some(vec!["team-*".to_owned()]);
+        environment
+            .projects
+            .insert("default".to_owned(), Arc::new(project));
+        let Intent::Wanted(wanted) = intent(&seen("team-a", plain()), &environment, bounds())
+        else {
+            panic!("not wanted")
+        };
+        assert_eq!(wanted.tracking.instance, "team-a_web");
+    }
+}

@@ -1,0 +1,335 @@
+//! What the watcher knows besides Applications: projects, repositories, credentials, clusters, `argocd-cm`. Look-ups are pure;
+//! `watch` keeps it current.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use api::application::{ApplicationDestination, IN_CLUSTER_NAME, IN_CLUSTER_SERVER};
+use api::settings::{Cluster, Labelled, Repository, RepositoryKind, Settings};
+use api::{AppProject, Sensitive, git_url};
+use bus::ClusterId;
+
+use crate::source::access::Access;
+use crate::source::known_hosts::KnownHosts;
+
+pub mod watch;
+
+/// Everything that is configured.
+#[derive(Debug, Default)]
+pub struct Environment {
+    pub projects: BTreeMap<String, Arc<AppProject>>,
+    /// By the Secret's name.
+    pub secrets: BTreeMap<String, Labelled>,
+    pub settings: Settings,
+    pub known_hosts: Arc<KnownHosts>,
+    pub webhook_secret: Option<Sensitive>,
+}
+
+/// A cluster that a destination means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub id: ClusterId,
+    pub server: String,
+    pub name: String,
+    /// The one project that may use it, if it is so limited.
+    pub project: Option<String>,
+    /// Applications for it are to be left alone.
+    pub skip: bool,
+}
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DestinationError {
+    #[error("spec.destination has both server and name: keep one")]
+    Both,
+    #[error("spec.destination has neither server nor name: name one")]
+    Neither,
+    #[error(
+        "no cluster Secret has {what} {value:?}: add one, or correct spec.destination; the control cluster is {IN_CLUSTER_NAME}"
+    )]
+    Unknown { what: &'static str, value: String },
+    #[error("several cluster Secrets have the name {0:?}: use spec.destination.server")]
+    Ambiguous(String),
+    #[error("the cluster id {0:?} is not a DNS label")]
+    Id(String),
+}
+
+impl Environment {
+    /// What a project's application fetches a repository with: its own Secret, else the repository's, each with the
+    /// credentials of the longest matching `repo-creds` where it has none.
+    pub fn access(&self, url: &str, project: &str) -> Access {
+        let wanted = git_url::comparable(url);
+        let mut of_repository: Vec<&Repository> = self
+            .secrets
+            .values()
+            .filter_map(|secret| match secret {
+                Labelled::Repository(repository) => Some(&**repository),
+                _ => None,
+            })
+            .filter(|repository| repository.kind == RepositoryKind::Git)
+            .filter(|repository| git_url::comparable(&repository.url) == wanted)
+            .filter(|repository| {
+                repository
+                    .project
+                    .as_deref()
+                    .is_none_or(|only| only == project)
+            })
+            .collect();
+        of_repository.sort_by_key(|repository| repository.project.is_none());
+        let known_hosts = Arc::clone(&self.known_hosts);
+        let own = of_repository.first();
+        let template = || self.template(&wanted);
+        match (own, own.is_some_and(|own| own.credentials.is_empty())) {
+            (Some(own), false) => Access::of(own, known_hosts),
+            (Some(own), true) => Access {
+                insecure: own.insecure,
+                proxy: own.proxy.clone(),
+                known_hosts,
+                credentials: template().map_or_else(Default::default, |it| it.credentials.clone()),
+            },
+            (None, _) => template().map_or_else(
+                || Access {
+                    known_hosts: Arc::clone(&known_hosts),
+                    ..Access::default()
+                },
+                |template| Access::of(template, Arc::clone(&known_hosts)),
+            ),
+        }
+    }
+
+    fn template(&self, comparable: &str) -> Option<&Repository> {
+        self.secrets
+            .values()
+            .filter_map(|secret| match secret {
+                Labelled::RepositoryCredentials(template) => Some(&**template),
+                _ => None,
+            })
+            .filter(|template| is_below(comparable, &git_url::comparable(&template.url)))
+            .max_by_key(|template| template.url.len())
+    }
+
+    /// The cluster that a destination means.
+    pub fn target(&self, destination: &ApplicationDestination) -> Result<Target, DestinationError> {
+        let clusters = || {
+            self.secrets.values().filter_map(|secret| match secret {
+                Labelled::Cluster(cluster) => Some(&**cluster),
+                _ => None,
+            })
+        };
+        let (what, value, found): (_, _, Vec<&Cluster>) =
+            match (destination.server(), destination.name()) {
+                (Some(_), Some(_)) => return Err(DestinationError::Both),
+                (None, None) => return Err(DestinationError::Neither),
+                (Some(server), None) => (
+                    "server",
+                    server,
+                    clusters().filter(|it| it.server == server).collect(),
+                ),
+                (None, Some(name)) => (
+                    "name",
+                    name,
+                    clusters().filter(|it| it.name == name).collect(),
+                ),
+            };
+        match found.as_slice() {
+            [] if value == IN_CLUSTER_SERVER || value == IN_CLUSTER_NAME => Ok(Target {
+                id: ClusterId::in_cluster(),
+                server: IN_CLUSTER_SERVER.to_owned(),
+                name: IN_CLUSTER_NAME.to_owned(),
+                project: None,
+                skip: false,
+            }),
+            [] => Err(DestinationError::Unknown {
+                what,
+                value: value.chars().take(300).collect(),
+            }),
+            [_, _, ..] if what == "name" => Err(DestinationError::Ambiguous(value.to_owned())),
+            [cluster, ..] => Ok(Target {
+                id: id_of(cluster)?,
+                server: cluster.server.clone(),
+                name: cluster.name.clone(),
+                project: cluster.project.clone(),
+                skip: cluster.skip_reconcile,
+            }),
+        }
+    }
+}
+
+fn id_of(cluster: &Cluster) -> Result<ClusterId, DestinationError> {
+    if cluster.server == IN_CLUSTER_SERVER {
+        return Ok(ClusterId::in_cluster());
+    }
+    ClusterId::new(&cluster.id).map_err(|_| DestinationError::Id(cluster.id.clone()))
+}
+
+/// Whether a template for `prefix` is meant for `url`. As in Argo CD any prefix counts, but the host must be whole: what is for
+/// `https://h` must not be sent to `https://h.evil`.
+fn is_below(url: &str, prefix: &str) -> bool {
+    let prefix = prefix.trim_end_matches('/');
+    let beyond_scheme = prefix.split_once("://").map_or(prefix, |(_, rest)| rest);
+    url.strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || beyond_scheme.contains('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::ByteString;
+    use k8s_openapi::api::core::v1::Secret;
+    use serde_json::json;
+
+    use super::*;
+
+    fn labelled(kind: &str, fields: &[(&str, &str)]) -> Labelled {
+        let mut secret: Secret = serde_json::from_value(json!({
+            "metadata": {"name": "s", "labels": {"argocd.argoproj.io/secret-type": kind}},
+        }))
+        .unwrap();
+        secret.data = Some(
+            fields
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), ByteString((*value).into())))
+                .collect(),
+        );
+        api::settings::read_secret(&secret).unwrap().unwrap()
+    }
+
+    fn environment(secrets: Vec<Labelled>) -> Environment {
+        Environment {
+            secrets: secrets
+                .into_iter()
+                .enumerate()
+                .map(|(number, secret)| (number.to_string(), secret))
+                .collect(),
+            ..Environment::default()
+        }
+    }
+
+    fn password(environment: &Environment, url: &str, project: &str) -> Option<String> {
+        let access = environment.access(url, project);
+        access.credentials.password.map(|it| it.expose().to_owned())
+    }
+
+    #[test]
+    fn the_longest_matching_template_gives_the_credentials() {
+        let environment = environment(vec![
+            labelled("repo-creds", &[("url", "https://h"), ("password", "wide")]),
+            labelled(
+                "repo-creds",
+                &[("url", "https://h/team"), ("password", "narrow")],
+            ),
+        ]);
+        assert_eq!(
+            password(&environment, "https://h/team/a.git", "p").as_deref(),
+            Some("narrow")
+        );
+        assert_eq!(
+            password(&environment, "https://h/other/a", "p").as_deref(),
+            Some("wide")
+        );
+        assert_eq!(password(&environment, "https://h.evil/team/a", "p"), None);
+        assert_eq!(
+            password(&environment, "https://h/team-b/a", "p").as_deref(),
+            Some("narrow")
+        );
+    }
+
+    #[test]
+    fn another_projects_repository_secret_is_not_used() {
+        let environment = environment(vec![labelled(
+            "repository",
+            &[
+                ("url", "https://h/a"),
+                ("password", "theirs"),
+                ("project", "other"),
+            ],
+        )]);
+        assert_eq!(password(&environment, "https://h/a.git", "mine"), None);
+        assert_eq!(
+            password(&environment, "https://h/a.git", "other").as_deref(),
+            Some("theirs")
+        );
+    }
+
+    #[test]
+    fn a_repository_without_credentials_takes_the_templates() {
+        let environment = environment(vec![
+            labelled(
+                "repository",
+                &[("url", "https://h/a"), ("insecure", "true")],
+            ),
+            labelled("repo-creds", &[("url", "https://h/"), ("password", "wide")]),
+        ]);
+        let access = environment.access("https://h/a", "p");
+        assert!(access.insecure);
+        assert_eq!(access.credentials.password.unwrap().expose(), "wide");
+    }
+
+    fn to(server: Option<&str>, name: Option<&str>) -> ApplicationDestination {
+        ApplicationDestination {
+            server: server.map(str::to_owned),
+            name: name.map(str::to_owned),
+            ..ApplicationDestination::default()
+        }
+    }
+
+    #[test]
+    fn the_control_cluster_needs_no_secret() {
+        let environment = environment(Vec::new());
+        for destination in [
+            to(Some("https://kubernetes.default.svc"), None),
+            to(Some("https://kubernetes.default.svc/"), None),
+            to(None, Some("in-cluster")),
+        ] {
+            assert_eq!(
+                environment.target(&destination).unwrap().id,
+                ClusterId::in_cluster()
+            );
+        }
+    }
+
+    #[test]
+    fn other_clusters_are_found_by_server_or_name() {
+        let environment = environment(vec![labelled(
+            "cluster",
+            &[("name", "edge"), ("server", "https://edge:6443/")],
+        )]);
+        assert_eq!(
+            environment
+                .target(&to(Some("https://edge:6443"), None))
+                .unwrap()
+                .id
+                .as_str(),
+            "edge"
+        );
+        assert_eq!(
+            environment.target(&to(None, Some("edge"))).unwrap().server,
+            "https://edge:6443"
+        );
+        assert!(matches!(
+            environment.target(&to(None, Some("nope"))),
+            Err(DestinationError::Unknown { what: "name", .. })
+        ));
+        assert_eq!(
+            environment.target(&to(None, None)),
+            Err(DestinationError::Neither)
+        );
+        assert_eq!(
+            environment.target(&to(Some("a"), Some("b"))),
+            Err(DestinationError::Both)
+        );
+    }
+
+    #[test]
+    fn the_control_cluster_keeps_its_id_when_a_secret_names_it() {
+        let environment = environment(vec![labelled(
+            "cluster",
+            &[
+                ("name", "home"),
+                ("server", "https://kubernetes.default.svc"),
+            ],
+        )]);
+        assert_eq!(
+            environment.target(&to(None, Some("home"))).unwrap().id,
+            ClusterId::in_cluster()
+        );
+    }
+}

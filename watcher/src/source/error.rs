@@ -1,0 +1,95 @@
+//! Why a source can't be had, as a person should read it, and as a metric counts it.
+
+use std::sync::Arc;
+
+use git2::{ErrorClass, ErrorCode};
+
+use super::location::Location;
+use crate::revision::RevisionError;
+
+/// Cloned to every application of a repository.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum FetchError {
+    #[error(
+        "repository {url} can't be reached: {reason}. Check the URL, the network and the host; it is tried again by itself"
+    )]
+    Unreachable { url: String, reason: String },
+    #[error(
+        "repository {url} refuses the login: {reason}. Check the repository or repo-creds Secret for this URL"
+    )]
+    Denied { url: String, reason: String },
+    #[error(
+        "the identity of {url} can't be verified: {reason}. Install its certificate authority, or add its ssh host key to ConfigMap argocd-ssh-known-hosts-cm"
+    )]
+    Identity { url: String, reason: String },
+    #[error(
+        "repository {url} does not exist, or the login may not see it: {reason}. Check repoURL"
+    )]
+    NotFound { url: String, reason: String },
+    #[error("repository {url}: {reason}. Check targetRevision")]
+    Revision { url: String, reason: String },
+    #[error(
+        "repository {url}: {target:?} names no commit that its host offers. Check targetRevision"
+    )]
+    NoCommit { url: String, target: String },
+    #[error("repository {url} did not answer in time; it is tried again by itself")]
+    Timeout { url: String },
+    #[error(
+        "repository {url} sends more than {limit} bytes. Make it smaller, or raise the watcher's flag --max-repository-bytes"
+    )]
+    TooLarge { url: String, limit: usize },
+    #[error("the watcher's copy of a repository at {path} can't be used")]
+    Local {
+        path: String,
+        #[source]
+        source: Arc<git2::Error>,
+    },
+    #[error("the task that fetched {url} ended without a result")]
+    Lost { url: String },
+}
+
+impl FetchError {
+    /// A metric's label.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "unreachable",
+            Self::Denied { .. } => "denied",
+            Self::Identity { .. } => "identity",
+            Self::NotFound { .. } => "not_found",
+            Self::Revision { .. } | Self::NoCommit { .. } => "revision",
+            Self::Timeout { .. } => "timeout",
+            Self::TooLarge { .. } => "too_large",
+            Self::Local { .. } | Self::Lost { .. } => "local",
+        }
+    }
+
+    pub fn revision(location: &Location, error: &RevisionError) -> Self {
+        Self::Revision {
+            url: location.shown(),
+            reason: error.to_string(),
+        }
+    }
+
+    /// What libgit2's error means. Its text may repeat the URL, so credentials in it are taken out.
+    pub fn of(location: &Location, error: &git2::Error) -> Self {
+        let url = location.shown();
+        let reason = error.message().replace(location.url(), &url);
+        let status = reason
+            .rsplit_once("status code: ")
+            .map(|(_, code)| code.trim());
+        match (error.code(), error.class(), status) {
+            (ErrorCode::Auth, ..) | (_, _, Some("401" | "403")) => Self::Denied { url, reason },
+            (ErrorCode::Certificate, ..) | (_, ErrorClass::Ssl, _) => {
+                Self::Identity { url, reason }
+            }
+            (ErrorCode::NotFound, ..) | (_, _, Some("404")) | (_, ErrorClass::Repository, _) => {
+                Self::NotFound { url, reason }
+            }
+            (ErrorCode::Timeout, ..) => Self::Timeout { url },
+            (_, ErrorClass::Ssh, _) if reason.contains("uthenticat") => {
+                Self::Denied { url, reason }
+            }
+            _ => Self::Unreachable { url, reason },
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! Fetching a Git repository into a bare one, by libgit2. Blocking: run it where blocking is allowed.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Once};
+use std::time::{Duration, Instant};
+
+use bus::message::desired::Commit;
+use git2::{
+    AutotagOption, ErrorClass, ErrorCode, FetchOptions, ObjectType, Oid, ProxyOptions, Remote,
+    RemoteUpdateFlags, Repository, RepositoryInitOptions,
+};
+
+use super::access::Access;
+use super::error::FetchError;
+use super::location::{Location, Transport};
+use crate::revision::{References, Resolved, full_commit_id};
+
+/// Where fetched commits are kept reachable, so that the next fetch can say what is there.
+const KEPT: &str = "refs/towline/";
+/// A refspec that matches nothing: it connects and lists, and downloads nothing.
+const NOTHING: &str = "refs/towline/nothing:refs/towline/nothing";
+/// Longest first line of a commit's message that travels on.
+const MAX_SUBJECT: usize = 200;
+
+/// A revision that is in the local repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revision {
+    pub commit: Oid,
+    pub tree: Oid,
+    pub about: Commit,
+}
+
+/// What became of each target revision.
+pub type Revisions = BTreeMap<Arc<str>, Result<Revision, FetchError>>;
+
+/// Bounds of one fetch.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub deadline: Instant,
+    /// Bytes received from the host.
+    pub bytes: usize,
+}
+
+/// Sets libgit2's process-wide bounds: nothing of the host's configuration counts, caches stay small, a connection that
+/// says nothing ends.
+pub fn limit_libgit2(timeout: Duration) {
+    static LIMITED: Once = Once::new();
+    LIMITED.call_once(|| {
+        let milliseconds = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        // SAFETY: these change libgit2's globals, which is sound only while no other thread uses it: this runs once, before
+        // the first repository is opened.
+        let outcome = unsafe {
+            git2::opts::set_server_connect_timeout_in_milliseconds(milliseconds.min(10_000))
+                .and_then(|()| git2::opts::set_server_timeout_in_milliseconds(milliseconds))
+                .and_then(|()| git2::opts::set_cache_max_size(16 << 20))
+                .and_then(|()| git2::opts::set_mwindow_mapped_limit(128 << 20))
+                .and_then(|()| git2::opts::set_verify_owner_validation(false))
+                .and_then(|()| git2::opts::set_search_path(git2::ConfigLevel::System, ""))
+                .and_then(|()| git2::opts::set_search_path(git2::ConfigLevel::Global, ""))
+                .and_then(|()| git2::opts::set_search_path(git2::ConfigLevel::XDG, ""))
+        };
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "libgit2's bounds can't be set");
+        }
+    });
+}
+
+/// Opens the bare repository at `path`, or makes it.
+pub fn open(path: &Path) -> Result<Repository, FetchError> {
+    let local = |source| FetchError::Local {
+        path: path.display().to_string(),
+        source: Arc::new(source),
+    };
+    match Repository::open_bare(path) {
+        Ok(repository) => Ok(repository),
+        Err(error) if error.code() == ErrorCode::NotFound => Repository::init_opts(
+            path,
+            RepositoryInitOptions::new()
+                .bare(true)
+                .external_template(false)
+                .mkpath(true),
+        )
+        .map_err(local),
+        Err(error) => Err(local(error)),
+    }
+}
+
+/// Brings the target revisions into the local repository: one connection, one list of references, and one download if
+/// anything is missing.
+pub fn fetch<'a>(
+    repository: &Repository,
+    location: &Location,
+    access: &Access,
+    wanted: impl IntoIterator<Item = &'a Arc<str>>,
+    limits: Limits,
+) -> Result<Revisions, FetchError> {
+    let over = Cell::new(None);
+    let broken = |source: git2::Error| {
+        over.take()
+            .unwrap_or_else(|| FetchError::of(location, &source))
+    };
+    let mut remote = repository
+        .remote_anonymous(location.url())
+        .map_err(broken)?;
+    let mut options = options(location, access, limits, &over);
+    remote
+        .download(&[NOTHING], Some(&mut options))
+        .map_err(broken)?;
+    let references = references(&remote).map_err(broken)?;
+    let mut session = Session {
+        repository,
+        location,
+        remote: &mut remote,
+        options: &mut options,
+    };
+    let mut resolved = BTreeMap::new();
+    for target in wanted {
+        resolved.insert(Arc::clone(target), references.resolve(target));
+    }
+    let missing: Vec<&Resolved> = resolved
+        .values()
+        .flatten()
+        .filter(|found| !has(repository, found.target()))
+        .collect();
+    session.download(&missing, &references).map_err(broken)?;
+    let revisions = resolved
+        .into_iter()
+        .map(|(target, found)| {
+            let revision = found
+                .map_err(|error| FetchError::revision(location, &error))
+                .and_then(|found| read(repository, location, &target, found.target()));
+            (target, revision)
+        })
+        .collect();
+    // What it says when a connection ends can change nothing any more.
+    let _ = remote.disconnect();
+    Ok(revisions)
+}
+
+/// What is there of a full commit id without asking anybody.
+pub fn local(repository: &Repository, location: &Location, target: &str) -> Option<Revision> {
+    let commit = full_commit_id(target)?;
+    has(repository, commit)
+        .then(|| read(repository, location, target, commit).ok())
+        .flatten()
+}
+
+fn options<'a>(
+    location: &'a Location,
+    access: &'a Access,
+    limits: Limits,
+    over: &'a Cell<Option<FetchError>>,
+) -> FetchOptions<'a> {
+    let mut callbacks = access.callbacks(location);
+    callbacks.transfer_progress(move |progress| {
+        if progress.received_bytes() > limits.bytes {
+            over.set(Some(FetchError::TooLarge {
+                url: location.shown(),
+                limit: limits.bytes,
+            }));
+            return false;
+        }
+        within(location, limits, over)
+    });
+    callbacks.sideband_progress(move |_| within(location, limits, over));
+    let mut options = FetchOptions::new();
+    options
+        .remote_callbacks(callbacks)
+        .download_tags(AutotagOption::None)
+        .update_fetchhead(false)
+        .follow_redirects(git2::RemoteRedirect::Initial);
+    if let Some(header) = access.bearer_header() {
+        options.custom_headers(&[&header]);
+    }
+    if let Some(proxy) = &access.proxy {
+        let mut proxies = ProxyOptions::new();
+        proxies.url(proxy);
+        options.proxy_options(proxies);
+    }
+    options
+}
+
+fn within(location: &Location, limits: Limits, over: &Cell<Option<FetchError>>) -> bool {
+    let intime = Instant::now() < limits.deadline;
+    if !intime {
+        over.set(Some(FetchError::Timeout {
+            url: location.shown(),
+        }));
+    }
+    intime
+}
+
+fn references(remote: &Remote<'_>) -> Result<References, git2::Error> {
+    let heads = remote.list()?;
+    Ok(References::new(
+        heads
+            .iter()
+            .map(|head| (head.name().to_owned(), head.oid())),
+    ))
+}
+
+/// One connection to a host.
+struct Session<'s, 'r, 'o> {
+    repository: &'r Repository,
+    location: &'s Location,
+    remote: &'s mut Remote<'r>,
+    options: &'s mut FetchOptions<'o>,
+}
+
+impl Session<'_, '_, '_> {
+    fn download(
+        &mut self,
+        missing: &[&Resolved],
+        references: &References,
+    ) -> Result<(), git2::Error> {
+        let (mut names, mut commits) = (Vec::new(), Vec::new());
+        for found in missing {
+            match found {
+                Resolved::Reference { name, .. } => names.push(name.clone()),
+                Resolved::Commit(commit) => {
+                    match references.iter().find(|(_, oid)| oid == commit) {
+                        Some((name, _)) => names.push(name.trim_end_matches("^{}").to_owned()),
+                        None => commits.push(*commit),
+                    }
+                }
+            }
+        }
+        if self.location.transport != Transport::File {
+            self.options.depth(1);
+        }
+        self.by_name(&names)?;
+        if commits.is_empty() {
+            return Ok(());
+        }
+        let by_id: Vec<String> = commits
+            .iter()
+            .map(|commit| format!("+{commit}:{KEPT}commit/{commit}"))
+            .collect();
+        // Not every host lets one ask for a commit. Then all branches and tags with their history are what is left.
+        if self.remote.download(&by_id, Some(self.options)).is_err()
+            || commits.iter().any(|commit| !has(self.repository, *commit))
+        {
+            self.options.depth(0);
+            let all: Vec<String> = references
+                .iter()
+                .map(|(name, _)| name)
+                .filter(|name| name.starts_with("refs/heads/") || name.starts_with("refs/tags/"))
+                .filter(|name| !name.ends_with("^{}"))
+                .map(str::to_owned)
+                .collect();
+            self.by_name(&all)?;
+        }
+        Ok(())
+    }
+
+    fn by_name(&mut self, names: &[String]) -> Result<(), git2::Error> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let specs: Vec<String> = names
+            .iter()
+            .map(|name| format!("+{name}:{KEPT}{}", name.trim_start_matches("refs/")))
+            .collect();
+        self.remote.download(&specs, Some(self.options))?;
+        self.remote
+            .update_tips(None, RemoteUpdateFlags::empty(), AutotagOption::None, None)
+    }
+}
+
+impl Resolved {
+    fn target(&self) -> Oid {
+        match self {
+            Self::Reference { target, .. } | Self::Commit(target) => *target,
+        }
+    }
+}
+
+fn has(repository: &Repository, oid: Oid) -> bool {
+    repository.odb().is_ok_and(|odb| odb.exists(oid))
+}
+
+fn read(
+    repository: &Repository,
+    location: &Location,
+    target: &str,
+    oid: Oid,
+) -> Result<Revision, FetchError> {
+    let commit = repository
+        .find_object(oid, None)
+        .and_then(|object| object.peel(ObjectType::Commit))
+        .and_then(|object| object.peel_to_commit())
+        .map_err(|error| match error.code() {
+            ErrorCode::NotFound | ErrorCode::InvalidSpec | ErrorCode::Peel => {
+                FetchError::NoCommit {
+                    url: location.shown(),
+                    target: target.chars().take(200).collect(),
+                }
+            }
+            _ if error.class() == ErrorClass::Odb => FetchError::Local {
+                path: repository.path().display().to_string(),
+                source: Arc::new(error),
+            },
+            _ => FetchError::of(location, &error),
+        })?;
+    let author = commit.author();
+    let subject = commit.summary_bytes().unwrap_or_default();
+    Ok(Revision {
+        commit: commit.id(),
+        tree: commit.tree_id(),
+        about: Commit {
+            author: String::from_utf8_lossy(author.name_bytes())
+                .chars()
+                .take(MAX_SUBJECT)
+                .collect(),
+            subject: String::from_utf8_lossy(subject)
+                .chars()
+                .take(MAX_SUBJECT)
+                .collect(),
+            time: u64::try_from(author.when().seconds())
+                .unwrap_or(0)
+                .saturating_mul(1000),
+        },
+    })
+}
