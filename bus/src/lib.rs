@@ -13,6 +13,7 @@ pub mod identity;
 pub mod message;
 mod objects;
 pub mod role;
+pub mod seal;
 mod serve;
 pub mod service;
 pub mod stream;
