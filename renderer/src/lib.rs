@@ -1,1 +1,31 @@
+//! Renderer: snapshot + parameters → manifests + inputs. Stateless; any number of replicas share the work.
+//!
+//! `consume` (desired state as work) → `snapshot` (packs into `tree`'s object database) → `reuse` (nothing read changed:
+//! the same manifests again) or `render` (`tool` decides and reads, `engine` runs Helm and Kustomize, `objects` parses) →
+//! `publish`.
+//!
+//! It opens no connection but to NATS, writes nothing outside of its scratch folder, and sees neither a cluster, nor a
+//! Git credential, nor a secret value.
 
+mod args;
+mod consume;
+mod engine;
+mod job;
+mod metrics;
+mod objects;
+mod publish;
+mod render;
+mod reuse;
+mod run;
+mod snapshot;
+mod tool;
+mod tree;
+
+pub use args::Args;
+pub use engine::{Failure, FailureKind, Pool, PoolOptions, WorkerError};
+pub use job::{Capabilities, Job, Source};
+pub use objects::{Limits, ObjectError};
+pub use render::{RenderError, Rendered, render};
+pub use run::run;
+pub use tool::ToolError;
+pub use tree::{Database, ReadLimits, Tree, TreeError};

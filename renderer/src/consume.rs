@@ -1,0 +1,289 @@
+//! Desired states as work: each is answered with Done or Retry; its outcome is on the bus, not in the answer.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bus::message::cluster::ClusterInfo;
+use bus::message::condition::{Condition, ConditionType};
+use bus::message::desired::{Desired, DesiredState, Present};
+use bus::message::manifests::Manifests;
+use bus::message::render::{Render, RenderOutcome};
+use bus::subject::{self, Bucket, Stream};
+use bus::{Bus, BusError, Digest, MAX_ATTEMPTS, Outcome, Published, Work, clock, trace};
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::Pool;
+use crate::job::{Capabilities, Job};
+use crate::metrics::{self, Metrics};
+use crate::objects::Limits;
+use crate::publish::{Facts, Packed, PublishError, Publisher, conditions};
+use crate::render::{self, RenderError};
+use crate::reuse;
+use crate::snapshot::{SnapshotError, Snapshots};
+
+/// How long until a try that may go better.
+const SOON: Duration = Duration::from_secs(1);
+/// How long the watcher gets to publish a snapshot again.
+const AFTER_WATCHER: Duration = Duration::from_secs(3);
+
+/// Everything that handling a desired state takes.
+pub(crate) struct Renderer {
+    pub(crate) bus: Bus,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) pool: Pool,
+    pub(crate) publisher: Publisher,
+    pub(crate) metrics: Metrics,
+    /// What the engine is, by its program's digest.
+    pub(crate) engine: Digest,
+}
+
+/// Why a desired state has no outcome yet.
+#[derive(Debug, thiserror::Error)]
+enum NotYet {
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    #[error(transparent)]
+    Render(RenderError),
+    #[error("writing the parameters as JSON")]
+    Parameters(#[source] serde_json::Error),
+}
+
+impl NotYet {
+    fn after(&self) -> Duration {
+        if self.lacks_objects() {
+            AFTER_WATCHER
+        } else {
+            SOON
+        }
+    }
+
+    /// Whether the watcher must publish the snapshot again.
+    fn lacks_objects(&self) -> bool {
+        match self {
+            Self::Snapshot(SnapshotError::MissingPack(_)) => true,
+            Self::Snapshot(SnapshotError::Tree(error)) => error.is_missing_object(),
+            Self::Render(error) => error.is_missing_object(),
+            _ => false,
+        }
+    }
+}
+
+/// One consumer; several run side by side.
+pub(crate) async fn consume(
+    renderer: Arc<Renderer>,
+    work: Work<Desired>,
+    token: CancellationToken,
+) -> Result<(), Infallible> {
+    loop {
+        let delivery = tokio::select! {
+            () = token.cancelled() => return Ok(()),
+            delivery = work.next() => delivery,
+        };
+        let handled = renderer.handle(&delivery.value, delivery.attempt);
+        let outcome = trace::within(delivery.trace.child(), handled).await;
+        delivery.finish(outcome).await;
+    }
+}
+
+impl Renderer {
+    async fn handle(&self, desired: &Desired, attempt: u64) -> Outcome {
+        let DesiredState::Present(present) = &desired.state else {
+            // Deleting is the applier's; there is nothing to render.
+            return Outcome::Done;
+        };
+        match self.attempt(desired, present, attempt).await {
+            Ok(()) => Outcome::Done,
+            Err(error) => {
+                let app = &desired.app;
+                tracing::warn!(%app, attempt, error = &error as &dyn std::error::Error, "a render is tried again");
+                if error.lacks_objects() {
+                    self.publisher
+                        .snapshot_missing(desired, &error.to_string())
+                        .await;
+                }
+                self.metrics
+                    .handled(&[], metrics::Outcome::Retried, Duration::ZERO);
+                Outcome::Retry(error.after())
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        desired: &Desired,
+        present: &Present,
+        attempt: u64,
+    ) -> Result<(), NotYet> {
+        let begun = Instant::now();
+        let started = clock::now_ms();
+        let job = Arc::new(self.job(desired, present).await?);
+        let parameters = job.parameters(&self.engine).map_err(NotYet::Parameters)?;
+        let earlier = self.earlier(desired, &job, &parameters).await?;
+        if let Some(earlier) = earlier.as_ref().filter(|_| !present.trigger.hard) {
+            let facts = earlier.facts(&parameters, started);
+            return self
+                .succeed(
+                    desired,
+                    &job,
+                    Packed::again(&earlier.manifests),
+                    facts,
+                    begun,
+                )
+                .await;
+        }
+
+        match render::render(&job, &self.pool, Limits::DEFAULT).await {
+            Ok(rendered) => {
+                let mut packed = Packed::new(&rendered.objects)?;
+                let mut warnings = rendered.warnings;
+                if let Some(earlier) =
+                    earlier.filter(|earlier| earlier.manifests.digest != packed.digest)
+                {
+                    warnings.push((
+                        ConditionType::NonDeterministicRender,
+                        "Rendering the same files and parameters again gives other objects: a template draws random \
+                         values or reads the clock. The objects of the first render stay; set such values explicitly."
+                            .to_owned(),
+                    ));
+                    packed = Packed::again(&earlier.manifests);
+                }
+                let facts = Facts {
+                    parameters,
+                    values: rendered.values,
+                    source_types: rendered.source_types,
+                    conditions: conditions(warnings, clock::now_ms()),
+                    reused: false,
+                    started,
+                };
+                self.succeed(desired, &job, packed, facts, begun).await
+            }
+            Err(error) if error.may_pass() && attempt < MAX_ATTEMPTS => Err(NotYet::Render(error)),
+            Err(error) => {
+                let condition =
+                    Condition::new(error.condition(), &error.to_string(), clock::now_ms());
+                let facts = Facts {
+                    parameters,
+                    values: Vec::new(),
+                    source_types: Vec::new(),
+                    conditions: Vec::new(),
+                    reused: false,
+                    started,
+                };
+                self.publisher
+                    .failure(desired, &job, condition, facts)
+                    .await?;
+                self.metrics
+                    .handled(&[], metrics::Outcome::Failed, begun.elapsed());
+                Ok(())
+            }
+        }
+    }
+
+    async fn succeed(
+        &self,
+        desired: &Desired,
+        job: &Job,
+        packed: Packed,
+        facts: Facts,
+        begun: Instant,
+    ) -> Result<(), NotYet> {
+        let (tools, count, reused) = (facts.source_types.clone(), packed.count, facts.reused);
+        let published = self.publisher.success(desired, job, packed, facts).await?;
+        let outcome = match published {
+            Published::Outdated(newer) if newer > desired.generation => metrics::Outcome::Outdated,
+            _ if reused => metrics::Outcome::Reused,
+            _ => metrics::Outcome::Rendered,
+        };
+        self.metrics.handled(&tools, outcome, begun.elapsed());
+        self.metrics.rendered(count);
+        Ok(())
+    }
+
+    async fn job(&self, desired: &Desired, present: &Present) -> Result<Job, NotYet> {
+        let (sources, cluster) = tokio::join!(
+            self.snapshots.sources(present),
+            self.bus
+                .get::<ClusterInfo>(Bucket::Clusters, desired.cluster.as_str())
+        );
+        Ok(Job {
+            app: desired.app.name().to_owned(),
+            instance: present.tracking.instance.clone(),
+            project: present.spec.project().to_owned(),
+            namespace: present.spec.destination.namespace().to_owned(),
+            last_mile: present
+                .annotations
+                .get(api::annotations::LAST_MILE)
+                .cloned(),
+            capabilities: cluster?.map(|stored| Capabilities::from(&stored.value)),
+            sources: sources?,
+        })
+    }
+
+    /// The last render of the application, if it is proven that rendering now would give the same.
+    async fn earlier(
+        &self,
+        desired: &Desired,
+        job: &Job,
+        parameters: &Digest,
+    ) -> Result<Option<Earlier>, NotYet> {
+        let Desired { app, cluster, .. } = desired;
+        let record = self
+            .bus
+            .get::<Render>(Bucket::Renders, &subject::application(cluster, app))
+            .await;
+        let Some(record) = readable(record)? else {
+            return Ok(None);
+        };
+        let proven = reuse::proven(&record, job, parameters).map_err(SnapshotError::from)?;
+        let Some(digest) = proven else {
+            return Ok(None);
+        };
+        let manifests = self
+            .bus
+            .last::<Manifests>(Stream::Manifests, &subject::manifests(cluster, app))
+            .await;
+        let Some(manifests) = readable(manifests)?.filter(|manifests| manifests.digest == digest)
+        else {
+            return Ok(None);
+        };
+        job.read_again(&record.inputs);
+        Ok(Some(Earlier { record, manifests }))
+    }
+}
+
+/// What can't be read proves nothing: it is rendered anew.
+fn readable<T>(read: Result<Option<bus::Stored<T>>, BusError>) -> Result<Option<T>, BusError> {
+    match read {
+        Ok(stored) => Ok(stored.map(|stored| stored.value)),
+        Err(BusError::Decode { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A render that is still right.
+struct Earlier {
+    record: Render,
+    manifests: Manifests,
+}
+
+impl Earlier {
+    fn facts(&self, parameters: &Digest, started: u64) -> Facts {
+        let conditions = match &self.record.outcome {
+            RenderOutcome::Rendered { conditions, .. } => conditions.clone(),
+            RenderOutcome::Failed(_) => Vec::new(),
+        };
+        Facts {
+            parameters: parameters.clone(),
+            values: self.record.values.clone(),
+            source_types: self.manifests.source_types.clone(),
+            conditions,
+            reused: true,
+            started,
+        }
+    }
+}

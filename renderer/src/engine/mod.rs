@@ -1,0 +1,27 @@
+//! The Go worker that renders charts and overlays: its wire, one process, and the pool of them.
+
+mod confine;
+mod pool;
+pub(crate) mod wire;
+mod worker;
+
+pub use pool::{Pool, PoolOptions};
+pub use wire::{Failure, FailureKind};
+pub use worker::WorkerError;
+
+/// Answers a worker's questions for files.
+pub(crate) trait Files: Sync {
+    /// What is at a path of the tree.
+    fn at(&self, path: &str) -> wire::Answer;
+}
+
+/// For a render that has no business with files.
+pub(crate) struct NoFiles;
+
+impl Files for NoFiles {
+    fn at(&self, path: &str) -> wire::Answer {
+        wire::Answer::Refused {
+            message: format!("a chart's render does not read {path}"),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! A few warm workers. Nothing runs before the first chart or overlay; a worker that breaks a limit is replaced, and
+//! only its render fails.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus::IntCounter;
+use tokio::sync::Semaphore;
+
+use super::wire::{Document, Request};
+use super::worker::{Worker, WorkerError};
+use super::{Files, confine};
+
+/// How workers are started and held to account.
+#[derive(Clone, Debug)]
+pub struct PoolOptions {
+    /// The engine's program.
+    pub engine: PathBuf,
+    /// An empty folder for workers to run in.
+    pub folder: PathBuf,
+    /// How many there may be.
+    pub workers: usize,
+    /// Bytes that one may use.
+    pub memory_limit: u64,
+    /// How long one render may take.
+    pub time_limit: Duration,
+}
+
+/// Workers, started when they are needed.
+pub struct Pool {
+    options: PoolOptions,
+    permits: Semaphore,
+    idle: Mutex<Vec<Worker>>,
+    said: AtomicBool,
+    replaced: IntCounter,
+}
+
+impl Pool {
+    /// `replaced` counts workers that were of no use any more.
+    pub fn new(options: PoolOptions, replaced: IntCounter) -> Self {
+        Self {
+            permits: Semaphore::new(options.workers.max(1)),
+            idle: Mutex::new(Vec::new()),
+            said: AtomicBool::new(false),
+            replaced,
+            options,
+        }
+    }
+
+    /// Renders on the next free worker. The time limit covers the render, not the wait for a worker.
+    pub(crate) async fn render(
+        &self,
+        request: &Request,
+        files: &dyn Files,
+    ) -> Result<Vec<Document>, WorkerError> {
+        // The semaphore is never closed; were it, rendering without its permission would only cost memory.
+        let _permit = self.permits.acquire().await;
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let mut worker = match idle {
+            Some(worker) => worker,
+            None => self.start()?,
+        };
+        let limit = self.options.time_limit;
+        let outcome = tokio::time::timeout(limit, worker.render(request, files))
+            .await
+            .unwrap_or(Err(WorkerError::TooSlow {
+                seconds: limit.as_secs().max(1),
+            }));
+        match &outcome {
+            Ok(_) | Err(WorkerError::Failed(_) | WorkerError::RequestTooLarge { .. }) => {
+                self.idle
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(worker);
+            }
+            Err(error) => {
+                // Dropped, it is killed; the next render starts another.
+                self.replaced.inc();
+                tracing::warn!(error = %error, "a worker is replaced");
+            }
+        }
+        outcome
+    }
+
+    fn start(&self) -> Result<Worker, WorkerError> {
+        let PoolOptions {
+            engine,
+            folder,
+            memory_limit,
+            ..
+        } = &self.options;
+        let worker = Worker::start(engine, folder, *memory_limit)?;
+        if !self.said.swap(true, Ordering::Relaxed) {
+            let off_the_network = worker.pid().is_some_and(confine::is_off_the_network);
+            tracing::info!(
+                off_the_network,
+                memory_limit,
+                time_limit = ?self.options.time_limit,
+                "workers run with an empty environment, without file writes, and end with this process"
+            );
+        }
+        Ok(worker)
+    }
+}

@@ -1,0 +1,225 @@
+//! The wire to a worker, mirrored from `renderer/engine/wire.go`, which says how the frames follow each other.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Longest frame in either direction, in bytes.
+pub(crate) const MAX_FRAME: usize = 64 << 20;
+
+/// One render: a chart, an overlay, or both, which is the last mile.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Request {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) helm: Option<Helm>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kustomize: Option<Kustomize>,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Helm {
+    pub(crate) release_name: String,
+    pub(crate) namespace: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) kube_version: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) api_versions: Vec<String>,
+    pub(crate) files: Vec<File>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) values: Vec<File>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) parameters: Vec<Parameter>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) file_parameters: Vec<FileParameter>,
+    pub(crate) skip_crds: bool,
+    pub(crate) skip_tests: bool,
+    pub(crate) skip_schema_validation: bool,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct File {
+    pub(crate) name: String,
+    pub(crate) data: Bytes,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Parameter {
+    pub(crate) name: String,
+    pub(crate) value: String,
+    pub(crate) force_string: bool,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct FileParameter {
+    pub(crate) name: String,
+    pub(crate) data: Bytes,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the fields of Argo CD's Kustomize block"
+)]
+pub(crate) struct Kustomize {
+    pub(crate) root: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) name_prefix: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) name_suffix: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) namespace: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) images: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) replicas: Vec<Replica>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) common_labels: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) common_annotations: BTreeMap<String, String>,
+    pub(crate) force_common_labels: bool,
+    pub(crate) force_common_annotations: bool,
+    pub(crate) label_without_selector: bool,
+    pub(crate) label_include_templates: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) patches: Vec<serde_json::Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) components: Vec<String>,
+    pub(crate) ignore_missing_components: bool,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) build_options: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Replica {
+    pub(crate) name: String,
+    pub(crate) count: i64,
+}
+
+/// A question for a file, or the end of a render.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Reply {
+    Read { path: String },
+    Ok { documents: Vec<Document> },
+    Error(Failure),
+}
+
+/// What is at a path; `path` is where it really is, symbolic links resolved.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub(crate) enum Answer {
+    File { path: String, data: Bytes },
+    Directory { path: String },
+    Absent,
+    Refused { message: String },
+}
+
+/// What one template, CRD file or overlay came to: maybe several YAML documents.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Document {
+    pub(crate) kind: DocumentKind,
+    pub(crate) source: String,
+    pub(crate) text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DocumentKind {
+    Template,
+    Crd,
+    Kustomize,
+}
+
+/// A render that failed by its input.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    pub kind: FailureKind,
+    pub message: String,
+    #[serde(default)]
+    pub file: String,
+    #[serde(default)]
+    pub line: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FailureKind {
+    Chart,
+    Dependency,
+    Values,
+    Schema,
+    Template,
+    Kustomize,
+    Refused,
+    Remote,
+    Unsupported,
+    Limit,
+    Request,
+    Internal,
+}
+
+/// Bytes as Go's JSON has them: base64.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Bytes(pub(crate) Vec<u8>);
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        STANDARD
+            .decode(text.as_bytes())
+            .map(Self)
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_is_named_by_its_only_key() {
+        let read: Reply = serde_json::from_str(r#"{"read":{"path":"a/b"}}"#).unwrap();
+        assert!(matches!(read, Reply::Read { path } if path == "a/b"));
+        let error: Reply = serde_json::from_str(
+            r#"{"error":{"kind":"template","message":"boom","file":"a","line":3}}"#,
+        )
+        .unwrap();
+        assert!(matches!(
+            error,
+            Reply::Error(Failure {
+                kind: FailureKind::Template,
+                line: 3,
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn an_answer_carries_bytes_as_base64() {
+        let answer = Answer::File {
+            path: "a".to_owned(),
+            data: Bytes(b"hi".to_vec()),
+        };
+        assert_eq!(
+            serde_json::to_string(&answer).unwrap(),
+            r#"{"kind":"file","path":"a","data":"aGk="}"#
+        );
+        assert_eq!(
+            serde_json::to_string(&Answer::Absent).unwrap(),
+            r#"{"kind":"absent"}"#
+        );
+    }
+}

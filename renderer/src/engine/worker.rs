@@ -1,0 +1,208 @@
+//! One worker process and the frames to and from it.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::task::JoinHandle;
+
+use super::wire::{Document, Failure, MAX_FRAME, Reply, Request};
+use super::{Files, confine};
+
+/// What is kept of a worker's last words.
+const TAIL: usize = 8 << 10;
+/// How long a killed worker's last words may take to arrive.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Why a render has no answer, other than by its input.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    #[error("starting the engine {engine}")]
+    Start {
+        engine: String,
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Failed(Failure),
+    #[error("the render took longer than {seconds} s, the limit of one render")]
+    TooSlow { seconds: u64 },
+    #[error("the render needed more than {mebibytes} MiB of memory, the limit of one render")]
+    TooLarge { mebibytes: u64 },
+    #[error("a template or value nests or recurses too deeply for the engine's stack")]
+    TooDeep,
+    #[error("the render asks the engine for {size} bytes; the limit is {MAX_FRAME}")]
+    RequestTooLarge { size: usize },
+    #[error("the engine ended in the middle of a render: {last_words}")]
+    Died { last_words: String },
+    #[error("the engine does not speak our wire")]
+    Garbled(#[source] serde_json::Error),
+}
+
+pub(super) struct Worker {
+    child: Child,
+    requests: ChildStdin,
+    replies: BufReader<ChildStdout>,
+    last_words: Option<JoinHandle<String>>,
+    memory_limit: u64,
+}
+
+impl Worker {
+    /// Must be called on a runtime's own thread: the worker dies with the thread that started it.
+    pub(super) fn start(
+        engine: &Path,
+        folder: &Path,
+        memory_limit: u64,
+    ) -> Result<Self, WorkerError> {
+        let failed = |source| WorkerError::Start {
+            engine: engine.display().to_string(),
+            source,
+        };
+        let mut command = Command::new(engine);
+        command
+            .arg("--memory-limit")
+            .arg((memory_limit / 4 * 3).to_string())
+            .env_clear()
+            .current_dir(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        // SAFETY: `confine::child` only makes system calls; it neither allocates nor takes a lock.
+        #[expect(unsafe_code, reason = "limits must be set between fork and exec")]
+        unsafe {
+            command.pre_exec(move || confine::child(memory_limit));
+        }
+        let mut child = command.spawn().map_err(failed)?;
+        let missing = || failed(std::io::Error::other("a pipe is missing"));
+        let requests = child.stdin.take().ok_or_else(missing)?;
+        let replies = BufReader::new(child.stdout.take().ok_or_else(missing)?);
+        // The listener ends with the process, whose stderr it reads.
+        let last_words = child
+            .stderr
+            .take()
+            .map(|stderr| tokio::spawn(listen(stderr)));
+        Ok(Self {
+            child,
+            requests,
+            replies,
+            last_words,
+            memory_limit,
+        })
+    }
+
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// One render. After an error other than [`WorkerError::Failed`] and [`WorkerError::RequestTooLarge`] the worker is
+    /// of no use any more.
+    pub(super) async fn render(
+        &mut self,
+        request: &Request,
+        files: &dyn Files,
+    ) -> Result<Vec<Document>, WorkerError> {
+        let frame = serde_json::to_vec(request).map_err(WorkerError::Garbled)?;
+        if frame.len() > MAX_FRAME {
+            return Err(WorkerError::RequestTooLarge { size: frame.len() });
+        }
+        self.send(&frame).await?;
+        loop {
+            match self.receive().await? {
+                Reply::Read { path } => {
+                    let answer =
+                        serde_json::to_vec(&files.at(&path)).map_err(WorkerError::Garbled)?;
+                    self.send(&answer).await?;
+                }
+                Reply::Ok { documents } => return Ok(documents),
+                Reply::Error(failure) => return Err(WorkerError::Failed(failure)),
+            }
+        }
+    }
+
+    async fn send(&mut self, frame: &[u8]) -> Result<(), WorkerError> {
+        let Ok(length) = u32::try_from(frame.len()) else {
+            return Err(WorkerError::RequestTooLarge { size: frame.len() });
+        };
+        let mut whole = Vec::with_capacity(frame.len() + 4);
+        whole.extend_from_slice(&length.to_be_bytes());
+        whole.extend_from_slice(frame);
+        match self.requests.write_all(&whole).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.died().await),
+        }
+    }
+
+    async fn receive(&mut self) -> Result<Reply, WorkerError> {
+        let mut head = [0; 4];
+        if self.replies.read_exact(&mut head).await.is_err() {
+            return Err(self.died().await);
+        }
+        let length = u32::from_be_bytes(head) as usize;
+        if length > MAX_FRAME {
+            return Err(WorkerError::Died {
+                last_words: format!("a frame of {length} bytes"),
+            });
+        }
+        let mut frame = vec![0; length];
+        if self.replies.read_exact(&mut frame).await.is_err() {
+            return Err(self.died().await);
+        }
+        serde_json::from_slice(&frame).map_err(WorkerError::Garbled)
+    }
+
+    /// What its end means, by its last words: Go says so when memory or stack runs out.
+    async fn died(&mut self) -> WorkerError {
+        let last_words = match self.last_words.take() {
+            // A crash report takes a moment to write; whoever still lives after that is stopped.
+            Some(mut listener) => match tokio::time::timeout(LAST_WORDS, &mut listener).await {
+                Ok(words) => words.unwrap_or_default(),
+                Err(_) => {
+                    listener.abort();
+                    String::new()
+                }
+            },
+            None => String::new(),
+        };
+        let _ = self.child.start_kill();
+        let says = |words: &[&str]| words.iter().any(|word| last_words.contains(word));
+        if says(&["stack exceeds", "stack overflow"]) {
+            WorkerError::TooDeep
+        } else if says(&[
+            "out of memory",
+            "cannot allocate memory",
+            "failed to create new OS thread",
+        ]) {
+            WorkerError::TooLarge {
+                mebibytes: self.memory_limit >> 20,
+            }
+        } else {
+            let first = last_words
+                .lines()
+                .next()
+                .unwrap_or("without a word")
+                .chars()
+                .take(500)
+                .collect();
+            WorkerError::Died { last_words: first }
+        }
+    }
+}
+
+/// Logs what a worker says and gives, at its end, what a crash says of its cause.
+async fn listen(stderr: ChildStderr) -> String {
+    let mut kept = String::new();
+    let mut lines = BufReader::new(stderr).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        tracing::debug!(target: "engine", "{line}");
+        let crash = ["fatal error:", "runtime:", "panic:", "engine:"]
+            .iter()
+            .any(|word| line.starts_with(word));
+        if crash && kept.len() + line.len() < TAIL {
+            kept.push_str(&line);
+            kept.push('\n');
+        }
+    }
+    kept
+}

@@ -1,0 +1,111 @@
+//! Every metric of the renderer.
+
+use std::time::Duration;
+
+use bus::message::manifests::SourceType;
+use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
+
+/// What became of a desired state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The tools ran.
+    Rendered,
+    /// An earlier result was proven still right.
+    Reused,
+    Failed,
+    /// To be tried again.
+    Retried,
+    /// A newer generation was there already.
+    Outdated,
+}
+
+impl Outcome {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Rendered => "rendered",
+            Self::Reused => "reused",
+            Self::Failed => "failed",
+            Self::Retried => "retried",
+            Self::Outdated => "outdated",
+        }
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    renders: IntCounterVec,
+    seconds: HistogramVec,
+    objects: IntCounter,
+    packs: IntCounter,
+    pub(crate) workers_replaced: IntCounter,
+}
+
+impl Metrics {
+    pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let metrics = Self {
+            renders: IntCounterVec::new(
+                Opts::new(
+                    "towline_renders_total",
+                    "Desired states handled, by first tool and outcome",
+                ),
+                &["tool", "outcome"],
+            )?,
+            seconds: HistogramVec::new(
+                HistogramOpts::new(
+                    "towline_render_seconds",
+                    "Time from a desired state to its manifests",
+                )
+                .buckets(vec![
+                    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0,
+                ]),
+                &["tool"],
+            )?,
+            objects: IntCounter::new(
+                "towline_rendered_objects_total",
+                "Objects in rendered manifests",
+            )?,
+            packs: IntCounter::new("towline_render_packs_total", "Snapshot packs fetched")?,
+            workers_replaced: IntCounter::new(
+                "towline_render_workers_replaced_total",
+                "Engine processes that broke a limit or crashed",
+            )?,
+        };
+        registry.register(Box::new(metrics.renders.clone()))?;
+        registry.register(Box::new(metrics.seconds.clone()))?;
+        registry.register(Box::new(metrics.objects.clone()))?;
+        registry.register(Box::new(metrics.packs.clone()))?;
+        registry.register(Box::new(metrics.workers_replaced.clone()))?;
+        Ok(metrics)
+    }
+
+    pub(crate) fn handled(&self, tools: &[SourceType], outcome: Outcome, took: Duration) {
+        let tool = tool(tools.first().copied());
+        self.renders
+            .with_label_values(&[tool, outcome.label()])
+            .inc();
+        if matches!(outcome, Outcome::Rendered | Outcome::Reused) {
+            self.seconds
+                .with_label_values(&[tool])
+                .observe(took.as_secs_f64());
+        }
+    }
+
+    pub(crate) fn rendered(&self, objects: usize) {
+        self.objects
+            .inc_by(u64::try_from(objects).unwrap_or(u64::MAX));
+    }
+
+    pub(crate) fn pack(&self) {
+        self.packs.inc();
+    }
+}
+
+fn tool(tool: Option<SourceType>) -> &'static str {
+    match tool {
+        Some(SourceType::Directory) => "directory",
+        Some(SourceType::Helm) => "helm",
+        Some(SourceType::Kustomize) => "kustomize",
+        Some(SourceType::HelmLastMile) => "helm-last-mile",
+        None => "unknown",
+    }
+}

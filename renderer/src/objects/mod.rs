@@ -1,0 +1,285 @@
+//! From texts to the objects of an application: split, parse, order, unpack lists, check, drop repetitions.
+//!
+//! What marks an object as the application's, and the namespace of one that has none, are the applier's to add: it
+//! knows the scopes, and it is the process that prunes by those marks.
+
+mod check;
+mod hook;
+mod scalar;
+mod split;
+pub(crate) mod yaml;
+
+use serde_json::Value;
+
+pub(crate) use check::finish;
+
+use crate::engine::wire::{Document, DocumentKind};
+use yaml::{Bounds, YamlError};
+
+/// An object and where it was written.
+#[derive(Clone, Debug)]
+pub(crate) struct Located {
+    pub(crate) value: Value,
+    pub(crate) origin: Origin,
+}
+
+/// The file (or template) and the line in it (or in its output) at which an object's document starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) file: String,
+    pub(crate) line: usize,
+    pub(crate) rendered: bool,
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            file,
+            line,
+            rendered,
+        } = self;
+        if *rendered {
+            write!(f, "{file} (line {line} of its output)")
+        } else {
+            write!(f, "{file}:{line}")
+        }
+    }
+}
+
+/// What is bounded in an application's objects.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Number of objects.
+    pub objects: usize,
+    /// Bytes of all objects as JSON.
+    pub bytes: usize,
+}
+
+impl Limits {
+    pub const DEFAULT: Self = Self {
+        objects: 20_000,
+        bytes: 64 << 20,
+    };
+}
+
+/// Why texts are no objects.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    #[error("{origin} is not valid YAML: {cause}")]
+    Yaml { origin: String, cause: String },
+    #[error("{file} is not valid JSON: {cause}")]
+    Json { file: String, cause: String },
+    #[error("{origin} is {what}, not a mapping: each document must be one Kubernetes object")]
+    NotAnObject { origin: String, what: &'static str },
+    #[error("{origin} has no {field}{hint}")]
+    Missing {
+        origin: String,
+        field: &'static str,
+        hint: String,
+    },
+    #[error("over {limit} objects, the limit of one application")]
+    TooMany { limit: usize },
+    #[error("the objects are over {limit} bytes as JSON, the limit of one application")]
+    TooLarge { limit: usize },
+}
+
+/// The objects of an engine's answer, in Helm's order where a chart made them: CRDs, manifests, hooks.
+pub(crate) fn of_engine(
+    documents: &[Document],
+    skip_tests: bool,
+) -> Result<Vec<Located>, ObjectError> {
+    let mut manifests = Vec::new();
+    let mut hooks = Vec::new();
+    for document in documents {
+        let template = document.kind == DocumentKind::Template;
+        let pieces = if template {
+            split::helm(&document.text)
+        } else {
+            split::kubernetes(&document.text)
+        };
+        for piece in pieces {
+            let Some(object) = parse(&document.source, &piece, true)? else {
+                continue;
+            };
+            match hook::fate(&object.value, skip_tests) {
+                hook::Fate::Manifest => manifests.push(object),
+                hook::Fate::Hook if template => hooks.push(object),
+                hook::Fate::Hook => manifests.push(object),
+                hook::Fate::Dropped if template => {}
+                hook::Fate::Dropped => manifests.push(object),
+            }
+        }
+    }
+    manifests.append(&mut hooks);
+    Ok(manifests)
+}
+
+/// The objects of a plain file, by Argo CD's rules: a JSON file is one object, a YAML file that doesn't even look like
+/// Kubernetes' is someone else's and skipped.
+pub(crate) fn of_file(path: &str, data: &[u8]) -> Result<Vec<Located>, ObjectError> {
+    let text = String::from_utf8_lossy(data);
+    if path.ends_with(".json") {
+        return of_json(path, &text);
+    }
+    let mut objects = Vec::new();
+    for piece in split::kubernetes(&text) {
+        match parse(path, &piece, false).and_then(|found| found.map(with_kind).transpose()) {
+            Ok(found) => objects.extend(found),
+            Err(_) if objects.is_empty() && !looks_like_kubernetes(&text) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(objects)
+}
+
+fn of_json(path: &str, text: &str) -> Result<Vec<Located>, ObjectError> {
+    let fail = |cause: &dyn std::fmt::Display| ObjectError::Json {
+        file: path.to_owned(),
+        cause: cause.to_string(),
+    };
+    let value: Value =
+        serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| fail(&error))?;
+    let origin = Origin {
+        file: path.to_owned(),
+        line: 1,
+        rendered: false,
+    };
+    Ok(vec![with_kind(mapping(value, origin)?)?])
+}
+
+/// The one line of Argo CD by which a file counts as a manifest with a mistake, not as another kind of file.
+fn looks_like_kubernetes(text: &str) -> bool {
+    ["apiVersion:", "kind:", "metadata:"]
+        .iter()
+        .all(|word| text.contains(word))
+}
+
+fn with_kind(object: Located) -> Result<Located, ObjectError> {
+    match object.value.get("kind") {
+        Some(Value::String(kind)) if !kind.is_empty() => Ok(object),
+        _ => Err(check::missing(&object, "kind")),
+    }
+}
+
+fn parse(
+    file: &str,
+    piece: &split::Piece<'_>,
+    rendered: bool,
+) -> Result<Option<Located>, ObjectError> {
+    let origin = |line| Origin {
+        file: file.to_owned(),
+        line,
+        rendered,
+    };
+    match yaml::document(piece.text, Bounds::DEFAULT) {
+        Ok(None) => Ok(None),
+        Ok(Some(value)) => mapping(value, origin(piece.line)).map(Some),
+        Err(YamlError { line, cause }) => Err(ObjectError::Yaml {
+            origin: origin(piece.line + line.max(1) - 1).to_string(),
+            cause: cause.to_string(),
+        }),
+    }
+}
+
+fn mapping(value: Value, origin: Origin) -> Result<Located, ObjectError> {
+    let what = match value {
+        Value::Object(_) => return Ok(Located { value, origin }),
+        Value::Array(_) => "a sequence",
+        Value::String(_) => "a text",
+        Value::Number(_) => "a number",
+        Value::Bool(_) => "a boolean",
+        Value::Null => "null",
+    };
+    Err(ObjectError::NotAnObject {
+        origin: origin.to_string(),
+        what,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn template(text: &str) -> Document {
+        Document {
+            kind: DocumentKind::Template,
+            source: "dome/templates/a.yaml".to_owned(),
+            text: text.to_owned(),
+        }
+    }
+
+    fn names(objects: &[Located]) -> Vec<&str> {
+        objects
+            .iter()
+            .map(|object| object.value["metadata"]["name"].as_str().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn hooks_come_after_manifests_and_unknown_hooks_are_dropped() {
+        let hook = |name: &str, kind: &str| {
+            format!(
+                "kind: Job\nmetadata: {{name: {name}, annotations: {{helm.sh/hook: \"{kind}\"}}}}\n"
+            )
+        };
+        let text = [
+            hook("before", "pre-install, Post-Upgrade"),
+            hook("old", "crd-install"),
+            hook("probe", "test"),
+            "kind: ConfigMap\nmetadata: {name: config}\n".to_owned(),
+        ]
+        .join("---\n");
+        let documents = [template(&text)];
+        assert_eq!(
+            names(&of_engine(&documents, false).unwrap()),
+            ["config", "before", "probe"]
+        );
+        assert_eq!(
+            names(&of_engine(&documents, true).unwrap()),
+            ["config", "before"]
+        );
+    }
+
+    #[test]
+    fn broken_output_names_template_and_line() {
+        let error = of_engine(&[template("a: 1\n---\nb: [\n")], false)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("dome/templates/a.yaml (line 3 of its output) is not valid YAML"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_file_of_another_kind_is_skipped_and_a_broken_manifest_is_not() {
+        assert!(of_file("values.yaml", b"a: {{ b }}\n").unwrap().is_empty());
+        assert!(of_file("values.yaml", b"replicas: 3\n").unwrap().is_empty());
+        let broken = b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: [\n";
+        assert!(
+            of_file("a.yaml", broken)
+                .unwrap_err()
+                .to_string()
+                .starts_with("a.yaml:4 is not valid YAML")
+        );
+        let half = b"apiVersion: v1\nkind: A\n---\nfoo: bar\n";
+        assert!(
+            of_file("a.yaml", half)
+                .unwrap_err()
+                .to_string()
+                .contains("a.yaml:4 has no kind")
+        );
+    }
+
+    #[test]
+    fn a_json_file_is_one_object() {
+        assert_eq!(
+            of_file("a.json", br#"{"kind":"A","metadata":{"name":"a"}}"#)
+                .unwrap()
+                .len(),
+            1
+        );
+        assert!(of_file("a.json", br#"{"kind":"A"} {"kind":"B"}"#).is_err());
+        assert!(of_file("a.json", b"[]").is_err());
+    }
+}

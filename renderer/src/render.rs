@@ -1,0 +1,332 @@
+//! One render, from a job to objects. Usable without the bus: `towline render` calls it too.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use api::application::source::ApplicationSource;
+use bus::message::condition::ConditionType;
+use bus::message::manifests::SourceType;
+use bus::message::render::PseudoInput;
+use serde_json::Value;
+
+use crate::engine::{Files, NoFiles, Pool, wire};
+use crate::job::Job;
+use crate::objects::{self, Limits, Located};
+use crate::tool::build_env::{BuildEnv, BuildFacts};
+use crate::tool::{self, ToolError, directory, helm, kustomize, last_mile, overrides};
+use crate::tree::{Answer, Tree, TreeError};
+
+/// What a job came to. Its inputs are asked of the job.
+#[derive(Clone, Debug, Default)]
+pub struct Rendered {
+    pub objects: Vec<Value>,
+    /// The tool of each source that has manifests.
+    pub source_types: Vec<SourceType>,
+    /// Warnings for a person.
+    pub warnings: Vec<(ConditionType, String)>,
+    /// What besides files went in.
+    pub values: Vec<PseudoInput>,
+}
+
+/// Why a job came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    #[error("{place}: {cause}")]
+    Source {
+        place: String,
+        cause: Box<ToolError>,
+    },
+    #[error("{0}")]
+    Whole(Box<ToolError>),
+    #[error(
+        "{place}: the chart asks for the cluster's API versions, which its applier has not reported yet"
+    )]
+    NoCapabilities { place: String },
+}
+
+impl RenderError {
+    fn cause(&self) -> Option<&ToolError> {
+        match self {
+            Self::Source { cause, .. } | Self::Whole(cause) => Some(cause),
+            Self::NoCapabilities { .. } => None,
+        }
+    }
+
+    /// Whether the snapshot lacks an object, so that publishing it again helps.
+    pub fn is_missing_object(&self) -> bool {
+        matches!(self.cause(), Some(ToolError::Tree(error)) if error.is_missing_object())
+    }
+
+    /// Whether the same job may succeed on another try: the fault is the renderer's or its surroundings'.
+    pub fn may_pass(&self) -> bool {
+        use crate::engine::WorkerError;
+        match self.cause() {
+            None | Some(ToolError::Panicked) => true,
+            Some(ToolError::Worker(error)) => matches!(
+                error,
+                WorkerError::Start { .. } | WorkerError::Died { .. } | WorkerError::Garbled(_)
+            ),
+            Some(ToolError::Tree(error)) => matches!(
+                error,
+                TreeError::Scratch { .. }
+                    | TreeError::Git(_)
+                    | TreeError::Pack { .. }
+                    | TreeError::MissingObject(_)
+            ),
+            Some(_) => false,
+        }
+    }
+
+    /// The condition's type on the application.
+    pub fn condition(&self) -> ConditionType {
+        match self.cause() {
+            Some(ToolError::SeveralTools { .. } | ToolError::NoChart) => {
+                ConditionType::InvalidSpecError
+            }
+            _ => ConditionType::ComparisonError,
+        }
+    }
+}
+
+/// Renders a job.
+pub async fn render(job: &Arc<Job>, pool: &Pool, limits: Limits) -> Result<Rendered, RenderError> {
+    let mut rendered = Rendered::default();
+    let mut found = Vec::new();
+    for index in 0..job.sources.len() {
+        if is_reference_only(&job.sources[index].spec) {
+            continue;
+        }
+        let in_source = |cause: ToolError| RenderError::Source {
+            place: place(job, index),
+            cause: Box::new(cause),
+        };
+        let prepared = {
+            let job = Arc::clone(job);
+            blocking(move || prepare(&job, index))
+                .await
+                .map_err(in_source)?
+        };
+        let number = u32::try_from(index).unwrap_or(u32::MAX);
+        if prepared.revision {
+            rendered
+                .values
+                .push(PseudoInput::Revision { source: number });
+        }
+        if prepared.capabilities {
+            let Some(capabilities) = &job.capabilities else {
+                return Err(RenderError::NoCapabilities {
+                    place: place(job, index),
+                });
+            };
+            let used = PseudoInput::Capabilities(capabilities.digest());
+            if !rendered.values.contains(&used) {
+                rendered.values.push(used);
+            }
+        }
+        rendered.source_types.push(prepared.tool);
+        found.extend(carry_out(prepared.step, pool).await.map_err(in_source)?);
+    }
+    if job.last_mile.is_some() && !rendered.source_types.contains(&SourceType::HelmLastMile) {
+        return Err(RenderError::Whole(Box::new(ToolError::NoChart)));
+    }
+    let finished = blocking(move || objects::finish(found, limits).map_err(ToolError::from))
+        .await
+        .map_err(|cause| RenderError::Whole(Box::new(cause)))?;
+    rendered.objects = finished.objects;
+    rendered.warnings = finished
+        .repeated
+        .into_iter()
+        .map(|repeated| {
+            let message = format!(
+                "Resource {} appeared {} times among application resources. The last one counts: {}",
+                repeated.object, repeated.times, repeated.last
+            );
+            (ConditionType::RepeatedResourceWarning, message)
+        })
+        .collect();
+    rendered.values.sort();
+    Ok(rendered)
+}
+
+/// A source as far as it goes without the engine.
+struct Prepared {
+    tool: SourceType,
+    step: Step,
+    revision: bool,
+    capabilities: bool,
+}
+
+enum Step {
+    Objects(Vec<Located>),
+    Engine {
+        request: Box<wire::Request>,
+        files: Option<Arc<Tree>>,
+        skip_tests: bool,
+    },
+}
+
+fn prepare(job: &Job, index: usize) -> Result<Prepared, ToolError> {
+    let source = &job.sources[index];
+    let tree = &source.tree;
+    if let Some(chart) = source.spec.chart() {
+        return Err(ToolError::Unsupported {
+            what: format!("source.chart {chart}"),
+            instead: "charts of Helm repositories come with a later version; keep the chart in Git",
+        });
+    }
+    let folder = tool::folder(&source.spec, tree)?;
+    let spec = overrides::merged(&source.spec, tree, &folder, &job.instance)?;
+    let env = BuildEnv::new(&BuildFacts {
+        app: &job.instance,
+        namespace: &job.namespace,
+        project: &job.project,
+        revision: &source.revision,
+        repo_url: &source.spec.repo_url,
+        path: source.spec.path.as_deref().unwrap_or_default(),
+        target_revision: source.spec.target_revision.as_deref().unwrap_or_default(),
+    });
+    let mut tool = tool::detect(&spec, tree, &folder)?;
+    let mut capabilities = false;
+    let step = match tool {
+        SourceType::Directory => {
+            Step::Objects(directory::render(tree, &folder, spec.directory.as_ref())?)
+        }
+        SourceType::Kustomize => {
+            let request = kustomize::request(&spec, &folder, &env)?;
+            engine(
+                wire::Request {
+                    helm: None,
+                    kustomize: Some(request),
+                },
+                Some(Arc::clone(tree)),
+                false,
+            )
+        }
+        SourceType::Helm | SourceType::HelmLastMile => {
+            let chart = helm::prepare(job, index, &spec, &folder, &env)?;
+            capabilities = chart.capabilities;
+            let skip_tests = chart.request.skip_tests;
+            match job.last_mile.as_deref() {
+                Some(named) => {
+                    tool = SourceType::HelmLastMile;
+                    let (tree, overlay) = last_mile::overlay(job, index, &folder, named)?;
+                    engine(
+                        wire::Request {
+                            helm: Some(chart.request),
+                            kustomize: Some(overlay),
+                        },
+                        Some(tree),
+                        false,
+                    )
+                }
+                None => engine(
+                    wire::Request {
+                        helm: Some(chart.request),
+                        kustomize: None,
+                    },
+                    None,
+                    skip_tests,
+                ),
+            }
+        }
+    };
+    Ok(Prepared {
+        tool,
+        step,
+        revision: env.revision_used(),
+        capabilities,
+    })
+}
+
+fn engine(request: wire::Request, files: Option<Arc<Tree>>, skip_tests: bool) -> Step {
+    Step::Engine {
+        request: Box::new(request),
+        files,
+        skip_tests,
+    }
+}
+
+async fn carry_out(step: Step, pool: &Pool) -> Result<Vec<Located>, ToolError> {
+    let (request, files, skip_tests) = match step {
+        Step::Objects(objects) => return Ok(objects),
+        Step::Engine {
+            request,
+            files,
+            skip_tests,
+        } => (request, files, skip_tests),
+    };
+    let documents = match files {
+        None => pool.render(&request, &NoFiles).await?,
+        Some(tree) => {
+            let answers = TreeFiles {
+                tree,
+                failed: Mutex::new(None),
+            };
+            let outcome = pool.render(&request, &answers).await;
+            // The engine only passes on our own words; the error itself says what is to be done.
+            let failed = answers
+                .failed
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner);
+            match (outcome, failed) {
+                (Err(_), Some(failed)) => return Err(failed.into()),
+                (outcome, _) => outcome?,
+            }
+        }
+    };
+    blocking(move || objects::of_engine(&documents, skip_tests).map_err(ToolError::from)).await
+}
+
+/// Answers the engine from a tree.
+struct TreeFiles {
+    tree: Arc<Tree>,
+    /// The first question without an answer.
+    failed: Mutex<Option<TreeError>>,
+}
+
+impl Files for TreeFiles {
+    fn at(&self, path: &str) -> wire::Answer {
+        match self.tree.at(path) {
+            Ok(Answer::File { path, data }) => wire::Answer::File {
+                path,
+                data: wire::Bytes(data),
+            },
+            Ok(Answer::Folder { path }) => wire::Answer::Directory { path },
+            Ok(Answer::Absent) => wire::Answer::Absent,
+            Err(error) => {
+                let message = error.to_string();
+                self.failed
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .get_or_insert(error);
+                wire::Answer::Refused { message }
+            }
+        }
+    }
+}
+
+/// A source that only lends its files to others.
+fn is_reference_only(spec: &ApplicationSource) -> bool {
+    let empty = |field: &Option<String>| field.as_deref().unwrap_or_default().is_empty();
+    !empty(&spec.reference) && empty(&spec.path) && spec.chart().is_none()
+}
+
+/// Where a person looks: the path and commit, and which source if there are several.
+fn place(job: &Job, index: usize) -> String {
+    let source = &job.sources[index];
+    let commit = source.revision.get(..7).unwrap_or(&source.revision);
+    let path = source.spec.path();
+    if job.sources.len() == 1 {
+        format!("{path} at {commit}")
+    } else {
+        format!("source {} ({path} at {commit})", index + 1)
+    }
+}
+
+/// Parsing and reading take long enough to hold up everything else on a runtime's thread.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ToolError> + Send + 'static,
+) -> Result<T, ToolError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or(Err(ToolError::Panicked))
+}

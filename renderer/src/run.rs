@@ -1,0 +1,119 @@
+//! The service: everything is put together here, and nothing else.
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use bus::message::desired::Desired;
+use bus::service::Service;
+use bus::subject::{self, Stream};
+use bus::{Bus, Digest};
+use sha2::{Digest as _, Sha256};
+
+use crate::args::Args;
+use crate::consume::{self, Renderer};
+use crate::engine::{Pool, PoolOptions};
+use crate::metrics::Metrics;
+use crate::publish::Publisher;
+use crate::snapshot::Snapshots;
+
+/// Runs the renderer until it is told to stop.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    let concurrency = args.concurrency();
+    let (time_limit, memory_limit) = (args.time_limit(), args.memory_limit());
+    let Args {
+        connect,
+        admin,
+        engine,
+        scratch,
+        renders: _,
+        render_timeout: _,
+        render_memory: _,
+    } = args;
+
+    let mut service = Service::start("renderer", &admin).await?;
+    let readiness = service.readiness("renderer");
+    let metrics = Metrics::new(service.registry()).context("registering metrics")?;
+    let engine = find(&engine)?;
+    let engine_digest = {
+        let engine = engine.clone();
+        tokio::task::spawn_blocking(move || digest_of(&engine))
+            .await
+            .context("reading the engine")??
+    };
+
+    let scratch = scratch.unwrap_or_else(std::env::temp_dir);
+    std::fs::create_dir_all(&scratch).with_context(|| format!("creating {}", scratch.display()))?;
+    let folder = tempfile::Builder::new()
+        .prefix("towline-renderer-")
+        .tempdir_in(&scratch)
+        .with_context(|| format!("creating a folder in {}", scratch.display()))?;
+    let empty = folder.path().join("empty");
+    std::fs::create_dir(&empty).with_context(|| format!("creating {}", empty.display()))?;
+
+    let pool = Pool::new(
+        PoolOptions {
+            engine,
+            folder: empty,
+            workers: concurrency,
+            memory_limit,
+            time_limit,
+        },
+        metrics.workers_replaced.clone(),
+    );
+    let bus = Bus::connect(&connect, "renderer").await?;
+    let renderer = Arc::new(Renderer {
+        snapshots: Snapshots::new(&bus, folder.path().to_owned(), metrics.clone()),
+        publisher: Publisher::new(bus.clone()),
+        bus: bus.clone(),
+        pool,
+        metrics,
+        engine: engine_digest,
+    });
+    let work = bus.work::<Desired>(Stream::Desired, subject::RENDERER);
+    for _ in 0..concurrency {
+        service.spawn(
+            "consumer",
+            consume::consume(Arc::clone(&renderer), work.clone(), service.token()),
+        );
+    }
+    readiness.ready();
+    service.run().await
+}
+
+/// The engine's program: a path, or a name on the PATH.
+fn find(engine: &Path) -> anyhow::Result<std::path::PathBuf> {
+    if engine.components().count() > 1 || engine.is_absolute() {
+        return engine
+            .canonicalize()
+            .with_context(|| format!("the engine {} is not there", engine.display()));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(engine))
+        .find(|candidate| candidate.is_file())
+        .with_context(|| {
+            format!(
+                "the engine `{}` is not on the PATH; name it with --engine",
+                engine.display()
+            )
+        })
+}
+
+fn digest_of(engine: &Path) -> anyhow::Result<Digest> {
+    let mut file =
+        std::fs::File::open(engine).with_context(|| format!("opening {}", engine.display()))?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file
+            .read(&mut buffer)
+            .with_context(|| format!("reading {}", engine.display()))?
+        {
+            0 => break,
+            length => hash.update(&buffer[..length]),
+        }
+    }
+    Ok(hex::encode(hash.finalize()).parse()?)
+}

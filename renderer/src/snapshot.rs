@@ -1,0 +1,104 @@
+//! Snapshots: the packs that a source names, fetched into an object database per repository.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bus::message::desired::{Present, ResolvedSource};
+use bus::subject::Store;
+use bus::{Bus, BusError, Digest, Objects};
+use tokio::sync::Mutex;
+
+use crate::job::Source;
+use crate::metrics::Metrics;
+use crate::tree::{Database, ReadLimits, Tree, TreeError};
+
+/// Largest pack that is fetched, in bytes.
+const MAX_PACK: usize = 1 << 30;
+/// Packs that no snapshot names any more, after which a database is made anew: each costs every look-up a little.
+const MAX_SURPLUS: usize = 64;
+
+/// Why a source has no tree.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SnapshotError {
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    #[error("the pack {0} is not in the object store")]
+    MissingPack(Digest),
+    #[error("indexing a pack panicked")]
+    Panicked,
+    #[error("the desired state resolves {resolved} of {specified} sources")]
+    Mismatch { resolved: usize, specified: usize },
+}
+
+pub(crate) struct Snapshots {
+    objects: Objects,
+    scratch: PathBuf,
+    metrics: Metrics,
+    /// By repository URL. The inner lock makes renders of one repository fetch a pack once.
+    databases: Mutex<HashMap<String, Arc<Mutex<Option<Arc<Database>>>>>>,
+}
+
+impl Snapshots {
+    pub(crate) fn new(bus: &Bus, scratch: PathBuf, metrics: Metrics) -> Self {
+        Self {
+            objects: bus.objects(&Store::Snapshots),
+            scratch,
+            metrics,
+            databases: Mutex::default(),
+        }
+    }
+
+    /// The application's sources with their trees.
+    pub(crate) async fn sources(&self, present: &Present) -> Result<Vec<Source>, SnapshotError> {
+        let specified = present.spec.sources();
+        if specified.len() != present.sources.len() {
+            return Err(SnapshotError::Mismatch {
+                resolved: present.sources.len(),
+                specified: specified.len(),
+            });
+        }
+        let mut sources = Vec::with_capacity(specified.len());
+        for (spec, resolved) in specified.iter().zip(&present.sources) {
+            let database = self.database(resolved).await?;
+            sources.push(Source {
+                spec: spec.clone(),
+                revision: resolved.revision.clone(),
+                tree: Arc::new(Tree::new(database, &resolved.tree, ReadLimits::DEFAULT)?),
+            });
+        }
+        Ok(sources)
+    }
+
+    async fn database(&self, source: &ResolvedSource) -> Result<Arc<Database>, SnapshotError> {
+        let slot = {
+            let mut databases = self.databases.lock().await;
+            Arc::clone(databases.entry(source.repo_url.clone()).or_default())
+        };
+        let mut slot = slot.lock().await;
+        let packs = &source.snapshot.packs;
+        let database = match slot.take() {
+            Some(database) if database.surplus(packs) <= MAX_SURPLUS => database,
+            _ => Arc::new(Database::create(&self.scratch)?),
+        };
+        let filled = self.fill(&database, packs).await;
+        *slot = Some(Arc::clone(&database));
+        filled.map(|()| database)
+    }
+
+    async fn fill(&self, database: &Arc<Database>, packs: &[Digest]) -> Result<(), SnapshotError> {
+        for digest in database.lacks(packs) {
+            let Some(pack) = self.objects.get(&digest, MAX_PACK).await? else {
+                return Err(SnapshotError::MissingPack(digest));
+            };
+            let database = Arc::clone(database);
+            tokio::task::spawn_blocking(move || database.add(&digest, &pack))
+                .await
+                .map_err(|_| SnapshotError::Panicked)??;
+            self.metrics.pack();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,219 @@
+//! Git objects of one repository: a bare object database in the scratch folder, filled from packs, or one that is there.
+
+use std::collections::{HashMap, HashSet};
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bus::Digest;
+use git2::{Indexer, ObjectType, Oid, Repository};
+
+use super::TreeError;
+
+/// Parsed trees kept for the next render; a tree is a few KiB.
+const KEPT_TREES: usize = 512;
+
+/// An object database, shared by renders.
+pub struct Database {
+    inner: Mutex<Inner>,
+    /// Deleted with the database; none for one that was there.
+    _folder: Option<tempfile::TempDir>,
+}
+
+struct Inner {
+    repository: Repository,
+    packs: HashSet<Digest>,
+    trees: HashMap<Oid, Arc<Vec<Entry>>>,
+}
+
+/// One line of a tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) kind: EntryKind,
+    pub(crate) oid: Oid,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EntryKind {
+    File,
+    Folder,
+    Link,
+    /// A submodule's commit: its files are in another repository.
+    Submodule,
+}
+
+impl Database {
+    /// An empty one in a folder of its own under `scratch`.
+    pub fn create(scratch: &Path) -> Result<Self, TreeError> {
+        let folder = tempfile::Builder::new()
+            .prefix("objects-")
+            .tempdir_in(scratch)
+            .map_err(|source| TreeError::Scratch {
+                path: scratch.display().to_string(),
+                source,
+            })?;
+        let repository = Repository::init_bare(folder.path()).map_err(TreeError::Git)?;
+        Ok(Self::new(repository, Some(folder)))
+    }
+
+    /// The objects of an existing repository, bare or not; nothing is written to it.
+    pub fn open(path: &Path) -> Result<Self, TreeError> {
+        Ok(Self::new(
+            Repository::open(path).map_err(TreeError::Git)?,
+            None,
+        ))
+    }
+
+    fn new(repository: Repository, folder: Option<tempfile::TempDir>) -> Self {
+        let inner = Inner {
+            repository,
+            packs: HashSet::new(),
+            trees: HashMap::new(),
+        };
+        Self {
+            inner: Mutex::new(inner),
+            _folder: folder,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing is left half done in Inner when a holder panics.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(super) fn lock_for_tests(&self) -> impl std::ops::Deref<Target = Repository> {
+        struct Held<'a>(MutexGuard<'a, Inner>);
+        impl std::ops::Deref for Held<'_> {
+            type Target = Repository;
+            fn deref(&self) -> &Repository {
+                &self.0.repository
+            }
+        }
+        Held(self.lock())
+    }
+
+    /// Which of the packs were not added yet, in their order.
+    pub(crate) fn lacks(&self, packs: &[Digest]) -> Vec<Digest> {
+        let inner = self.lock();
+        packs
+            .iter()
+            .filter(|pack| !inner.packs.contains(*pack))
+            .cloned()
+            .collect()
+    }
+
+    /// How many packs it holds that are not among these.
+    pub(crate) fn surplus(&self, packs: &[Digest]) -> usize {
+        self.lock()
+            .packs
+            .iter()
+            .filter(|pack| !packs.contains(pack))
+            .count()
+    }
+
+    /// Adds the objects of a pack; deltas may be against objects of packs added before.
+    pub fn add(&self, digest: &Digest, pack: &[u8]) -> Result<(), TreeError> {
+        let mut inner = self.lock();
+        let folder = inner.repository.path().join("objects/pack");
+        let index = || -> Result<(), git2::Error> {
+            std::fs::create_dir_all(&folder)
+                .map_err(|error| git2::Error::from_str(&error.to_string()))?;
+            let odb = inner.repository.odb()?;
+            // Not verified for connectivity: an incremental pack lacks what the one before it has.
+            let mut indexer = Indexer::new(Some(&odb), &folder, 0o600, false)?;
+            indexer
+                .write_all(pack)
+                .map_err(|error| git2::Error::from_str(&error.to_string()))?;
+            indexer.commit()?;
+            odb.refresh()
+        };
+        index().map_err(|source| TreeError::Pack {
+            pack: digest.clone(),
+            source,
+        })?;
+        inner.packs.insert(digest.clone());
+        Ok(())
+    }
+
+    /// Size of a file's object.
+    pub(crate) fn size(&self, oid: Oid) -> Result<usize, TreeError> {
+        let inner = self.lock();
+        let odb = inner.repository.odb().map_err(TreeError::Git)?;
+        odb.read_header(oid)
+            .map(|(size, _)| size)
+            .map_err(|error| failed(oid, error))
+    }
+
+    pub(crate) fn blob(&self, oid: Oid) -> Result<Vec<u8>, TreeError> {
+        let inner = self.lock();
+        let odb = inner.repository.odb().map_err(TreeError::Git)?;
+        let object = odb.read(oid).map_err(|error| failed(oid, error))?;
+        Ok(object.data().to_vec())
+    }
+
+    /// The entries of a tree, sorted as Git sorts them.
+    pub(crate) fn tree(&self, oid: Oid) -> Result<Arc<Vec<Entry>>, TreeError> {
+        let mut inner = self.lock();
+        if let Some(entries) = inner.trees.get(&oid) {
+            return Ok(Arc::clone(entries));
+        }
+        let entries = {
+            let odb = inner.repository.odb().map_err(TreeError::Git)?;
+            let object = odb.read(oid).map_err(|error| failed(oid, error))?;
+            if object.kind() != ObjectType::Tree {
+                return Err(TreeError::NotATree(oid));
+            }
+            Arc::new(parse(object.data()).ok_or(TreeError::NotATree(oid))?)
+        };
+        if inner.trees.len() >= KEPT_TREES {
+            inner.trees.clear();
+        }
+        inner.trees.insert(oid, Arc::clone(&entries));
+        Ok(entries)
+    }
+
+    /// The tree of a commit, tag or tree that `revision` names.
+    pub fn resolve(&self, revision: &str) -> Result<(String, String), TreeError> {
+        let inner = self.lock();
+        let object = inner
+            .repository
+            .revparse_single(revision)
+            .map_err(TreeError::Git)?;
+        let commit = object.peel(ObjectType::Any).map_err(TreeError::Git)?;
+        let tree = object.peel_to_tree().map_err(TreeError::Git)?;
+        Ok((commit.id().to_string(), tree.id().to_string()))
+    }
+}
+
+fn failed(oid: Oid, error: git2::Error) -> TreeError {
+    if error.code() == git2::ErrorCode::NotFound {
+        TreeError::MissingObject(oid)
+    } else {
+        TreeError::Git(error)
+    }
+}
+
+fn parse(mut data: &[u8]) -> Option<Vec<Entry>> {
+    const ID: usize = 20;
+    let mut entries = Vec::new();
+    while !data.is_empty() {
+        let space = data.iter().position(|byte| *byte == b' ')?;
+        let end = data.iter().position(|byte| *byte == 0)?;
+        let id = data.get(end + 1..end + 1 + ID)?;
+        let kind = match data.get(..space)? {
+            b"40000" | b"040000" => EntryKind::Folder,
+            b"120000" => EntryKind::Link,
+            b"160000" => EntryKind::Submodule,
+            _ => EntryKind::File,
+        };
+        entries.push(Entry {
+            name: String::from_utf8_lossy(data.get(space + 1..end)?).into_owned(),
+            kind,
+            oid: Oid::from_bytes(id).ok()?,
+        });
+        data = &data[end + 1 + ID..];
+    }
+    Some(entries)
+}
