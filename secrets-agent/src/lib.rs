@@ -1,1 +1,119 @@
+//! Resolves secret references for its cluster's applier: checks who asks and what may be read, reads the backend, and seals the
+//! values to that one request. See `main.rs` for the chain.
+//!
+//! What is never here: a value in a log line, error, event, metric or state; a value kept after its answer; a path read that
+//! both the project and this agent's own flags don't allow.
 
+mod answer;
+mod args;
+pub mod backend;
+mod known;
+pub mod metrics;
+pub mod policy;
+mod request;
+mod rotation;
+mod uses;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use bus::Bus;
+use bus::seal::AnswererKey;
+use bus::service::Service;
+
+pub use args::{Args, Globs, VaultArgs};
+
+use crate::backend::Vault;
+use crate::known::Known;
+use crate::metrics::Metrics;
+use crate::request::Agent;
+use crate::uses::Uses;
+
+/// The name under which the agent connects and writes state.
+pub(crate) const SERVICE: &str = "secrets-agent";
+
+/// Serves until a signal.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    let Args {
+        connect,
+        admin,
+        cluster,
+        seal_key,
+        applier_key,
+        allow_paths,
+        vault,
+        rotation_interval,
+    } = args;
+    // Nobody but root may look into this process, and no core file is written of it.
+    nix::sys::prctl::set_dumpable(false).context("making the process undumpable")?;
+    let mut service = Service::start(SERVICE, &admin).await?;
+    let key = AnswererKey::read(&seal_key).context("reading --seal-key")?;
+    let bounds = policy::Bounds::new(allow_paths).context("reading --allow-paths")?;
+    let metrics = Metrics::new(service.registry()).context("registering metrics")?;
+    let backend = Arc::new(
+        Vault::new(&vault, metrics.clone()).context("setting up the connection to Vault")?,
+    );
+    let bus = Bus::connect(&connect, SERVICE).await?;
+    let known = Arc::new(Known::default());
+    let uses = Arc::new(Uses::default());
+
+    service.spawn(
+        "desired",
+        known::follow_desired(
+            bus.clone(),
+            cluster.clone(),
+            Arc::clone(&known),
+            Arc::clone(&uses),
+            service.readiness("desired"),
+            service.token(),
+        ),
+    );
+    service.spawn(
+        "projects",
+        known::follow_projects(
+            bus.clone(),
+            Arc::clone(&known),
+            service.readiness("projects"),
+            service.token(),
+        ),
+    );
+    service.spawn(
+        "uses",
+        uses::follow(
+            bus.clone(),
+            cluster.clone(),
+            Arc::clone(&uses),
+            service.token(),
+        ),
+    );
+    service.spawn(
+        "rotation",
+        rotation::watch(
+            bus.clone(),
+            cluster.clone(),
+            Arc::clone(&backend),
+            Arc::clone(&uses),
+            metrics.clone(),
+            rotation_interval,
+            service.token(),
+        ),
+    );
+    let agent = Agent::new(
+        bus,
+        cluster,
+        key,
+        applier_key,
+        bounds,
+        backend,
+        known,
+        uses,
+        metrics,
+    );
+    let readiness = service.readiness("requests");
+    let token = service.token();
+    service.spawn(
+        "requests",
+        request::serve(Arc::new(agent), readiness, token),
+    );
+    service.run().await
+}

@@ -1,0 +1,168 @@
+//! Every flag of the agent.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use api::Sensitive;
+use bus::seal::AskerPublic;
+use bus::service::AdminArgs;
+use bus::{ClusterId, ConnectArgs};
+use url::Url;
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+    #[command(flatten)]
+    pub admin: AdminArgs,
+    /// The cluster whose applier this agent answers
+    #[arg(long, env = "TOWLINE_CLUSTER", default_value = ClusterId::IN_CLUSTER, value_name = "ID")]
+    pub cluster: ClusterId,
+    /// File with this agent's sealing key, `x25519-secret:…`
+    #[arg(long, env = "TOWLINE_SEAL_KEY", value_name = "FILE")]
+    pub seal_key: PathBuf,
+    /// Public signing keys of the applier, `V…`: only what one of them signed is answered
+    #[arg(
+        long,
+        env = "TOWLINE_APPLIER_KEY",
+        value_name = "KEY",
+        required = true,
+        value_delimiter = ','
+    )]
+    pub applier_key: Vec<AskerPublic>,
+    /// Globs of secret paths that any project may be allowed at most, with {project}, {namespace} (of the destination), {app} and
+    /// {cluster}. Nothing is allowed without
+    #[arg(
+        long,
+        env = "TOWLINE_ALLOW_PATHS",
+        value_name = "GLOBS",
+        value_parser = globs,
+        default_value = ""
+    )]
+    pub allow_paths: Globs,
+    #[command(flatten)]
+    pub vault: VaultArgs,
+    /// How often the backend is asked for newer versions of the paths in use, in seconds; 0 never asks
+    #[arg(
+        long,
+        env = "TOWLINE_ROTATION_INTERVAL",
+        value_name = "SECONDS",
+        default_value = "60",
+        value_parser = seconds
+    )]
+    pub rotation_interval: Duration,
+}
+
+/// A list whose separator is a comma outside of braces, white space, or both.
+pub type Globs = std::sync::Arc<[String]>;
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct VaultArgs {
+    /// Address of Vault
+    #[arg(long, env = "TOWLINE_VAULT_ADDR", value_name = "URL")]
+    pub vault_addr: Url,
+    /// Namespace in Vault Enterprise
+    #[arg(long, env = "TOWLINE_VAULT_NAMESPACE", value_name = "NAME")]
+    pub vault_namespace: Option<String>,
+    /// CA certificates of Vault, PEM; the system's without
+    #[arg(long, env = "TOWLINE_VAULT_CA", value_name = "FILE")]
+    pub vault_ca: Option<PathBuf>,
+    /// File with a token; read again when Vault refuses the one in use
+    #[arg(
+        long,
+        env = "TOWLINE_VAULT_TOKEN_FILE",
+        value_name = "FILE",
+        group = "login"
+    )]
+    pub vault_token_file: Option<PathBuf>,
+    /// A token. Give it by environment: arguments are visible to every user of the machine
+    #[arg(
+        long,
+        env = "TOWLINE_VAULT_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true,
+        value_parser = sensitive,
+        group = "login"
+    )]
+    pub vault_token: Option<Sensitive>,
+    /// Role to log in as by JWT, with the token of `--vault-jwt-file`
+    #[arg(
+        long,
+        env = "TOWLINE_VAULT_JWT_ROLE",
+        value_name = "ROLE",
+        group = "login"
+    )]
+    pub vault_jwt_role: Option<String>,
+    /// File with the JWT, read at each login: the pod's service account token
+    #[arg(
+        long,
+        env = "TOWLINE_VAULT_JWT_FILE",
+        value_name = "FILE",
+        default_value = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+    )]
+    pub vault_jwt_file: PathBuf,
+    /// Where the JWT auth method is mounted
+    #[arg(
+        long,
+        env = "TOWLINE_VAULT_JWT_MOUNT",
+        value_name = "PATH",
+        default_value = "jwt"
+    )]
+    pub vault_jwt_mount: String,
+}
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "clap wants a Result of a value parser"
+)]
+fn globs(text: &str) -> Result<Globs, std::convert::Infallible> {
+    let (mut found, mut current, mut depth) = (Vec::new(), String::new(), 0_usize);
+    for symbol in text.chars() {
+        match symbol {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if symbol.is_whitespace() || (symbol == ',' && depth == 0) {
+            found.push(std::mem::take(&mut current));
+        } else {
+            current.push(symbol);
+        }
+    }
+    found.push(current);
+    found.retain(|glob| !glob.is_empty());
+    Ok(found.into())
+}
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "clap wants a Result of a value parser"
+)]
+fn sensitive(text: &str) -> Result<Sensitive, std::convert::Infallible> {
+    Ok(Sensitive::new(text))
+}
+
+fn seconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
+    text.parse().map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_are_apart_by_commas_and_space_but_not_inside_braces() {
+        let list = |text| globs(text).unwrap().to_vec();
+        assert_eq!(list(""), Vec::<String>::new());
+        assert_eq!(
+            list("kv/data/{a,b}/*, kv/data/{project}/**\n x/y"),
+            ["kv/data/{a,b}/*", "kv/data/{project}/**", "x/y"]
+        );
+    }
+
+    #[test]
+    fn a_token_is_not_in_the_debug_of_the_arguments() {
+        let shown = format!("{:?}", sensitive("hvs.canary").unwrap());
+        assert!(!shown.contains("canary"));
+    }
+}

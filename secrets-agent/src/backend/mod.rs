@@ -1,0 +1,77 @@
+//! Where secrets come from: one trait, one file or folder per kind of store.
+
+mod document;
+mod vault;
+
+use std::future::Future;
+
+pub use document::Document;
+pub use vault::{SetupError, Vault};
+
+use bus::message::secret::RefusalReason;
+
+use crate::policy::SecretPath;
+
+/// A store of secrets. What it is asked for has passed the policy.
+pub trait Backend: Send + Sync + 'static {
+    /// Everything at `path`, at `version` or the newest.
+    fn read(
+        &self,
+        path: &SecretPath,
+        version: Option<u64>,
+    ) -> impl Future<Output = Result<Document, BackendError>> + Send;
+
+    /// The newest version of `path`, without its values; none where versions aren't counted.
+    fn newest_version(
+        &self,
+        path: &SecretPath,
+    ) -> impl Future<Output = Result<Option<u64>, BackendError>> + Send;
+}
+
+/// Why a store gave nothing. Built from status codes and our own words alone: what a server says in its errors may quote what it
+/// was sent or holds.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BackendError {
+    #[error("{path} does not exist, or this version of it was deleted")]
+    NoPath { path: SecretPath },
+    #[error("{path} cannot be read as a secret: {why}")]
+    Unreadable { path: SecretPath, why: &'static str },
+    #[error(
+        "Vault refuses this agent's token or role for {what}: check its policy and that the token is valid"
+    )]
+    Denied { what: String },
+    #[error("Vault is sealed or in maintenance: unseal it")]
+    Sealed,
+    #[error("Vault at {address} cannot be reached: {why}")]
+    Unreachable { address: String, why: &'static str },
+    #[error("Vault at {address} answers status {status}")]
+    Failing { address: String, status: u16 },
+    #[error("the agent cannot log in to Vault: {why}")]
+    Login { why: String },
+}
+
+impl BackendError {
+    pub fn reason(&self) -> RefusalReason {
+        match self {
+            Self::NoPath { .. } | Self::Unreadable { .. } => RefusalReason::NotFound,
+            Self::Denied { .. }
+            | Self::Sealed
+            | Self::Unreachable { .. }
+            | Self::Failing { .. }
+            | Self::Login { .. } => RefusalReason::Unavailable,
+        }
+    }
+
+    /// Whether asking again within the same request is worth it.
+    pub(crate) fn is_short(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Failing { status, .. } => matches!(status, 412 | 429 | 500 | 502 | 504),
+            Self::NoPath { .. }
+            | Self::Unreadable { .. }
+            | Self::Denied { .. }
+            | Self::Sealed
+            | Self::Login { .. } => false,
+        }
+    }
+}

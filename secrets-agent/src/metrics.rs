@@ -1,0 +1,148 @@
+//! Every metric of the agent.
+
+use std::time::Duration;
+
+use bus::message::secret::RefusalReason;
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+};
+
+/// What was asked of Vault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VaultRequest {
+    Read,
+    Metadata,
+    Mount,
+    Login,
+}
+
+#[derive(Clone)]
+pub struct Metrics {
+    requests: IntCounterVec,
+    refusals: IntCounterVec,
+    resolve: HistogramVec,
+    vault: HistogramVec,
+    rotations: IntCounter,
+    paths: IntGauge,
+}
+
+impl Metrics {
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let metrics = Self {
+            requests: IntCounterVec::new(
+                Opts::new(
+                    "towline_secrets_requests_total",
+                    "Requests for secrets, by outcome",
+                ),
+                &["outcome"],
+            )?,
+            refusals: IntCounterVec::new(
+                Opts::new(
+                    "towline_secrets_refusals_total",
+                    "Refused requests, by reason",
+                ),
+                &["reason"],
+            )?,
+            resolve: HistogramVec::new(
+                HistogramOpts::new(
+                    "towline_secrets_resolve_seconds",
+                    "Time from a request to its answer, by outcome",
+                )
+                .buckets(buckets()),
+                &["outcome"],
+            )?,
+            vault: HistogramVec::new(
+                HistogramOpts::new(
+                    "towline_secrets_vault_request_seconds",
+                    "Requests to Vault, by what was asked and outcome",
+                )
+                .buckets(buckets()),
+                &["request", "outcome"],
+            )?,
+            rotations: IntCounter::new(
+                "towline_secrets_rotations_total",
+                "New versions found of paths in use",
+            )?,
+            paths: IntGauge::new(
+                "towline_secrets_paths",
+                "Paths in use whose versions are watched",
+            )?,
+        };
+        for reason in REASONS {
+            metrics.refusals.with_label_values(&[label(reason)]);
+        }
+        registry.register(Box::new(metrics.requests.clone()))?;
+        registry.register(Box::new(metrics.refusals.clone()))?;
+        registry.register(Box::new(metrics.resolve.clone()))?;
+        registry.register(Box::new(metrics.vault.clone()))?;
+        registry.register(Box::new(metrics.rotations.clone()))?;
+        registry.register(Box::new(metrics.paths.clone()))?;
+        Ok(metrics)
+    }
+
+    pub(crate) fn resolved(&self, took: Duration) {
+        self.request("resolved", took);
+    }
+
+    pub(crate) fn refused(&self, reason: RefusalReason, took: Duration) {
+        self.refusals.with_label_values(&[label(reason)]).inc();
+        self.request("refused", took);
+    }
+
+    pub(crate) fn vault(&self, request: VaultRequest, worked: bool, took: Duration) {
+        let request = match request {
+            VaultRequest::Read => "read",
+            VaultRequest::Metadata => "metadata",
+            VaultRequest::Mount => "mount",
+            VaultRequest::Login => "login",
+        };
+        let outcome = if worked { "answered" } else { "failed" };
+        self.vault
+            .with_label_values(&[request, outcome])
+            .observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn rotated(&self) {
+        self.rotations.inc();
+    }
+
+    pub(crate) fn paths(&self, count: usize) {
+        self.paths.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    fn request(&self, outcome: &str, took: Duration) {
+        self.requests.with_label_values(&[outcome]).inc();
+        self.resolve
+            .with_label_values(&[outcome])
+            .observe(took.as_secs_f64());
+    }
+}
+
+const REASONS: [RefusalReason; 7] = [
+    RefusalReason::Malformed,
+    RefusalReason::Signature,
+    RefusalReason::Replayed,
+    RefusalReason::NotDesired,
+    RefusalReason::Forbidden,
+    RefusalReason::NotFound,
+    RefusalReason::Unavailable,
+];
+
+fn label(reason: RefusalReason) -> &'static str {
+    match reason {
+        RefusalReason::Malformed => "malformed",
+        RefusalReason::Signature => "signature",
+        RefusalReason::Replayed => "replayed",
+        RefusalReason::NotDesired => "not_desired",
+        RefusalReason::Forbidden => "forbidden",
+        RefusalReason::NotFound => "not_found",
+        RefusalReason::Unavailable => "unavailable",
+    }
+}
+
+/// From a warm read on one machine to the longest that a request waits, in seconds.
+fn buckets() -> Vec<f64> {
+    vec![
+        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+    ]
+}

@@ -1,0 +1,306 @@
+//! One request from its arrival to its answer, and the loop that hears them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bus::message::event::{Event, EventKind};
+use bus::message::secret::{Answer, Question, Reference, Refusal, RefusalReason, Request, Sealed};
+use bus::message::state::AgentState;
+use bus::seal::{AnswererKey, AskerPublic, ReplayWindow, SealError, SecretValue, Verified, verify};
+use bus::service::Readiness;
+use bus::subject::{self, Bucket};
+use bus::{Asked, Bus, BusError, ClusterId, clock};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::SERVICE;
+use crate::answer::{Resolved, resolve};
+use crate::backend::Backend;
+use crate::known::Known;
+use crate::metrics::Metrics;
+use crate::policy::{Allowed, Bounds, judge};
+use crate::uses::{Use, Uses};
+
+/// Requests answered at once; more wait.
+const CONCURRENT: usize = 64;
+/// The longest that one request takes, its waits included.
+const WHOLE: Duration = Duration::from_secs(15);
+/// References that one event names.
+const MAX_NAMED: usize = 50;
+
+/// Everything that an answer takes.
+pub(crate) struct Agent<B> {
+    bus: Bus,
+    cluster: ClusterId,
+    key: AnswererKey,
+    appliers: Vec<AskerPublic>,
+    bounds: Bounds,
+    backend: Arc<B>,
+    known: Arc<Known>,
+    uses: Arc<Uses>,
+    metrics: Metrics,
+    window: Mutex<ReplayWindow>,
+}
+
+/// A subscription that ended though nobody asked it to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    #[error("serving requests for secrets")]
+    Subscribe(#[source] BusError),
+    #[error("the connection to NATS was closed for good")]
+    Closed,
+}
+
+/// Hears requests until shutdown, then finishes those that it has.
+pub(crate) async fn serve<B: Backend>(
+    agent: Arc<Agent<B>>,
+    readiness: Readiness,
+    token: CancellationToken,
+) -> Result<(), ServeError> {
+    let subject = subject::resolve(&agent.cluster);
+    let mut requests = agent
+        .bus
+        .serve::<Request>(&subject)
+        .await
+        .map_err(ServeError::Subscribe)?;
+    readiness.ready();
+    let places = Arc::new(Semaphore::new(CONCURRENT));
+    let mut running = JoinSet::new();
+    loop {
+        let place = tokio::select! {
+            () = token.cancelled() => break,
+            Ok(place) = Arc::clone(&places).acquire_owned() => place,
+        };
+        let asked = tokio::select! {
+            () = token.cancelled() => break,
+            asked = requests.next() => asked.ok_or(ServeError::Closed)?,
+        };
+        let agent = Arc::clone(&agent);
+        running.spawn(async move {
+            agent.reply(asked).await;
+            drop(place);
+        });
+        while let Some(ended) = running.try_join_next() {
+            note(ended);
+        }
+    }
+    drop(requests);
+    while let Some(ended) = running.join_next().await {
+        note(ended);
+    }
+    Ok(())
+}
+
+/// A request that panics costs its own answer and nothing else.
+fn note(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(
+            panicked = error.is_panic(),
+            "a request ended without an answer"
+        );
+    }
+}
+
+impl<B: Backend> Agent<B> {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is one part that the agent is made of"
+    )]
+    pub(crate) fn new(
+        bus: Bus,
+        cluster: ClusterId,
+        key: AnswererKey,
+        appliers: Vec<AskerPublic>,
+        bounds: Bounds,
+        backend: Arc<B>,
+        known: Arc<Known>,
+        uses: Arc<Uses>,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            bus,
+            cluster,
+            key,
+            appliers,
+            bounds,
+            backend,
+            known,
+            uses,
+            metrics,
+            window: Mutex::default(),
+        }
+    }
+
+    async fn reply(&self, asked: Asked<Request>) {
+        let started = Instant::now();
+        let answer = match &asked.value {
+            Ok(request) => self.answer(request).await,
+            Err(_) => Err(Refusal::new(
+                RefusalReason::Malformed,
+                "the message is not readable as a request",
+                Vec::new(),
+            )),
+        };
+        let answer = match answer {
+            Ok(sealed) => {
+                self.metrics.resolved(started.elapsed());
+                Answer::Sealed(sealed)
+            }
+            Err(refusal) => {
+                self.metrics.refused(refusal.reason, started.elapsed());
+                tracing::warn!(reason = ?refusal.reason, message = refusal.message, "refused");
+                Answer::Refused(refusal)
+            }
+        };
+        if let Err(error) = asked.reply(&answer).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "an answer was not sent"
+            );
+        }
+    }
+
+    async fn answer(&self, request: &Request) -> Result<Sealed, Refusal> {
+        let verified = verify(
+            request,
+            &self.appliers,
+            clock::now_ms(),
+            &mut self.window.lock().unwrap_or_else(PoisonError::into_inner),
+        )?;
+        let question = verified.question();
+        let outcome = tokio::time::timeout(WHOLE, self.resolve(&verified))
+            .await
+            .unwrap_or_else(|_| {
+                Err(Refusal::new(
+                    RefusalReason::Unavailable,
+                    format!("not resolved within {WHOLE:?}"),
+                    Vec::new(),
+                ))
+            });
+        match outcome {
+            Ok((sealed, used)) => {
+                self.tell_resolved(question, used).await;
+                Ok(sealed)
+            }
+            Err(refusal) => {
+                self.tell_refused(question, &refusal).await;
+                Err(refusal)
+            }
+        }
+    }
+
+    async fn resolve(&self, verified: &Verified) -> Result<(Sealed, Use), Refusal> {
+        let question = verified.question();
+        let (desired, project) = self.known.of(&question.app, question.generation).await;
+        let allowed = judge(
+            question,
+            &self.cluster,
+            desired.as_ref(),
+            project.as_deref(),
+            &self.bounds,
+        )?;
+        let resolved = resolve(&*self.backend, &allowed).await?;
+        let sealed = self.seal(verified, &resolved, &allowed)?;
+        let used = Use {
+            generation: question.generation,
+            paths: resolved.newest(),
+        };
+        Ok((sealed, used))
+    }
+
+    fn seal(
+        &self,
+        verified: &Verified,
+        resolved: &Resolved,
+        allowed: &[Allowed],
+    ) -> Result<Sealed, Refusal> {
+        let (values, versions): (Vec<&SecretValue>, Vec<Option<u64>>) =
+            resolved.values(allowed).unzip();
+        verified
+            .seal(&self.key, &values, versions)
+            .map_err(|error| {
+                let reason = match &error {
+                    SealError::TooLarge { .. } => RefusalReason::Malformed,
+                    _ => RefusalReason::Unavailable,
+                };
+                Refusal::new(
+                    reason,
+                    format!("{error}; split the application, or its secrets"),
+                    Vec::new(),
+                )
+            })
+    }
+
+    async fn tell_resolved(&self, question: &Question, used: Use) {
+        let paths = used
+            .paths
+            .iter()
+            .map(|(path, version)| (path.to_string(), *version))
+            .collect();
+        self.uses.put(&question.app, used);
+        let state = AgentState {
+            app: question.app.clone(),
+            cluster: self.cluster.clone(),
+            generation: question.generation,
+            paths,
+            conditions: Vec::new(),
+        };
+        let key = subject::state(SERVICE, Some(&self.cluster), &question.app);
+        if let Err(error) = self.bus.put(Bucket::State, &key, &state).await {
+            tracing::warn!(
+                key,
+                error = &error as &dyn std::error::Error,
+                "state was not written"
+            );
+        }
+        let count = question.references.len();
+        let event = Event::new(
+            &question.app,
+            &self.cluster,
+            EventKind::SecretResolved,
+            format!("resolved {count} secret references"),
+        );
+        self.bus
+            .event(
+                &event
+                    .generation(question.generation)
+                    .detail("references", names(&question.references)),
+            )
+            .await;
+    }
+
+    async fn tell_refused(&self, question: &Question, refusal: &Refusal) {
+        let event = Event::new(
+            &question.app,
+            &self.cluster,
+            EventKind::SecretRefused,
+            &refusal.message,
+        );
+        let references = if refusal.references.is_empty() {
+            &question.references
+        } else {
+            &refusal.references
+        };
+        self.bus
+            .event(
+                &event
+                    .generation(question.generation)
+                    .detail("references", names(references)),
+            )
+            .await;
+    }
+}
+
+/// References for people: escaped, since what a manifest says may hold anything, and bounded.
+fn names(references: &[Reference]) -> String {
+    let mut names: Vec<String> = references
+        .iter()
+        .take(MAX_NAMED)
+        .map(|reference| reference.to_string().escape_debug().to_string())
+        .collect();
+    if references.len() > MAX_NAMED {
+        names.push(format!("and {} more", references.len() - MAX_NAMED));
+    }
+    names.join(", ")
+}
