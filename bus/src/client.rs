@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::{self, stream::DirectGetErrorKind};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -138,6 +139,9 @@ impl Bus {
                 connections,
             }),
         };
+        // Seen here once, so that the first connection is not taken for a new one later.
+        let mut first = bus.inner.connections.clone();
+        reconnected(&mut first).await;
         bus.wait_for_streams().await;
         Ok(bus)
     }
@@ -176,7 +180,9 @@ impl Bus {
 
     /// Counts connections: a change means a reconnect, to a broker that may have lost everything.
     pub fn connections(&self) -> watch::Receiver<u64> {
-        self.inner.connections.clone()
+        let mut connections = self.inner.connections.clone();
+        connections.mark_unchanged();
+        connections
     }
 
     /// The last message of a subject.
@@ -205,7 +211,7 @@ impl Bus {
         body: &T,
         id: Option<&str>,
     ) -> Result<u64, BusError> {
-        self.send(subject, body, id, None).await
+        Ok(self.send(subject, body, id, None).await?.sequence)
     }
 
     /// Publishes `body` unless the subject holds its generation or a newer one.
@@ -225,7 +231,8 @@ impl Bus {
         key: &str,
         value: &T,
     ) -> Result<u64, BusError> {
-        self.send(&bucket.subject(key), value, None, None).await
+        let ack = self.send(&bucket.subject(key), value, None, None).await?;
+        Ok(ack.sequence)
     }
 
     /// Writes a key unless it holds the value's generation or a newer one.
@@ -335,23 +342,33 @@ impl Bus {
         body: &T,
     ) -> Result<Published, BusError> {
         let id = format!("{subject}:{}", body.generation());
+        let mut id = Some(id.as_str());
         loop {
-            let expected = match self.last_raw::<T>(stream, subject).await {
-                Ok(Some(last)) if last.value.generation() >= body.generation() => {
+            let last = self.last_message(stream, subject).await?;
+            let expected = last.as_ref().map_or(0, |last| last.sequence);
+            match last.map(|last| stored::<T>(subject, &last)).transpose() {
+                Ok(Some(Some(last))) if last.value.generation() >= body.generation() => {
                     return Ok(Published::Outdated(last.value.generation()));
                 }
-                Ok(last) => last.map_or(0, |last| last.sequence),
+                Ok(_) => {}
                 // What can't be read can't hold a place for ever: it is overwritten where it stands.
-                Err(BusError::Decode {
-                    subject, source, ..
-                }) => {
-                    tracing::warn!(%subject, error = %source, "replacing an unreadable message");
-                    self.last_sequence(stream, &subject).await?
+                Err(error) => {
+                    tracing::warn!(
+                        error = crate::watch::causes(&error),
+                        "replacing an unreadable message"
+                    );
                 }
-                Err(error) => return Err(error),
-            };
-            match self.send(subject, body, Some(&id), Some(expected)).await {
-                Ok(sequence) => return Ok(Published::Stored(sequence)),
+            }
+            match self.send(subject, body, id, Some(expected)).await {
+                Ok(ack) if !ack.duplicate => return Ok(Published::Stored(ack.sequence)),
+                // It was stored before, by us (whose answer was lost) or by another; and may be gone since.
+                Ok(ack) => {
+                    let last = self.last_message(stream, subject).await?;
+                    if last.is_some_and(|last| last.sequence == ack.sequence) {
+                        return Ok(Published::Stored(ack.sequence));
+                    }
+                    id = None;
+                }
                 Err(BusError::Conflict { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -366,23 +383,7 @@ impl Bus {
         let Some(message) = self.last_message(stream, subject).await? else {
             return Ok(None);
         };
-        if is_deletion(Some(&message.headers)) {
-            return Ok(None);
-        }
-        let value = decode(subject, T::KIND, &message.payload)?;
-        Ok(Some(Stored {
-            subject: subject.to_owned(),
-            sequence: message.sequence,
-            value,
-            trace: envelope::trace(Some(&message.headers)),
-        }))
-    }
-
-    async fn last_sequence(&self, stream: &str, subject: &str) -> Result<u64, BusError> {
-        Ok(self
-            .last_message(stream, subject)
-            .await?
-            .map_or(0, |message| message.sequence))
+        stored(subject, &message)
     }
 
     async fn last_message(
@@ -413,7 +414,7 @@ impl Bus {
         body: &T,
         id: Option<&str>,
         expected: Option<u64>,
-    ) -> Result<u64, BusError> {
+    ) -> Result<PublishAck, BusError> {
         let payload = self.encode(subject, body)?;
         let mut message = PublishMessage::build()
             .headers(envelope::headers(self.inner.service, body))
@@ -427,7 +428,11 @@ impl Bus {
         self.send_message(subject, message).await
     }
 
-    async fn send_message(&self, subject: &str, message: PublishMessage) -> Result<u64, BusError> {
+    pub(crate) async fn send_message(
+        &self,
+        subject: &str,
+        message: PublishMessage,
+    ) -> Result<PublishAck, BusError> {
         let failed = |error: jetstream::context::PublishError| match error.kind() {
             PublishErrorKind::WrongLastSequence => BusError::Conflict {
                 subject: subject.to_owned(),
@@ -443,7 +448,7 @@ impl Bus {
             .send_publish(subject.to_owned(), message)
             .await
             .map_err(failed)?;
-        Ok(ack.await.map_err(failed)?.sequence)
+        ack.await.map_err(failed)
     }
 
     pub(crate) fn encode<T: Message>(&self, subject: &str, body: &T) -> Result<Bytes, BusError> {
@@ -480,6 +485,30 @@ fn read_seed(path: &Path) -> Result<(String, String), BusError> {
         source,
     })?;
     Ok((seed, key.public_key()))
+}
+
+/// Completes at the next connection that `connections` hasn't seen; never, when there will be none.
+pub(crate) async fn reconnected(connections: &mut watch::Receiver<u64>) {
+    if connections.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The value in a message; none in one that says that its key is gone.
+fn stored<T: Message>(
+    subject: &str,
+    message: &jetstream::message::StreamMessage,
+) -> Result<Option<Stored<T>>, BusError> {
+    if is_deletion(Some(&message.headers)) {
+        return Ok(None);
+    }
+    let value = decode(subject, T::KIND, &message.payload)?;
+    Ok(Some(Stored {
+        subject: subject.to_owned(),
+        sequence: message.sequence,
+        value,
+        trace: envelope::trace(Some(&message.headers)),
+    }))
 }
 
 /// Whether a bucket's message says that its key is gone.

@@ -35,7 +35,7 @@ pub(crate) fn trace(headers: Option<&HeaderMap>) -> Trace {
         .unwrap_or_else(Trace::new)
 }
 
-fn rfc3339(ms: u64) -> String {
+pub(crate) fn rfc3339(ms: u64) -> String {
     i64::try_from(ms)
         .ok()
         .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())

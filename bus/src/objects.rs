@@ -1,23 +1,40 @@
 //! What is too large for a message: objects named by the digest of their bytes, written once and never changed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use async_nats::jetstream::object_store::{GetErrorKind, InfoErrorKind, ObjectStore};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::object_store::{GetErrorKind, ObjectInfo, ObjectStore};
+use async_nats::jetstream::stream::{DirectGetErrorKind, Stream};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
 use bytes::Bytes;
+use futures::TryStreamExt;
 use tokio::io::AsyncReadExt;
 use tokio::sync::OnceCell;
 
 use crate::client::Bus;
+use crate::clock;
+use crate::envelope;
 use crate::error::BusError;
 use crate::identity::Digest;
 use crate::subject::Store;
+
+/// Bytes of one chunk, as other clients cut them.
+const CHUNK: usize = 128 * 1024;
+/// Chunks whose confirmations are awaited together.
+const WINDOW: usize = 16;
+/// An object without a chunk for so long has lost it.
+const STALLED: Duration = Duration::from_secs(5);
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// One object store. Cheap to clone.
 #[derive(Clone)]
 pub struct Objects {
     bus: Bus,
     name: String,
-    handle: Arc<OnceCell<ObjectStore>>,
+    handle: Arc<OnceCell<(ObjectStore, Stream)>>,
 }
 
 impl Objects {
@@ -29,72 +46,149 @@ impl Objects {
         }
     }
 
-    /// Stores `bytes`, unless they are there. Looks first: writing over a name purges the chunks under a reader.
+    /// Stores `bytes`, unless they are there whole. Nothing is written over: of two writers one stores, and both succeed.
     pub async fn put(&self, digest: &Digest, bytes: Bytes) -> Result<(), BusError> {
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| BusError::PutObject {
             name: digest.to_string(),
             source,
         };
-        let store = self.open().await?;
-        match store.info(digest.as_str()).await {
-            Ok(info) if info.size == bytes.len() => return Ok(()),
-            Ok(_) => {}
-            Err(error) if error.kind() == InfoErrorKind::NotFound => {}
+        let (_, stream) = self.open().await?;
+        let meta = format!("$O.{}.M.{}", self.name, URL_SAFE.encode(digest.as_str()));
+        let (expected, broken) = match stream.direct_get_last_for_subject(&meta).await {
+            Ok(last) => {
+                let info = serde_json::from_slice::<ObjectInfo>(&last.payload).ok();
+                if let Some(info) = &info
+                    && info.size == bytes.len()
+                    && self.is_whole(info).await.map_err(failed)?
+                {
+                    return Ok(());
+                }
+                (last.sequence, info)
+            }
+            Err(error) if error.kind() == DirectGetErrorKind::NotFound => (0, None),
             Err(error) => return Err(failed(error.into())),
-        }
-        let mut reader: &[u8] = &bytes;
-        store
-            .put(digest.as_str(), &mut reader)
-            .await
+        };
+        let nuid = uuid::Uuid::new_v4().simple().to_string();
+        self.put_chunks(&nuid, &bytes).await.map_err(failed)?;
+        let info = self
+            .describe(digest, &nuid, bytes.len())
             .map_err(|error| failed(error.into()))?;
+        let message = PublishMessage::build()
+            .expected_last_subject_sequence(expected)
+            .payload(info.into());
+        // What nobody names any more: our own chunks when another was faster, those of a broken object when not.
+        let superfluous = match self.bus.send_message(&meta, message).await {
+            Ok(_) => broken.map(|info| info.nuid),
+            Err(BusError::Conflict { .. }) => Some(nuid),
+            Err(error) => return Err(failed(error.into())),
+        };
+        if let Some(nuid) = superfluous {
+            let purge = stream.purge().filter(self.chunks(&nuid));
+            purge.await.map_err(|error| failed(error.into()))?;
+        }
         Ok(())
     }
 
-    /// The object's bytes, proven by their digest; none when there is no such object.
+    /// The object's bytes, proven by their digest; none when there is no such object, or not all of it.
     pub async fn get(&self, digest: &Digest, limit: usize) -> Result<Option<Bytes>, BusError> {
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| BusError::GetObject {
             name: digest.to_string(),
             source,
         };
-        let mut object = match self.open().await?.get(digest.as_str()).await {
+        let corrupt = || BusError::ObjectCorrupt {
+            name: digest.to_string(),
+        };
+        let (store, _) = self.open().await?;
+        let object = match store.get(digest.as_str()).await {
             Ok(object) => object,
             Err(error) if error.kind() == GetErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed(error.into())),
         };
-        let size = object.info().size;
-        if size > limit {
+        let info = object.info().clone();
+        if info.size > limit {
             return Err(BusError::ObjectTooLarge {
                 name: digest.to_string(),
-                size,
+                size: info.size,
                 limit,
             });
         }
-        let mut bytes = Vec::with_capacity(size);
-        object
-            .read_to_end(&mut bytes)
-            .await
-            .map_err(|error| failed(error.into()))?;
+        let mut bytes = Vec::with_capacity(info.size);
+        // There may be more than it says there is.
+        let mut object = object.take(u64::try_from(info.size).unwrap_or(u64::MAX));
+        while bytes.len() < info.size {
+            match tokio::time::timeout(STALLED, object.read_buf(&mut bytes)).await {
+                Ok(Ok(0)) => break,
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
+                    return Err(corrupt());
+                }
+                Ok(Err(error)) => return Err(failed(error.into())),
+                Err(_) if !self.is_whole(&info).await.map_err(failed)? => return Ok(None),
+                Err(stalled) => return Err(failed(stalled.into())),
+            }
+        }
         if Digest::of(&bytes) != *digest {
-            return Err(BusError::ObjectCorrupt {
-                name: digest.to_string(),
-            });
+            return Err(corrupt());
         }
         Ok(Some(bytes.into()))
     }
 
-    async fn open(&self) -> Result<&ObjectStore, BusError> {
-        self.handle
-            .get_or_try_init(|| async {
-                self.bus
-                    .inner
-                    .jetstream
-                    .get_object_store(&self.name)
-                    .await
-                    .map_err(|source| BusError::Store {
-                        store: self.name.clone(),
-                        source: source.into(),
-                    })
-            })
-            .await
+    async fn put_chunks(&self, nuid: &str, bytes: &Bytes) -> Result<(), BoxError> {
+        let subject = self.chunks(nuid);
+        let context = &self.bus.inner.jetstream;
+        let chunks: Vec<Bytes> = (0..bytes.len())
+            .step_by(CHUNK)
+            .map(|start| bytes.slice(start..bytes.len().min(start + CHUNK)))
+            .collect();
+        for window in chunks.chunks(WINDOW) {
+            let mut sent = Vec::with_capacity(window.len());
+            for chunk in window {
+                sent.push(context.publish(subject.clone(), chunk.clone()).await?);
+            }
+            for confirmed in sent {
+                confirmed.await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The object's description, as every client of NATS reads it.
+    fn describe(&self, digest: &Digest, nuid: &str, size: usize) -> Result<Vec<u8>, BoxError> {
+        let sha256 = URL_SAFE.encode(hex::decode(digest.as_str())?);
+        Ok(serde_json::to_vec(&serde_json::json!({
+            "name": digest.as_str(),
+            "bucket": self.name,
+            "nuid": nuid,
+            "size": size,
+            "chunks": size.div_ceil(CHUNK),
+            "digest": format!("SHA-256={sha256}"),
+            "mtime": envelope::rfc3339(clock::now_ms()),
+            "options": { "max_chunk_size": CHUNK },
+        }))?)
+    }
+
+    /// Whether every chunk that the description counts is there.
+    async fn is_whole(&self, info: &ObjectInfo) -> Result<bool, BoxError> {
+        let (_, stream) = self.open().await?;
+        let mut counts = stream.info_with_subjects(self.chunks(&info.nuid)).await?;
+        let found = counts.try_next().await?.map_or(0, |(_, count)| count);
+        Ok(!info.deleted && found == info.chunks)
+    }
+
+    fn chunks(&self, nuid: &str) -> String {
+        format!("$O.{}.C.{nuid}", self.name)
+    }
+
+    async fn open(&self) -> Result<&(ObjectStore, Stream), BusError> {
+        let context = &self.bus.inner.jetstream;
+        let opened = self.handle.get_or_try_init(|| async {
+            let store = context.get_object_store(&self.name).await?;
+            let stream = context.get_stream(format!("OBJ_{}", self.name)).await?;
+            Ok::<_, BoxError>((store, stream))
+        });
+        opened.await.map_err(|source| BusError::Store {
+            store: self.name.clone(),
+            source,
+        })
     }
 }

@@ -245,6 +245,12 @@ impl Permissions {
     fn watch(&mut self, stream: &str, filter: &str) {
         self.info(stream);
         self.api(&format!("CONSUMER.CREATE.{stream}.*.{filter}"));
+        self.confirm(stream);
+    }
+
+    /// Confirm what came so far, by which the server knows how much more to send.
+    fn confirm(&mut self, stream: &str) {
+        self.publish.push(format!("$JS.FC.{stream}.>"));
     }
 
     fn last(&mut self, stream: &str, filter: &str) {
@@ -292,7 +298,7 @@ impl Permissions {
         self.api(&format!("CONSUMER.CREATE.{stream}"));
         self.api(&format!("CONSUMER.CREATE.{stream}.>"));
         self.api(&format!("CONSUMER.DELETE.{stream}.*"));
-        self.publish.push(format!("$JS.FC.{stream}.>"));
+        self.confirm(&stream);
     }
 
     fn write_objects(&mut self, store: &Store) {

@@ -79,14 +79,14 @@ impl<Q> Asked<Q> {
             subject: subject.clone(),
             source,
         })?;
-        self.bus
-            .inner
-            .client
-            .publish(reply, payload.into())
-            .await
-            .map_err(|source| BusError::Publish {
-                subject,
-                source: source.into(),
-            })
+        let client = &self.bus.inner.client;
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| BusError::Publish {
+            subject: subject.clone(),
+            source,
+        };
+        let sent = client.publish(reply, payload.into()).await;
+        sent.map_err(|error| failed(error.into()))?;
+        // A process that ends right after must not take the answer with it.
+        client.flush().await.map_err(|error| failed(error.into()))
     }
 }

@@ -7,12 +7,15 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{Consumer, pull};
+use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::{self, AckKind};
 use futures::StreamExt;
+use futures::future::BoxFuture;
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-use crate::client::{Bus, decode};
+use crate::client::{Bus, decode, reconnected};
 use crate::envelope;
 use crate::message::Message;
 use crate::subject::{self, Stream};
@@ -21,13 +24,13 @@ use crate::watch::causes;
 
 /// The broker hands a message to another after this time without a word. See [`crate::stream`].
 pub(crate) const ACK_WAIT: Duration = Duration::from_secs(15);
-const IN_PROGRESS: Duration = Duration::from_secs(5);
 /// A message that was delivered so often without success, also because its worker died of it, is a dead letter.
 pub const MAX_ATTEMPTS: u64 = 8;
 /// How long one pull waits at the broker.
 const PULL: Duration = Duration::from_secs(30);
-const HEARTBEAT: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(500);
+/// However short a consumer is configured to wait.
+const SHORTEST_WAIT: Duration = Duration::from_millis(300);
 
 /// What becomes of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +47,15 @@ pub struct Work<T> {
     bus: Bus,
     stream: Stream,
     durable: String,
+    /// What goes on between two messages is kept here and not in [`Work::next`]'s future, which callers drop.
+    taking: Mutex<Taking>,
     _body: PhantomData<fn() -> T>,
+}
+
+#[derive(Default)]
+struct Taking {
+    consumer: Option<PullConsumer>,
+    pull: Option<BoxFuture<'static, (jetstream::Message, PullConsumer)>>,
 }
 
 impl<T> Clone for Work<T> {
@@ -53,6 +64,7 @@ impl<T> Clone for Work<T> {
             bus: self.bus.clone(),
             stream: self.stream,
             durable: self.durable.clone(),
+            taking: Mutex::default(),
             _body: PhantomData,
         }
     }
@@ -74,66 +86,45 @@ impl<T: Message> Work<T> {
             bus,
             stream,
             durable,
+            taking: Mutex::default(),
             _body: PhantomData,
         }
     }
 
-    /// The next message; never ends. What can't be read is a dead letter already.
+    /// The next message; never ends. What can't be read is a dead letter already. May be dropped and called again: what
+    /// is on its way is not lost.
     pub async fn next(&self) -> Delivery<T> {
-        let mut connections = self.bus.connections();
         loop {
-            connections.mark_unchanged();
-            let pulled = tokio::select! {
-                pulled = self.pull() => pulled,
-                _ = connections.changed() => Ok(None),
-            };
-            match pulled {
-                Ok(Some(message)) => {
-                    if let Some(delivery) = self.receive(message).await {
-                        return delivery;
-                    }
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::warn!(
-                        stream = self.stream.name(),
-                        durable = self.durable,
-                        error = causes(error.as_ref()),
-                        "can't take work; trying again"
-                    );
-                    tokio::time::sleep(RETRY).await;
-                }
+            let (message, beat) = self.take().await;
+            if let Some(delivery) = self.receive(message, beat).await {
+                return delivery;
             }
         }
     }
 
-    async fn pull(
-        &self,
-    ) -> Result<Option<jetstream::Message>, Box<dyn std::error::Error + Send + Sync>> {
-        let consumer: Consumer<pull::Config> = self
-            .bus
-            .inner
-            .jetstream
-            .get_consumer_from_stream(&self.durable, self.stream.name())
-            .await?;
-        let mut batch = consumer
-            .fetch()
-            .max_messages(1)
-            .expires(PULL)
-            .heartbeat(HEARTBEAT)
-            .messages()
-            .await?;
-        batch.next().await.transpose()
+    /// A message, and how often to say that it is in progress.
+    async fn take(&self) -> (jetstream::Message, Duration) {
+        let mut taking = self.taking.lock().await;
+        let Taking { consumer, pull } = &mut *taking;
+        let pulling = pull.get_or_insert_with(|| {
+            let (bus, durable) = (self.bus.clone(), self.durable.clone());
+            Box::pin(take(bus, self.stream, durable, consumer.take()))
+        });
+        let (message, used) = pulling.await;
+        *pull = None;
+        let beat = used.cached_info().config.ack_wait.max(SHORTEST_WAIT) / 3;
+        *consumer = Some(used);
+        (message, beat)
     }
 
-    async fn receive(&self, message: jetstream::Message) -> Option<Delivery<T>> {
+    async fn receive(&self, message: jetstream::Message, beat: Duration) -> Option<Delivery<T>> {
         let attempt = message
             .info()
             .map_or(1, |info| u64::try_from(info.delivered).unwrap_or(1));
         let trace = envelope::trace(message.headers.as_ref());
         let subject = message.subject.to_string();
         let decoded = decode::<T>(&subject, T::KIND, &message.payload);
-        let held = Held::new(self.bus.clone(), self.stream, message);
+        let held = Held::new(self.bus.clone(), self.stream, message, beat);
         match decoded {
             Err(error) => {
                 held.finish(Outcome::Reject(causes(&error)), attempt).await;
@@ -159,6 +150,59 @@ impl<T: Message> Work<T> {
     }
 }
 
+/// Waits for a message, through whatever goes wrong.
+async fn take(
+    bus: Bus,
+    stream: Stream,
+    durable: String,
+    mut known: Option<PullConsumer>,
+) -> (jetstream::Message, PullConsumer) {
+    let mut connections = bus.connections();
+    loop {
+        connections.mark_unchanged();
+        let pulled = tokio::select! {
+            pulled = pull(&bus, stream, &durable, known.take()) => pulled,
+            () = reconnected(&mut connections) => continue,
+        };
+        match pulled {
+            Ok((Some(message), consumer)) => return (message, consumer),
+            Ok((None, consumer)) => known = Some(consumer),
+            Err(error) => {
+                tracing::warn!(
+                    stream = stream.name(),
+                    durable,
+                    error = causes(error.as_ref()),
+                    "can't take work; trying again"
+                );
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+async fn pull(
+    bus: &Bus,
+    stream: Stream,
+    durable: &str,
+    known: Option<PullConsumer>,
+) -> Result<(Option<jetstream::Message>, PullConsumer), Box<dyn std::error::Error + Send + Sync>> {
+    let consumer: PullConsumer = match known {
+        Some(consumer) => consumer,
+        None => {
+            let context = &bus.inner.jetstream;
+            context
+                .get_consumer_from_stream(durable, stream.name())
+                .await?
+        }
+    };
+    // No heartbeats: async-nats (0.51) loses the wake-up that follows one, and with it the message after.
+    let fetch = consumer.fetch().max_messages(1).expires(PULL);
+    let mut batch = fetch.messages().await?;
+    let message = batch.next().await.transpose()?;
+    drop(batch);
+    Ok((message, consumer))
+}
+
 impl<T> Delivery<T> {
     /// Says what becomes of the message.
     pub async fn finish(self, outcome: Outcome) {
@@ -176,13 +220,13 @@ struct Held {
 }
 
 impl Held {
-    fn new(bus: Bus, stream: Stream, message: jetstream::Message) -> Self {
+    fn new(bus: Bus, stream: Stream, message: jetstream::Message, beat: Duration) -> Self {
         let message = Arc::new(message);
         let progress = tokio::spawn({
             let message = Arc::clone(&message);
             async move {
                 loop {
-                    tokio::time::sleep(IN_PROGRESS).await;
+                    tokio::time::sleep(beat).await;
                     if let Err(error) = message.ack_with(AckKind::Progress).await {
                         tracing::debug!(error = %error, "can't say that a message is in progress");
                     }
@@ -199,8 +243,6 @@ impl Held {
     }
 
     async fn finish(mut self, outcome: Outcome, attempt: u64) {
-        self.answered = true;
-        self.progress.abort();
         let answer = match outcome {
             Outcome::Done => AckKind::Ack,
             Outcome::Retry(after) if attempt < MAX_ATTEMPTS => AckKind::Nak(Some(after)),
@@ -211,6 +253,7 @@ impl Held {
             // The broker will deliver it again, which at-least-once allows.
             tracing::warn!(subject = %self.message.subject, error = %error, "can't answer for a message");
         }
+        self.answered = true;
     }
 
     /// Copies the message to DEAD; it stays where it is until that succeeded.
@@ -231,18 +274,16 @@ impl Held {
         }
         headers.insert("towline-subject", self.message.subject.as_str());
         headers.insert("towline-reason", reason.replace(['\r', '\n'], " ").as_str());
-        let published = async {
-            self.bus
-                .inner
-                .jetstream
-                .publish_with_headers(subject.clone(), headers, self.message.payload.clone())
-                .await?
-                .await
-        };
-        match published.await {
+        // Buried twice (an answer was lost) is kept once.
+        let place = self.message.info().map_or(0, |info| info.stream_sequence);
+        let copy = PublishMessage::build()
+            .headers(headers)
+            .message_id(format!("{}:{place}", self.message.subject))
+            .payload(self.message.payload.clone());
+        match self.bus.send_message(&subject, copy).await {
             Ok(_) => AckKind::Term,
             Err(error) => {
-                tracing::error!(%subject, error = %error, "can't bury a dead letter; keeping the message");
+                tracing::error!(%subject, error = causes(&error), "can't bury a dead letter; keeping the message");
                 AckKind::Nak(Some(ACK_WAIT))
             }
         }
