@@ -342,3 +342,6 @@ impl View {
         revisions
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -187,3 +187,6 @@ pub fn finalize(declared: &Declared, deleted: Option<&str>) -> Ops {
         json!({"op": "add", "path": "/metadata/finalizers", "value": rest}),
     ]
 }
+
+#[cfg(test)]
+mod tests;

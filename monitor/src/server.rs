@@ -126,3 +126,6 @@ async fn with_security_headers(request: Request, next: Next) -> Response {
         ));
     response
 }
+
+#[cfg(test)]
+mod tests;

@@ -301,3 +301,6 @@ fn source_type(of: SourceType) -> &'static str {
         SourceType::Kustomize => "Kustomize",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -394,3 +394,6 @@ fn is_answered(requested: &Requested, live: &Live) -> bool {
             || operation.started > requested.at
     })
 }
+
+#[cfg(test)]
+mod tests;
