@@ -84,7 +84,8 @@ pub(crate) async fn consume(
             () = token.cancelled() => return Ok(()),
             delivery = work.next() => delivery,
         };
-        let handled = renderer.handle(&delivery.value, delivery.attempt);
+        // On the heap: a render's state is large, and most of the time there is none.
+        let handled = Box::pin(renderer.handle(&delivery.value, delivery.attempt));
         let outcome = trace::within(delivery.trace.child(), handled).await;
         delivery.finish(outcome).await;
     }

@@ -79,13 +79,13 @@ impl Metrics {
     }
 
     pub(crate) fn handled(&self, tools: &[SourceType], outcome: Outcome, took: Duration) {
-        let tool = tool(tools.first().copied());
+        let first = label(tools.first().copied());
         self.renders
-            .with_label_values(&[tool, outcome.label()])
+            .with_label_values(&[first, outcome.label()])
             .inc();
         if matches!(outcome, Outcome::Rendered | Outcome::Reused) {
             self.seconds
-                .with_label_values(&[tool])
+                .with_label_values(&[first])
                 .observe(took.as_secs_f64());
         }
     }
@@ -100,7 +100,7 @@ impl Metrics {
     }
 }
 
-fn tool(tool: Option<SourceType>) -> &'static str {
+fn label(tool: Option<SourceType>) -> &'static str {
     match tool {
         Some(SourceType::Directory) => "directory",
         Some(SourceType::Helm) => "helm",

@@ -297,8 +297,7 @@ pub(crate) fn conditions(warnings: Vec<(ConditionType, String)>, now_ms: u64) ->
         .map(|(kind, message)| Condition::new(kind, &message, now_ms))
         .collect();
     if let Some(last) = conditions.last_mut().filter(|_| more > 0) {
-        last.message
-            .push_str(&format!(" (and {more} more warnings)"));
+        last.message = format!("{} (and {more} more warnings)", last.message);
     }
     conditions
 }

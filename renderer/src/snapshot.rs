@@ -33,12 +33,15 @@ pub(crate) enum SnapshotError {
     Mismatch { resolved: usize, specified: usize },
 }
 
+/// A repository's database, once there is one.
+type Slot = Arc<Mutex<Option<Arc<Database>>>>;
+
 pub(crate) struct Snapshots {
     objects: Objects,
     scratch: PathBuf,
     metrics: Metrics,
     /// By repository URL. The inner lock makes renders of one repository fetch a pack once.
-    databases: Mutex<HashMap<String, Arc<Mutex<Option<Arc<Database>>>>>>,
+    databases: Mutex<HashMap<String, Slot>>,
 }
 
 impl Snapshots {

@@ -154,17 +154,15 @@ impl Worker {
 
     /// What its end means, by its last words: Go says so when memory or stack runs out.
     async fn died(&mut self) -> WorkerError {
-        let last_words = match self.last_words.take() {
+        let mut last_words = String::new();
+        if let Some(mut listener) = self.last_words.take() {
             // A crash report takes a moment to write; whoever still lives after that is stopped.
-            Some(mut listener) => match tokio::time::timeout(LAST_WORDS, &mut listener).await {
-                Ok(words) => words.unwrap_or_default(),
-                Err(_) => {
-                    listener.abort();
-                    String::new()
-                }
-            },
-            None => String::new(),
-        };
+            if let Ok(words) = tokio::time::timeout(LAST_WORDS, &mut listener).await {
+                last_words = words.unwrap_or_default();
+            } else {
+                listener.abort();
+            }
+        }
         let _ = self.child.start_kill();
         let says = |words: &[&str]| words.iter().any(|word| last_words.contains(word));
         if says(&["stack exceeds", "stack overflow"]) {

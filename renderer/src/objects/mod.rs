@@ -102,11 +102,10 @@ pub(crate) fn of_engine(
                 continue;
             };
             match hook::fate(&object.value, skip_tests) {
-                hook::Fate::Manifest => manifests.push(object),
                 hook::Fate::Hook if template => hooks.push(object),
-                hook::Fate::Hook => manifests.push(object),
                 hook::Fate::Dropped if template => {}
-                hook::Fate::Dropped => manifests.push(object),
+                // Only Helm's own templates have hooks of Helm.
+                _ => manifests.push(object),
             }
         }
     }
@@ -118,7 +117,10 @@ pub(crate) fn of_engine(
 /// Kubernetes' is someone else's and skipped.
 pub(crate) fn of_file(path: &str, data: &[u8]) -> Result<Vec<Located>, ObjectError> {
     let text = String::from_utf8_lossy(data);
-    if path.ends_with(".json") {
+    if path
+        .rsplit_once('.')
+        .is_some_and(|(_, extension)| extension == "json")
+    {
         return of_json(path, &text);
     }
     let mut objects = Vec::new();

@@ -11,7 +11,7 @@ use super::scalar::{self, ScalarError};
 /// How large a document may get.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// Nested levels. serde_json reads 128 back.
+    /// Nested levels. `serde_json` reads 128 back.
     pub(crate) depth: usize,
     /// Nodes, aliases counted as what they stand for.
     pub(crate) nodes: usize,

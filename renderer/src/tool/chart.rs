@@ -44,10 +44,11 @@ pub(super) fn load(tree: &Tree, folder: &str) -> Result<Chart, ToolError> {
     }
     for name in tree.peek(folder)? {
         let counts = name.starts_with("Chart.") || name.starts_with("requirements.");
-        if counts && !FILES.contains(&name.as_str()) {
-            if let Answer::File { data, .. } = tree.at(&join(folder, &name))? {
-                chart.take(name, data);
-            }
+        if counts
+            && !FILES.contains(&name.as_str())
+            && let Answer::File { data, .. } = tree.at(&join(folder, &name))?
+        {
+            chart.take(name, data);
         }
     }
     for name in FOLDERS {

@@ -15,7 +15,7 @@ fn with(more: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static st
     CHART.iter().chain(more).copied().collect()
 }
 
-fn prepare_with(helm: Value, files: &[(&str, &str)]) -> (Job, Result<Prepared, ToolError>) {
+fn prepare_with(helm: &Value, files: &[(&str, &str)]) -> (Job, Result<Prepared, ToolError>) {
     let job = mk_job(
         json!([{"repoURL": "r", "path": "apps/dome", "helm": helm}]),
         files,
@@ -29,13 +29,13 @@ fn read(job: &Job) -> Vec<String> {
     job.inputs().into_iter().map(|input| input.path).collect()
 }
 
-fn error(helm: Value, files: &[(&str, &str)]) -> String {
+fn error(helm: &Value, files: &[(&str, &str)]) -> String {
     prepare_with(helm, files).1.err().unwrap().to_string()
 }
 
 #[test]
 fn a_value_file_that_nobody_names_is_no_input() {
-    let (job, prepared) = prepare_with(json!({}), &CHART);
+    let (job, prepared) = prepare_with(&json!({}), &CHART);
     let prepared = prepared.unwrap();
     assert!(!read(&job).contains(&"apps/dome/values-north.yaml".to_owned()));
     assert!(!read(&job).contains(&"apps/dome".to_owned()));
@@ -59,7 +59,7 @@ fn a_value_file_that_nobody_names_is_no_input() {
 #[test]
 fn a_chart_that_says_files_depends_on_its_whole_folder() {
     let (job, prepared) = prepare_with(
-        json!({}),
+        &json!({}),
         &with(&[("apps/dome/templates/b.yaml", "{{ .Files.Get \"x\" }}")]),
     );
     assert!(read(&job).contains(&"apps/dome".to_owned()));
@@ -71,20 +71,20 @@ fn a_chart_that_says_files_depends_on_its_whole_folder() {
             .iter()
             .any(|file| file.name == "values-north.yaml")
     );
-    let (job, _) = prepare_with(json!({"values": "x: '{{ .Files }}'"}), &CHART);
+    let (job, _) = prepare_with(&json!({"values": "x: '{{ .Files }}'"}), &CHART);
     assert!(read(&job).contains(&"apps/dome".to_owned()));
 }
 
 #[test]
 fn the_cluster_counts_only_where_the_chart_asks() {
-    assert!(!prepare_with(json!({}), &CHART).1.unwrap().capabilities);
+    assert!(!prepare_with(&json!({}), &CHART).1.unwrap().capabilities);
     let asks = with(&[(
         "apps/dome/templates/b.yaml",
         "{{ .Capabilities.KubeVersion }}",
     )]);
-    assert!(prepare_with(json!({}), &asks).1.unwrap().capabilities);
+    assert!(prepare_with(&json!({}), &asks).1.unwrap().capabilities);
     let fixed = json!({"kubeVersion": "1.30.0", "apiVersions": ["a/v1"]});
-    assert!(!prepare_with(fixed, &asks).1.unwrap().capabilities);
+    assert!(!prepare_with(&fixed, &asks).1.unwrap().capabilities);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn value_files_come_in_order_and_the_sources_own_values_last() {
         "valueFiles": ["values-north.yaml", "/env/$ARGOCD_APP_NAMESPACE.yaml", "../dome/values-north.yaml"],
         "values": "b: 1", "valuesObject": {"c": 1},
     });
-    let (_, prepared) = prepare_with(helm, &with(&[("env/telescopes.yaml", "d: 1")]));
+    let (_, prepared) = prepare_with(&helm, &with(&[("env/telescopes.yaml", "d: 1")]));
     let names: Vec<_> = prepared
         .unwrap()
         .request
@@ -113,7 +113,7 @@ fn value_files_come_in_order_and_the_sources_own_values_last() {
 
 #[test]
 fn a_missing_value_file_is_an_input_and_an_error_unless_it_may_be_missing() {
-    let (job, prepared) = prepare_with(json!({"valueFiles": ["nope.yaml"]}), &CHART);
+    let (job, prepared) = prepare_with(&json!({"valueFiles": ["nope.yaml"]}), &CHART);
     let message = prepared.err().unwrap().to_string();
     assert_eq!(
         message,
@@ -122,7 +122,7 @@ fn a_missing_value_file_is_an_input_and_an_error_unless_it_may_be_missing() {
     assert!(read(&job).contains(&"apps/dome/nope.yaml".to_owned()));
     let lenient = json!({"valueFiles": ["nope.yaml"], "ignoreMissingValueFiles": true});
     assert!(
-        prepare_with(lenient, &CHART)
+        prepare_with(&lenient, &CHART)
             .1
             .unwrap()
             .request
@@ -134,21 +134,21 @@ fn a_missing_value_file_is_an_input_and_an_error_unless_it_may_be_missing() {
 #[test]
 fn no_file_field_leaves_the_repository() {
     assert!(
-        error(json!({"valueFiles": ["../../../etc/passwd"]}), &CHART)
+        error(&json!({"valueFiles": ["../../../etc/passwd"]}), &CHART)
             .contains("leaves the repository")
     );
     let parameter = json!({"fileParameters": [{"name": "a", "path": "../../../etc/passwd"}]});
-    assert!(error(parameter, &CHART).contains("leaves the repository"));
+    assert!(error(&parameter, &CHART).contains("leaves the repository"));
     assert!(
         error(
-            json!({"valueFiles": ["https://example.org/v.yaml"]}),
+            &json!({"valueFiles": ["https://example.org/v.yaml"]}),
             &CHART
         )
         .contains("https://example.org/v.yaml")
     );
     let linked = with(&[("apps/dome/templates/out", "-> ../../../../etc/passwd")]);
-    assert!(error(json!({}), &linked).contains("apps/dome/templates/out"));
-    assert!(error(json!({"valueFiles": ["$values/a.yaml"]}), &CHART).contains("$values"));
+    assert!(error(&json!({}), &linked).contains("apps/dome/templates/out"));
+    assert!(error(&json!({"valueFiles": ["$values/a.yaml"]}), &CHART).contains("$values"));
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn parameters_take_the_build_environment() {
         "parameters": [{"name": "tag", "value": "v-$ARGOCD_APP_REVISION_SHORT", "forceString": true}],
         "fileParameters": [{"name": "a", "path": "values.yaml"}],
     });
-    let request = prepare_with(helm, &CHART).1.unwrap().request;
+    let request = prepare_with(&helm, &CHART).1.unwrap().request;
     assert_eq!(request.parameters[0].value, "v-0123456");
     assert_eq!(request.file_parameters[0].data.0, b"a: 1");
     assert_eq!(

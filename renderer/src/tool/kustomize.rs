@@ -103,7 +103,7 @@ mod tests {
     use super::*;
     use crate::tool::build_env::tests::mk_env;
 
-    fn asked(kustomize: serde_json::Value) -> Result<serde_json::Value, ToolError> {
+    fn asked(kustomize: &serde_json::Value) -> Result<serde_json::Value, ToolError> {
         let source =
             serde_json::from_value(json!({"repoURL": "r", "kustomize": kustomize})).unwrap();
         request(&source, "overlay", &mk_env()).map(|request| serde_json::to_value(request).unwrap())
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn edits_take_the_build_environment_where_argo_cd_does() {
-        let asked = asked(json!({
+        let asked = asked(&json!({
             "images": ["dome:$ARGOCD_APP_REVISION_SHORT"],
             "commonLabels": {"app": "$ARGOCD_APP_NAME"},
             "commonAnnotations": {"app": "$ARGOCD_APP_NAME"},
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_told() {
-        assert!(asked(json!({"replicas": [{"name": "dome", "count": "many"}]})).is_err());
-        assert!(asked(json!({"version": "v4"})).is_err());
+        assert!(asked(&json!({"replicas": [{"name": "dome", "count": "many"}]})).is_err());
+        assert!(asked(&json!({"version": "v4"})).is_err());
     }
 }

@@ -22,7 +22,10 @@ impl Tokens {
 
     /// Scans a file of the chart's folder, if a template can come to see its text.
     pub(crate) fn scan_file(&mut self, name: &str, data: &[u8]) {
-        if name.ends_with(".tgz") {
+        if name
+            .rsplit_once('.')
+            .is_some_and(|(_, extension)| extension == "tgz")
+        {
             self.scan_archive(data);
         } else if is_text_of_a_chart(name) {
             self.scan(data);

@@ -130,7 +130,7 @@ impl Tree {
             let entries = self.database.tree(oid)?;
             match find(&entries, part) {
                 Some(entry) if entry.kind == EntryKind::Folder || parts.peek().is_none() => {
-                    oid = entry.oid
+                    oid = entry.oid;
                 }
                 _ => return Ok(None),
             }
@@ -187,7 +187,7 @@ impl Tree {
                     self.remember(&found);
                     match found.place {
                         Place::File(oid) => {
-                            push(leaves, Leaf { name, oid }, folder, self.limits.files)?
+                            push(leaves, Leaf { name, oid }, folder, self.limits.files)?;
                         }
                         Place::Folder(oid) if walk == Walk::Following => {
                             self.lock().inputs.insert(found.path, Some(oid));

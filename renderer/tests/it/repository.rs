@@ -1,0 +1,142 @@
+//! A Git repository to render from, and jobs on it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::Digest;
+use renderer::{
+    Database, Job, Limits, Pool, PoolOptions, ReadLimits, RenderError, Rendered, Source, Tree,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A repository whose commits are made of whole sets of files.
+pub(crate) struct Repository {
+    folder: TempDir,
+    git: git2::Repository,
+}
+
+impl Repository {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let git = git2::Repository::init_bare(folder.path()).unwrap();
+        Self { folder, git }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A commit with these files and nothing else; one that starts with `-> ` is a symbolic link. Gives commit and tree.
+    pub(crate) fn commit(&self, files: &[(&str, &str)]) -> (String, String) {
+        let mut index = git2::Index::new().unwrap();
+        for (path, content) in files {
+            let (mode, content) = match content.strip_prefix("-> ") {
+                Some(target) => (0o120_000, target),
+                None => (0o100_644, *content),
+            };
+            let time = git2::IndexTime::new(0, 0);
+            index
+                .add(&git2::IndexEntry {
+                    ctime: time,
+                    mtime: time,
+                    dev: 0,
+                    ino: 0,
+                    mode,
+                    uid: 0,
+                    gid: 0,
+                    file_size: 0,
+                    id: self.git.blob(content.as_bytes()).unwrap(),
+                    flags: 0,
+                    flags_extended: 0,
+                    path: path.as_bytes().to_vec(),
+                })
+                .unwrap();
+        }
+        let tree = index.write_tree_to(&self.git).unwrap();
+        let who = git2::Signature::new("t", "t@example.org", &git2::Time::new(0, 0)).unwrap();
+        let content = self.git.find_tree(tree).unwrap();
+        let commit = self
+            .git
+            .commit(None, &who, &who, "files", &content, &[])
+            .unwrap();
+        (commit.to_string(), tree.to_string())
+    }
+
+    /// A pack of everything that a tree holds.
+    pub(crate) fn pack(&self, tree: &str) -> (Digest, Vec<u8>) {
+        let mut builder = self.git.packbuilder().unwrap();
+        builder
+            .insert_tree(git2::Oid::from_str(tree).unwrap())
+            .unwrap();
+        let mut buffer = git2::Buf::new();
+        builder.write_buf(&mut buffer).unwrap();
+        (Digest::of(&buffer), buffer.to_vec())
+    }
+
+    /// A job with one source on these files.
+    pub(crate) fn job(&self, source: Value, files: &[(&str, &str)]) -> Job {
+        let (revision, tree) = self.commit(files);
+        let database = Arc::new(Database::open(self.path()).unwrap());
+        Job {
+            app: "dome".to_owned(),
+            instance: "dome".to_owned(),
+            project: "default".to_owned(),
+            namespace: "telescopes".to_owned(),
+            last_mile: None,
+            capabilities: None,
+            sources: vec![Source {
+                spec: serde_json::from_value(source).unwrap(),
+                revision,
+                tree: Arc::new(Tree::new(database, &tree, ReadLimits::DEFAULT).unwrap()),
+            }],
+        }
+    }
+}
+
+/// A pool with the real engine.
+pub(crate) struct Engine {
+    pub(crate) pool: Pool,
+    pub(crate) replaced: prometheus::IntCounter,
+    _folder: TempDir,
+}
+
+pub(crate) async fn mk_engine(time_limit: Duration, memory_limit: u64) -> Engine {
+    let engine = deploy::locate(deploy::Component::Engine).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let replaced = prometheus::IntCounter::new("replaced", "replaced").unwrap();
+    let options = PoolOptions {
+        engine,
+        folder: folder.path().to_owned(),
+        workers: 2,
+        memory_limit,
+        time_limit,
+    };
+    Engine {
+        pool: Pool::new(options, replaced.clone()),
+        replaced,
+        _folder: folder,
+    }
+}
+
+pub(crate) async fn mk_default_engine() -> Engine {
+    mk_engine(Duration::from_secs(60), 512 << 20).await
+}
+
+impl Engine {
+    pub(crate) async fn render(&self, job: Job) -> Result<Rendered, RenderError> {
+        renderer::render(&Arc::new(job), &self.pool, Limits::DEFAULT).await
+    }
+}
+
+pub(crate) fn names(rendered: &Rendered) -> Vec<String> {
+    let name = |object: &Value| {
+        format!(
+            "{}/{}",
+            object["kind"].as_str().unwrap(),
+            object["metadata"]["name"].as_str().unwrap()
+        )
+    };
+    rendered.objects.iter().map(name).collect()
+}

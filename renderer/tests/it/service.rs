@@ -1,0 +1,278 @@
+use std::time::{Duration, Instant};
+
+use bus::message::desired::{
+    Cause, Desired, DesiredState, Present, ResolvedSource, Snapshot, Tracking, Trigger,
+};
+use bus::message::event::{Event, EventKind};
+use bus::message::manifests::{Manifests, Payload};
+use bus::message::render::{Render, RenderOutcome};
+use bus::message::state::RendererState;
+use bus::subject::{self, Bucket, Store, Stream};
+use bus::{AppId, Bus, ClusterId, ConnectArgs, Digest, Generation};
+use clap::Parser;
+use serde_json::json;
+
+use crate::repository::Repository;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Scene {
+    bus: Bus,
+    repository: Repository,
+    app: AppId,
+    cluster: ClusterId,
+    renderer: tokio::task::JoinHandle<anyhow::Result<()>>,
+    _nats: deploy::Nats,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        self.renderer.abort();
+    }
+}
+
+async fn mk_scene() -> Scene {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = deploy::locate(deploy::Component::Engine).await.unwrap();
+    let nats = deploy::Nats::start(&deploy::NatsConfig::default(), folder.path())
+        .await
+        .unwrap();
+    let connect = ConnectArgs {
+        url: nats.url(),
+        seed: None,
+        ca: None,
+    };
+    let bus = Bus::connect(&connect, "test").await.unwrap();
+    let cluster = ClusterId::in_cluster();
+    bus::stream::provision(&bus, std::slice::from_ref(&cluster))
+        .await
+        .unwrap();
+    let args = renderer::Args::parse_from([
+        "towline-renderer".as_ref(),
+        "--nats".as_ref(),
+        nats.url().as_ref() as &std::ffi::OsStr,
+        "--engine".as_ref(),
+        engine.as_os_str(),
+        "--scratch".as_ref(),
+        folder.path().as_os_str(),
+        "--renders".as_ref(),
+        "2".as_ref(),
+    ]);
+    Scene {
+        bus,
+        repository: Repository::new(),
+        app: AppId::new("argocd", "dome").unwrap(),
+        cluster,
+        renderer: tokio::spawn(renderer::run(args)),
+        _nats: nats,
+        _folder: folder,
+    }
+}
+
+impl Scene {
+    /// Publishes the files as the application's desired state, with their pack.
+    async fn desire(&self, generation: u64, files: &[(&str, &str)], source: serde_json::Value) {
+        let (revision, tree) = self.repository.commit(files);
+        let (digest, pack) = self.repository.pack(&tree);
+        self.bus
+            .objects(&Store::Snapshots)
+            .put(&digest, pack.into())
+            .await
+            .unwrap();
+        self.publish(generation, &revision, &tree, digest, source)
+            .await;
+    }
+
+    async fn publish(
+        &self,
+        generation: u64,
+        revision: &str,
+        tree: &str,
+        pack: Digest,
+        source: serde_json::Value,
+    ) {
+        let desired = Desired {
+            app: self.app.clone(),
+            cluster: self.cluster.clone(),
+            generation: Generation(generation),
+            state: DesiredState::Present(Box::new(Present {
+                uid: "u".to_owned(),
+                spec: serde_json::from_value(
+                    json!({"destination": {"namespace": "telescopes"}, "source": source}),
+                )
+                .unwrap(),
+                annotations: std::collections::BTreeMap::default(),
+                sources: vec![ResolvedSource {
+                    repo_url: "r".to_owned(),
+                    target_revision: "main".to_owned(),
+                    revision: revision.to_owned(),
+                    tree: tree.to_owned(),
+                    snapshot: Snapshot { packs: vec![pack] },
+                    commit: None,
+                }],
+                tracking: Tracking {
+                    method: serde_json::from_value(json!("annotation")).unwrap(),
+                    label_key: "app.kubernetes.io/instance".to_owned(),
+                    instance: "dome".to_owned(),
+                },
+                assess_applications: false,
+                trigger: Trigger {
+                    cause: Cause::Webhook,
+                    hard: false,
+                    noticed: 0,
+                    fetched: 0,
+                    published: 0,
+                },
+            })),
+        };
+        let subject = subject::desired(&self.cluster, &self.app);
+        self.bus
+            .publish_generation(Stream::Desired, &subject, &desired)
+            .await
+            .unwrap();
+    }
+
+    async fn manifests(&self) -> Option<Manifests> {
+        let subject = subject::manifests(&self.cluster, &self.app);
+        self.bus
+            .last(Stream::Manifests, &subject)
+            .await
+            .unwrap()
+            .map(|stored| stored.value)
+    }
+
+    /// The record of a generation, once it is there.
+    async fn record(&self, generation: u64) -> Render {
+        let key = subject::application(&self.cluster, &self.app);
+        let begun = Instant::now();
+        loop {
+            assert!(!self.renderer.is_finished(), "the renderer ended");
+            if let Some(stored) = self.bus.get::<Render>(Bucket::Renders, &key).await.unwrap()
+                && stored.value.generation == Generation(generation)
+            {
+                return stored.value;
+            }
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "no record of generation {generation}"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The renderer's state of a generation: it comes after the record.
+    async fn state(&self, generation: u64) -> RendererState {
+        let key = subject::state("renderer", Some(&self.cluster), &self.app);
+        let mut watch = self.bus.watch_bucket::<RendererState>(Bucket::State, &key);
+        loop {
+            let update = tokio::time::timeout(PATIENCE, watch.next())
+                .await
+                .expect("no state");
+            if let bus::Update::Put(stored) = update
+                && stored.value.generation == Generation(generation)
+            {
+                return stored.value;
+            }
+        }
+    }
+}
+
+fn mk_config(data: &str) -> String {
+    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\ndata: {{a: {data}}}\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_desired_state_becomes_manifests_and_a_record_of_what_was_read() {
+    let scene = mk_scene().await;
+    let source = || json!({"repoURL": "r", "path": "app"});
+    let (one, two) = (mk_config("one"), mk_config("two"));
+
+    scene.desire(1, &[("app/a.yaml", &one)], source()).await;
+    let record = scene.record(1).await;
+    assert_eq!(
+        record
+            .inputs
+            .iter()
+            .filter(|input| input.path == "app" && input.object.is_some())
+            .count(),
+        1
+    );
+    let first = scene.manifests().await.unwrap();
+    let Payload::Inline(objects) = &first.payload else {
+        panic!("not inline")
+    };
+    assert!(objects.contains("\"one\""));
+    assert!(!scene.state(1).await.reused);
+
+    // A commit elsewhere: the same manifests under the new generation, without a render.
+    scene
+        .desire(2, &[("app/a.yaml", &one), ("elsewhere", "x")], source())
+        .await;
+    assert_eq!(scene.record(2).await.inputs, record.inputs);
+    let second = scene.manifests().await.unwrap();
+    assert_eq!(
+        (second.generation, &second.digest),
+        (Generation(2), &first.digest)
+    );
+    assert!(scene.state(2).await.reused);
+
+    // A broken one: the last good manifests stay.
+    scene
+        .desire(
+            3,
+            &[(
+                "app/a.yaml",
+                "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: [}\n",
+            )],
+            source(),
+        )
+        .await;
+    let RenderOutcome::Failed(condition) = scene.record(3).await.outcome else {
+        panic!("it rendered")
+    };
+    assert!(
+        condition.message.contains("app/a.yaml:3"),
+        "{}",
+        condition.message
+    );
+    assert_eq!(scene.manifests().await.unwrap().generation, Generation(2));
+    assert_eq!(scene.state(3).await.conditions.len(), 1);
+
+    scene.desire(4, &[("app/a.yaml", &two)], source()).await;
+    scene.record(4).await;
+    assert_ne!(scene.manifests().await.unwrap().digest, first.digest);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_pack_is_asked_for_again() {
+    let scene = mk_scene().await;
+    let subject = subject::event(&scene.cluster, &scene.app, EventKind::SnapshotMissing);
+    let mut events = scene.bus.watch_stream::<Event>(Stream::Events, &subject);
+    let config = mk_config("one");
+    let (revision, tree) = scene.repository.commit(&[("a.yaml", &config)]);
+    let (digest, pack) = scene.repository.pack(&tree);
+    let source = json!({"repoURL": "r", "path": "."});
+    scene
+        .publish(1, &revision, &tree, digest.clone(), source)
+        .await;
+    loop {
+        let update = tokio::time::timeout(PATIENCE, events.next())
+            .await
+            .expect("no event");
+        if let bus::Update::Put(stored) = update {
+            assert!(stored.value.message.contains(digest.as_str()));
+            break;
+        }
+    }
+    scene
+        .bus
+        .objects(&Store::Snapshots)
+        .put(&digest, pack.into())
+        .await
+        .unwrap();
+    assert!(matches!(
+        scene.record(1).await.outcome,
+        RenderOutcome::Rendered { .. }
+    ));
+}
