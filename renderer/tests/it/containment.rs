@@ -49,7 +49,7 @@ async fn a_template_that_never_ends_is_stopped_and_its_neighbour_is_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_template_that_eats_memory_is_stopped() {
     let (engine, repository) = (
-        mk_engine(Duration::from_secs(60), 128 << 20).await,
+        mk_engine(Duration::from_mins(1), 128 << 20).await,
         Repository::new(),
     );
     let error = engine

@@ -1,5 +1,11 @@
 //! The renderer with its real engine, and as a service on a real broker.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests fail where they stand"
+)]
+
 mod containment;
 mod repository;
 mod service;

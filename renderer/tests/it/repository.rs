@@ -121,7 +121,7 @@ pub(crate) async fn mk_engine(time_limit: Duration, memory_limit: u64) -> Engine
 }
 
 pub(crate) async fn mk_default_engine() -> Engine {
-    mk_engine(Duration::from_secs(60), 512 << 20).await
+    mk_engine(Duration::from_mins(1), 512 << 20).await
 }
 
 impl Engine {
