@@ -130,7 +130,8 @@ async fn events(
         && let Some(token) = token
     {
         let guard = Guard { token, wish };
-        return live::events(&shared, app, limit, guard, &headers).map(IntoResponse::into_response);
+        return live::events(&shared, app.as_ref(), limit, guard, &headers)
+            .map(IntoResponse::into_response);
     }
     let recorded = shared.store.events(app.as_ref(), limit);
     let own = recorded

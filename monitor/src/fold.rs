@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use api::application::ApplicationDestination;
 use bus::message::condition::{Condition, ConditionType};
 use bus::message::state::{
     AgentState, ApplierState, Health, HealthStatus, HistoryEntry, Operation, RendererState,
@@ -162,30 +163,18 @@ pub fn fold(app: &AppId, parts: &Parts) -> View {
             .filter_map(|source| source.revision.clone())
             .collect(),
     };
-    let health = live.map_or_else(
-        || Health {
-            // Nothing is there yet, unless it is unclear what should be.
-            status: if generation.is_some() && !blocked {
-                HealthStatus::Missing
-            } else {
-                HealthStatus::Unknown
-            },
-            message: String::new(),
-            since: 0,
-        },
-        |live| live.state.health.clone(),
-    );
+    let health = match live {
+        Some(live) => live.state.health.clone(),
+        None if generation.is_some() && !blocked => nothing_live(HealthStatus::Missing),
+        // It is unclear even what should be there.
+        None => nothing_live(HealthStatus::Unknown),
+    };
     let destination = declared
         .map(|declared| declared.destination.clone())
         .unwrap_or_default();
     let environment = declared
         .and_then(|declared| declared.environment.clone())
-        .unwrap_or_else(|| {
-            let cluster = (cluster.as_ref().map(ClusterId::as_str))
-                .or(destination.name())
-                .unwrap_or("unknown");
-            format!("{cluster}/{}", destination.namespace())
-        });
+        .unwrap_or_else(|| place(cluster.as_ref(), &destination));
     View {
         app: app.clone(),
         uid: declared
@@ -205,7 +194,6 @@ pub fn fold(app: &AppId, parts: &Parts) -> View {
             Some(live) if !blocked => live.state.sync,
             _ => SyncStatus::Unknown,
         },
-        current: !blocked && generation.is_some() && held >= generation,
         revisions,
         sources,
         source_types: renderer
@@ -235,6 +223,24 @@ pub fn fold(app: &AppId, parts: &Parts) -> View {
         deleted: parts.deleted().or_else(|| nothing_deployed(parts, watcher)),
         cluster,
     }
+}
+
+const fn nothing_live(status: HealthStatus) -> Health {
+    Health {
+        status,
+        message: String::new(),
+        since: 0,
+    }
+}
+
+/// Where an application goes, for one that doesn't say what it calls that.
+fn place(cluster: Option<&ClusterId>, destination: &ApplicationDestination) -> String {
+    let cluster = cluster.map(ClusterId::as_str).or(destination.name());
+    format!(
+        "{}/{}",
+        cluster.unwrap_or("unknown"),
+        destination.namespace()
+    )
 }
 
 /// The UID of an object that is being deleted and whose destination never matched a cluster: no applier will ever speak for it.
@@ -328,7 +334,7 @@ impl View {
         verified: impl Fn(&str) -> Option<&'a Verified>,
     ) -> Vec<String> {
         let mut revisions = self.revisions.clone();
-        if !self.current || revisions.len() != self.sources.len() {
+        if !self.is_current() || revisions.len() != self.sources.len() {
             return revisions;
         }
         for (shown, source) in revisions.iter_mut().zip(&self.sources) {

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod api;
 pub mod command;
+mod commits;
 mod consume;
 pub mod declared;
 pub mod events;

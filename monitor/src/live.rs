@@ -24,7 +24,7 @@ use crate::server::Shared;
 use crate::store::Notice;
 
 /// Whether whoever listens still may is asked this often.
-const CHECKED: Duration = Duration::from_secs(60);
+const CHECKED: Duration = Duration::from_mins(1);
 
 /// Who listens, and what they need the right to.
 pub struct Guard {
@@ -35,7 +35,7 @@ pub struct Guard {
 /// Past and coming events of one application, or of all.
 pub fn events(
     shared: &Shared,
-    app: Option<AppId>,
+    app: Option<&AppId>,
     limit: usize,
     guard: Guard,
     headers: &HeaderMap,
@@ -45,11 +45,11 @@ pub fn events(
         .and_then(|id| id.to_str().ok()?.parse::<u64>().ok());
     // Listen first, look back then: what comes between is in both, and left out by its sequence.
     let scope = Scope {
-        app: app.clone(),
+        app: app.cloned(),
         namespace: shared.namespace.clone(),
     };
     let coming = follow(shared, scope, Some(guard))?;
-    let past: Vec<_> = (shared.store.events(app.as_ref(), limit).into_iter())
+    let past: Vec<_> = (shared.store.events(app, limit).into_iter())
         .filter(|recorded| Some(recorded.sequence) > last)
         .filter(|recorded| app.is_some() || recorded.event.app.namespace() == shared.namespace)
         .collect();

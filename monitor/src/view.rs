@@ -54,9 +54,6 @@ pub struct View {
     pub deleting: bool,
     /// Compared and shown only.
     pub observe: bool,
-    /// Whether live was compared to the newest desired state, so that a later commit which changed nothing counts.
-    #[serde(skip)]
-    pub(crate) current: bool,
     /// UID of the object whose deletion was carried out.
     #[serde(skip)]
     pub(crate) deleted: Option<String>,
@@ -175,6 +172,14 @@ pub fn stages(timeline: &Timeline) -> Vec<Stage> {
 }
 
 impl View {
+    /// Whether live was compared to the newest desired state, so that a later commit which changed nothing of it counts.
+    pub fn is_current(&self) -> bool {
+        let blocked = |condition: &Condition| prevents_comparison(condition.kind);
+        self.generation.is_some()
+            && self.live_generation >= self.generation
+            && !self.conditions.iter().any(blocked)
+    }
+
     pub fn summary(&self) -> Summary {
         Summary {
             app: self.app.clone(),

@@ -43,7 +43,7 @@ fn what_the_applier_says_is_live_is_shown() {
     );
     assert_eq!(view.revisions, [sample::revision(3)]);
     assert_eq!(view.resources.len(), 3);
-    assert!(view.automated && view.current && !view.deleting);
+    assert!(view.automated && view.is_current() && !view.deleting);
 }
 
 #[test]

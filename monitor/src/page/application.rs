@@ -1,15 +1,22 @@
 //! One application in full: what is wrong first, then what is live, how it came to be, and what happened.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use bus::message::desired::Commit;
 use bus::message::state::{HistoryEntry, Operation, ReleaseCause, ResultStatus, Timeline};
 use maud::{Markup, html};
 
 use crate::events::Recorded;
 use crate::page::badge::{Tone, ago, badge, health, phase, revision, sync, took};
-use crate::view::{StageName, View, condition_word, is_error, stages};
+use crate::view::{Stage, StageName, View, condition_word, is_error, stages};
 
-pub(crate) fn body(view: &View, events: &[Arc<Recorded>], now_ms: u64) -> Markup {
+pub(crate) fn body(
+    view: &View,
+    commits: &HashMap<String, Commit>,
+    events: &[Arc<Recorded>],
+    now_ms: u64,
+) -> Markup {
     html! {
         nav { a href="/" { "All applications" } " / " (view.app.namespace()) }
         div class="title" {
@@ -27,7 +34,7 @@ pub(crate) fn body(view: &View, events: &[Arc<Recorded>], now_ms: u64) -> Markup
         (facts(view, now_ms))
         @if let Some(operation) = &view.operation { (release(operation, now_ms)) }
         (resources(view))
-        (history(view, now_ms))
+        (history(view, commits, now_ms))
         (happened(events, now_ms))
     }
 }
@@ -109,15 +116,18 @@ fn release(operation: &Operation, now_ms: u64) -> Markup {
 /// The stages in proportion, and in numbers.
 fn timeline(timeline: &Timeline) -> Markup {
     let stages = stages(timeline);
-    let total: u64 = stages.iter().map(|stage| stage.took).sum();
-    let scale = |ms: u64| ms * 1_000 / total.max(1);
-    let mut before = 0;
+    let took_in_all = |stages: &[Stage]| {
+        stages
+            .iter()
+            .fold(0_u64, |sum, stage| sum.saturating_add(stage.took))
+    };
+    let total = took_in_all(&stages);
+    let scale = |ms: u64| u128::from(ms) * 1_000 / u128::from(total.max(1));
     html! {
         @if !stages.is_empty() {
             svg class="stages" viewBox="0 0 1000 10" preserveAspectRatio="none" aria-hidden="true" {
-                @for stage in &stages {
-                    @let from = before;
-                    @let _ = { before += stage.took; };
+                @for (number, stage) in stages.iter().enumerate() {
+                    @let from = took_in_all(&stages[..number]);
                     rect class=(colour(stage.name)) x=(scale(from)) y="0" width=(scale(stage.took).max(2)) height="10" {}
                 }
             }
@@ -170,15 +180,13 @@ fn resources(view: &View) -> Markup {
     }
 }
 
-fn history(view: &View, now_ms: u64) -> Markup {
+fn history(view: &View, commits: &HashMap<String, Commit>, now_ms: u64) -> Markup {
     let commit = |entry: &HistoryEntry| {
-        let known = view.sources.iter().find(|source| {
-            source
-                .revision
-                .as_ref()
-                .is_some_and(|revision| entry.revisions.contains(revision))
-        });
-        known.and_then(|source| source.commit.clone())
+        let mut known = entry
+            .revisions
+            .iter()
+            .filter_map(|revision| commits.get(revision));
+        known.next()
     };
     html! {
         section {
@@ -192,8 +200,8 @@ fn history(view: &View, now_ms: u64) -> Markup {
                         @for entry in view.history.iter().rev() {
                             tr {
                                 th scope="row" { (entry.release) @if view.pin.as_ref().is_some_and(|pin| pin.release == entry.release) { " " (badge(Tone::Quiet, "⊙", "pinned")) } }
-                                td data-label="Revision" { @for one in &entry.revisions { (revision(one)) " " } }
-                                td data-label="Commit" class="text" { @if let Some(commit) = commit(entry) { (commit.subject) span class="dim" { " by " (commit.author) } } }
+                                td data-label="Revision" { span { @for one in &entry.revisions { (revision(one)) " " } } }
+                                td data-label="Commit" class="text" { @if let Some(commit) = commit(entry) { span { (commit.subject) span class="dim" { " by " (commit.author) } } } }
                                 td data-label="Cause" { (cause(&entry.cause)) }
                                 td data-label="Live" { (ago(entry.finished, now_ms)) }
                                 td data-label="Seen healthy" { @if entry.healthy { "yes" } @else { "no" } }

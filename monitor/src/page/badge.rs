@@ -40,16 +40,19 @@ pub(crate) const fn health_tone(status: HealthStatus) -> (Tone, &'static str) {
 
 pub(crate) fn health(status: HealthStatus) -> Markup {
     let (tone, sign) = health_tone(status);
-    badge(tone, sign, status.as_str())
+    match status {
+        // Sync status has the same word.
+        HealthStatus::Unknown => badge(tone, sign, "Health unknown"),
+        known => badge(tone, sign, known.as_str()),
+    }
 }
 
 pub(crate) fn sync(status: SyncStatus) -> Markup {
-    let (tone, sign) = match status {
-        SyncStatus::Synced => (Tone::Good, "="),
-        SyncStatus::OutOfSync => (Tone::Busy, "≠"),
-        SyncStatus::Unknown => (Tone::Quiet, "?"),
-    };
-    badge(tone, sign, status.as_str())
+    match status {
+        SyncStatus::Synced => badge(Tone::Good, "=", status.as_str()),
+        SyncStatus::OutOfSync => badge(Tone::Busy, "≠", status.as_str()),
+        SyncStatus::Unknown => badge(Tone::Quiet, "?", "Sync unknown"),
+    }
 }
 
 pub(crate) fn phase(phase: OperationPhase) -> Markup {
