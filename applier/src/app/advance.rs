@@ -1,0 +1,441 @@
+//! The one place where an application looks at how things are and does what follows.
+
+use std::sync::Arc;
+
+use bus::message::condition::{Condition, ConditionType};
+use bus::message::desired::{Desired, DesiredState, Present};
+use bus::message::event::{Event, EventKind};
+use bus::message::state::{HealthStatus, Pin};
+use bus::{Digest, Generation};
+
+use super::App;
+use super::decide::{Decision, HealPace, Retry, Situation, decide};
+use super::release::Progress;
+use super::target::{Target, TargetError};
+use super::unchanged;
+use crate::live::{Chain, Owner};
+use crate::object::Finding;
+use crate::plan::{Presence, Presences, Pruning};
+
+/// How soon something that failed for reasons of the moment is looked at again.
+const AGAIN_MS: u64 = 2_000;
+/// Rounds of one wake-up; more would be a loop.
+const ROUNDS: usize = 16;
+
+impl App {
+    pub(super) async fn advance(&mut self) {
+        for _ in 0..ROUNDS {
+            if !self.step().await {
+                break;
+            }
+        }
+        self.changed();
+    }
+
+    /// Whether something was done, after which the next look may find more to do.
+    async fn step(&mut self) -> bool {
+        if let Some(Desired {
+            state: DesiredState::Deleted(deleted),
+            ..
+        }) = self.desired.as_deref()
+        {
+            let deleted = deleted.clone();
+            return self.delete(&deleted).await;
+        }
+        if self.unsaved {
+            let target = self.target.clone();
+            self.save(target.as_deref()).await;
+            if self.unsaved {
+                self.look_again_at(Self::now() + AGAIN_MS);
+            } else {
+                self.trouble = None;
+            }
+        }
+        self.rejoin().await;
+        let Some(target) = self.effective() else {
+            return false;
+        };
+        if !self.watched(Some(&target)) {
+            // The watch wakes us when it has seen everything.
+            return false;
+        }
+        let owner = Owner {
+            hash: &self.hash,
+            tracking: &target.present.tracking,
+        };
+        let live = match self.presences(Some(&target), owner).await {
+            Ok(live) => live,
+            Err(error) => {
+                let message = format!("{error}: {}", error.source.describe(error.key.is_secret()));
+                self.trouble = Some(Condition::new(
+                    ConditionType::ComparisonError,
+                    &message,
+                    Self::now(),
+                ));
+                self.look_again_at(Self::now() + AGAIN_MS);
+                return false;
+            }
+        };
+        if self
+            .trouble
+            .as_ref()
+            .is_some_and(|trouble| trouble.kind == ConditionType::ComparisonError)
+        {
+            self.trouble = None;
+        }
+        self.clean_up_after_crash(&live).await;
+        self.explain(&live).await;
+        self.compare(&target, &live).await;
+        self.tell_drift(&target, &live);
+        let did = self.act(&target, &live).await;
+        self.look(&target, live);
+        did
+    }
+
+    async fn act(&mut self, target: &Arc<Target>, live: &Presences) -> bool {
+        if self.overtaken(target) {
+            self.supersede(live).await;
+            return true;
+        }
+        if self.running.is_some() {
+            return match self.proceed(live).await {
+                Progress::Waiting => self.heal_while_waiting(target, live).await,
+                Progress::Moved | Progress::Ended => true,
+            };
+        }
+        let unchanged = unchanged::by_manifest(&target.manifests, &self.applied);
+        let situation = self.situation(target, live, &unchanged);
+        let decision = decide(&situation, Self::now());
+        match decision {
+            Decision::Rest => false,
+            Decision::Wait(at) => {
+                self.look_again_at(at);
+                false
+            }
+            Decision::Release => self.start(target.clone(), live).await,
+            Decision::Heal => self.heal(target, live).await,
+            Decision::Recover => {
+                self.recover().await;
+                true
+            }
+        }
+    }
+
+    async fn heal_while_waiting(&mut self, target: &Arc<Target>, live: &Presences) -> bool {
+        let past = self
+            .running
+            .as_ref()
+            .is_some_and(|running| running.applied_at.is_some());
+        if !past || !target.present.spec.self_heal() || self.ctx.observe {
+            return false;
+        }
+        match self.heal_at(target, live) {
+            None => false,
+            Some(at) if at > Self::now() => {
+                self.look_again_at(at);
+                false
+            }
+            Some(_) => self.heal(target, live).await,
+        }
+    }
+
+    fn situation<'a>(
+        &'a self,
+        target: &Target,
+        live: &Presences,
+        unchanged: &[bool],
+    ) -> Situation<'a> {
+        let spec = &target.present.spec;
+        let record = self.record.as_ref();
+        let leaving = match self.pruning(target, false) {
+            Pruning::No => 0,
+            pruning => record.map_or(0, |record| {
+                let leaving = unchanged::leaving(&record.inventory, &target.manifests, live);
+                let members = record.inventory.values().filter(|item| !item.hook).count();
+                let empty = target
+                    .manifests
+                    .iter()
+                    .all(|manifest| manifest.hook.is_some());
+                if crate::plan::withheld(leaving, members, empty, pruning).is_none() {
+                    leaving
+                } else {
+                    0
+                }
+            }),
+        };
+        let difference =
+            unchanged::difference(&target.manifests, unchanged, live, leaving, &self.applied);
+        Situation {
+            observe: self.ctx.observe,
+            blocked: self.blocking(target).next().is_some(),
+            pinned: self.pin().is_some(),
+            automated: spec.automated(),
+            self_heal: spec.self_heal(),
+            asked: !self.requests.is_empty(),
+            target: target.generation,
+            live: record
+                .and_then(|record| record.live.as_ref())
+                .map(|(generation, _)| *generation),
+            difference,
+            failure: record.and_then(|record| record.failure.as_ref()),
+            retry: Retry::of(spec.sync_policy.as_ref()),
+            heal_at: self.heal_at(target, live),
+            healthy: worst(target, live) == HealthStatus::Healthy,
+        }
+    }
+
+    /// When the first drifted object may be healed.
+    pub(super) fn heal_at(&self, target: &Target, live: &Presences) -> Option<u64> {
+        crate::plan::heal::drifted(&target.manifests, live)
+            .into_iter()
+            .map(|at| &target.manifests[at])
+            .filter(|manifest| {
+                self.applied
+                    .get(&manifest.key)
+                    .is_some_and(|applied| applied.manifest == manifest.digest)
+            })
+            .map(|manifest| {
+                self.paces
+                    .get(&manifest.key)
+                    .copied()
+                    .map_or(0, HealPace::next_ms)
+            })
+            .min()
+    }
+
+    pub(super) fn blocking<'a>(&'a self, target: &'a Target) -> impl Iterator<Item = &'a Finding> {
+        target
+            .findings
+            .iter()
+            .chain(&self.forbidden)
+            .filter(|finding| finding.blocks)
+    }
+
+    pub(super) fn pin(&self) -> Option<&Pin> {
+        self.record.as_ref()?.pin.as_ref()
+    }
+
+    /// What the newest desired state says of the application itself, or what was last released.
+    pub(super) fn present(&self) -> Option<Arc<Present>> {
+        self.present
+            .clone()
+            .or_else(|| self.record.as_ref()?.desired.clone())
+    }
+
+    pub(super) fn pruning(&self, target: &Target, confirmed: bool) -> Pruning {
+        let spec = &target.present.spec;
+        if confirmed {
+            Pruning::Confirmed
+        } else if spec.prune() {
+            Pruning::Automated {
+                allow_empty: spec.allow_empty(),
+            }
+        } else {
+            Pruning::No
+        }
+    }
+
+    /// The release that we are held at, else the newest target.
+    fn effective(&self) -> Option<Arc<Target>> {
+        if self.pin().is_some() {
+            self.pinned.clone()
+        } else {
+            self.target.clone()
+        }
+    }
+
+    /// Brings the targets up to date with what came from the broker, or with what the cluster keeps where nothing came.
+    async fn rejoin(&mut self) {
+        self.rejoin_newest().await;
+        self.rejoin_pinned().await;
+    }
+
+    async fn rejoin_newest(&mut self) {
+        let kinds = self.ctx.kinds.get();
+        let misses_kinds = self.target.as_ref().is_some_and(|target| {
+            !Arc::ptr_eq(&target.kinds, &kinds)
+                && target.findings.iter().any(|finding| finding.unknown_kind)
+        });
+        if let Some((present, manifests)) = self.pair()
+            && (misses_kinds
+                || self
+                    .target
+                    .as_ref()
+                    .is_none_or(|target| target.generation < manifests.generation))
+        {
+            if self.unjoinable == Some(manifests.generation) {
+                return;
+            }
+            match self.join(&present, &manifests).await {
+                Ok(target) => self.adopt_target(target),
+                Err(error) => self.not_joined(&error, manifests.generation),
+            }
+            return;
+        }
+        // A restart, and nothing that fits came from the broker: keep watch over what was released last.
+        let Some(record) = self
+            .record
+            .as_ref()
+            .filter(|_| self.target.is_none() && self.broker_ready)
+        else {
+            return;
+        };
+        let Some((generation, digest)) = record.live.clone() else {
+            return;
+        };
+        if let Some(target) = self.kept(generation, &digest).await {
+            self.adopt_target(target);
+        }
+    }
+
+    async fn rejoin_pinned(&mut self) {
+        let Some(pin) = self.pin().cloned() else {
+            self.pinned = None;
+            return;
+        };
+        let Some(entry) = self
+            .record
+            .as_ref()
+            .and_then(|record| {
+                record
+                    .history
+                    .iter()
+                    .find(|entry| entry.release == pin.release)
+            })
+            .cloned()
+        else {
+            return;
+        };
+        let stale = self.pinned.as_ref().is_none_or(|target| {
+            target.digest != entry.digest
+                || self
+                    .present()
+                    .is_some_and(|present| present.spec != target.present.spec)
+        });
+        if stale && let Some(target) = self.kept(entry.generation, &entry.digest).await {
+            self.forbidden = self.forbidden(&target);
+            self.pinned = Some(Arc::new(target));
+        }
+    }
+
+    /// A release's target, from the manifests kept in the cluster.
+    async fn kept(&mut self, generation: Generation, digest: &Digest) -> Option<Target> {
+        let present = self.present()?;
+        let record = self.record.as_ref()?;
+        let entry = record
+            .history
+            .iter()
+            .rev()
+            .find(|entry| entry.digest == *digest)
+            .map(|entry| bus::message::state::HistoryEntry {
+                generation,
+                ..entry.clone()
+            })?;
+        match self.ctx.store.manifests(&self.hash, digest).await {
+            Ok(Some(bytes)) => match self.recall(&entry, &present, bytes) {
+                Ok(target) => return Some(target),
+                Err(error) => {
+                    self.fault(ConditionType::ComparisonError, &Chain(&error).to_string())
+                }
+            },
+            Ok(None) => self.fault(
+                ConditionType::ComparisonError,
+                &format!(
+                    "the manifests of release {} are no longer kept in the cluster",
+                    entry.release
+                ),
+            ),
+            Err(error) => {
+                self.fault(ConditionType::ComparisonError, &error.describe());
+                self.look_again_at(Self::now() + AGAIN_MS);
+            }
+        }
+        None
+    }
+
+    /// Desired state and manifests, if they are of one generation.
+    fn pair(&self) -> Option<(Arc<Present>, Arc<bus::message::manifests::Manifests>)> {
+        let desired = self.desired.as_ref()?;
+        let manifests = self
+            .manifests
+            .as_ref()
+            .filter(|manifests| manifests.generation == desired.generation)?;
+        Some((self.present.clone()?, manifests.clone()))
+    }
+
+    fn adopt_target(&mut self, target: Target) {
+        self.trouble = None;
+        self.compared.clear();
+        if self.pin().is_none() {
+            self.forbidden = self.forbidden(&target);
+        }
+        self.target = Some(Arc::new(target));
+    }
+
+    fn not_joined(&mut self, error: &TargetError, generation: Generation) {
+        match error {
+            TargetError::Missing(_) => {
+                if self.trouble.is_none() {
+                    let event = Event::new(
+                        &self.id,
+                        &self.ctx.id,
+                        EventKind::ManifestsMissing,
+                        error.to_string(),
+                    );
+                    self.ctx.publisher.event(event.generation(generation));
+                }
+                self.fault(ConditionType::ComparisonError, &error.to_string());
+                self.unjoinable = Some(generation);
+            }
+            TargetError::Read(_) => {
+                self.fault(ConditionType::ComparisonError, &Chain(error).to_string());
+                self.look_again_at(Self::now() + AGAIN_MS);
+            }
+            TargetError::Corrupt | TargetError::Unreadable(_) => {
+                self.fault(ConditionType::ComparisonError, &Chain(error).to_string());
+                self.unjoinable = Some(generation);
+            }
+        }
+    }
+
+    pub(super) fn fault(&mut self, kind: ConditionType, message: &str) {
+        let fresh = Condition::new(kind, message, Self::now());
+        if self
+            .trouble
+            .as_ref()
+            .is_none_or(|known| !known.says(&fresh))
+        {
+            self.trouble = Some(fresh);
+        }
+    }
+
+    pub(super) fn refuse(&self, desired: &Desired, head: Generation) {
+        let message = format!(
+            "generation {} is older than {head}, which the cluster holds",
+            desired.generation
+        );
+        let event = Event::new(&self.id, &self.ctx.id, EventKind::DesiredRefused, message)
+            .generation(desired.generation)
+            .detail("head", head.to_string());
+        self.ctx.publisher.event(event);
+        self.ctx.publisher.head(&self.id, &self.ctx.id, head);
+    }
+}
+
+/// The worst health of a target's members; objects that aren't there are missing.
+pub(super) fn worst(target: &Target, live: &Presences) -> HealthStatus {
+    target
+        .manifests
+        .iter()
+        .filter(|manifest| manifest.hook.is_none())
+        .filter(|manifest| {
+            target.present.assess_applications
+                || !(&*manifest.key.kind == "Application" && &*manifest.key.group == api::GROUP)
+        })
+        .filter_map(|manifest| match live.get(&manifest.key) {
+            Some(Presence::Present(facts)) => facts.health.as_ref().map(|health| health.status),
+            Some(Presence::Others(_)) => None,
+            Some(Presence::Absent) | None => Some(HealthStatus::Missing),
+        })
+        .fold(HealthStatus::Healthy, HealthStatus::worse)
+}

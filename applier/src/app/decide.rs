@@ -1,0 +1,397 @@
+//! What to do for an application next: one pure function, so that every reason is in one place.
+
+use bus::Generation;
+
+use crate::store::Failure;
+
+/// Everything that the decision depends on.
+#[derive(Clone, Debug)]
+pub(crate) struct Situation<'a> {
+    pub(crate) observe: bool,
+    /// Something forbids to apply anything of the target.
+    pub(crate) blocked: bool,
+    /// Held at a release: the target is that release.
+    pub(crate) pinned: bool,
+    pub(crate) automated: bool,
+    pub(crate) self_heal: bool,
+    /// A person asked for a release.
+    pub(crate) asked: bool,
+    pub(crate) target: Generation,
+    /// The generation that was released last.
+    pub(crate) live: Option<Generation>,
+    pub(crate) difference: Difference,
+    pub(crate) failure: Option<&'a Failure>,
+    pub(crate) retry: Retry,
+    /// When the first drifted object may be healed, Unix milliseconds; none when nothing drifted.
+    pub(crate) heal_at: Option<u64>,
+    /// Whether everything that is applied is healthy now.
+    pub(crate) healthy: bool,
+}
+
+/// How live and target differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Difference {
+    /// A manifest isn't what was applied last, or was never applied.
+    pub(crate) changed: bool,
+    /// An object left the manifests and may be deleted.
+    pub(crate) leaving: bool,
+    /// An object was changed or deleted by others.
+    pub(crate) drifted: bool,
+}
+
+/// The retry policy, with Argo CD's defaults for automated syncs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Retry {
+    /// None means without end.
+    pub(crate) limit: Option<u32>,
+    pub(crate) first_ms: u64,
+    pub(crate) factor: u64,
+    pub(crate) most_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    Rest,
+    /// Look again then, Unix milliseconds.
+    Wait(u64),
+    Release,
+    Heal,
+    /// A failed release whose objects have become healthy by themselves.
+    Recover,
+}
+
+pub(crate) fn decide(situation: &Situation<'_>, now_ms: u64) -> Decision {
+    if situation.observe || situation.blocked {
+        return Decision::Rest;
+    }
+    if situation.asked {
+        return Decision::Release;
+    }
+    let failure = situation
+        .failure
+        .filter(|failure| failure.generation == situation.target);
+    if let Some(failure) = failure
+        && failure.unhealthy
+        && situation.healthy
+        && !situation.difference.changed
+    {
+        return Decision::Recover;
+    }
+    let differs = situation.difference.changed || situation.difference.leaving;
+    // A pinned release is carried through whoever syncs the application.
+    if differs && (situation.automated || situation.pinned) {
+        return match failure {
+            None => Decision::Release,
+            Some(failure) => again(failure, situation.retry, now_ms),
+        };
+    }
+    if situation.difference.drifted && situation.self_heal {
+        return match situation.heal_at {
+            Some(at) if at > now_ms => Decision::Wait(at),
+            _ => Decision::Heal,
+        };
+    }
+    Decision::Rest
+}
+
+fn again(failure: &Failure, retry: Retry, now_ms: u64) -> Decision {
+    // A secrets-agent that is away for long must not use the attempts up.
+    if !failure.early && retry.limit.is_some_and(|limit| failure.attempts > limit) {
+        return Decision::Rest;
+    }
+    let due = failure
+        .time
+        .saturating_add(retry.delay_ms(failure.attempts));
+    if due > now_ms {
+        Decision::Wait(due)
+    } else {
+        Decision::Release
+    }
+}
+
+impl Retry {
+    pub(crate) const DEFAULT: Self = Self {
+        limit: Some(5),
+        first_ms: 5_000,
+        factor: 2,
+        most_ms: 180_000,
+    };
+
+    /// From `syncPolicy.retry`; Argo CD's defaults where it says nothing.
+    pub(crate) fn of(policy: Option<&api::application::SyncPolicy>) -> Self {
+        let Some(retry) = policy.and_then(|policy| policy.retry.as_ref()) else {
+            return Self::DEFAULT;
+        };
+        let backoff = retry.backoff.as_ref();
+        let time = |text: Option<&String>, default: u64| {
+            text.and_then(|text| api::settings::parse_duration(text))
+                .and_then(|time| u64::try_from(time.as_millis()).ok())
+                .unwrap_or(default)
+        };
+        Self {
+            limit: match retry.limit {
+                Some(limit) if limit < 0 => None,
+                Some(limit) => Some(u32::try_from(limit).unwrap_or(u32::MAX)),
+                None => Some(0),
+            },
+            first_ms: time(
+                backoff.and_then(|backoff| backoff.duration.as_ref()),
+                Self::DEFAULT.first_ms,
+            ),
+            factor: backoff
+                .and_then(|backoff| backoff.factor)
+                .and_then(|factor| u64::try_from(factor).ok())
+                .map_or(Self::DEFAULT.factor, |factor| factor.max(1)),
+            most_ms: time(
+                backoff.and_then(|backoff| backoff.max_duration.as_ref()),
+                Self::DEFAULT.most_ms,
+            ),
+        }
+    }
+
+    /// How long to wait after so many failed attempts.
+    pub(crate) fn delay_ms(self, attempts: u32) -> u64 {
+        let power = self.factor.saturating_pow(attempts.saturating_sub(1));
+        self.first_ms.saturating_mul(power).min(self.most_ms)
+    }
+}
+
+/// When an object that drifted again and again may be healed next: at once, then after ever longer times.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HealPace {
+    pub(crate) heals: u32,
+    pub(crate) last_ms: u64,
+}
+
+impl HealPace {
+    /// Without a fight for so long, the count starts anew.
+    const QUIET_MS: u64 = 300_000;
+    const MOST_MS: u64 = 300_000;
+
+    /// The first three heals are immediate: people edit, controllers fight.
+    pub(crate) fn next_ms(self) -> u64 {
+        let exponent = self.heals.saturating_sub(2);
+        if exponent == 0 {
+            return 0;
+        }
+        self.last_ms.saturating_add(
+            1_000_u64
+                .saturating_mul(2_u64.saturating_pow(exponent - 1))
+                .min(Self::MOST_MS),
+        )
+    }
+
+    #[must_use]
+    pub(crate) fn healed(self, now_ms: u64) -> Self {
+        let quiet = now_ms.saturating_sub(self.last_ms) > Self::QUIET_MS;
+        Self {
+            heals: if quiet {
+                1
+            } else {
+                self.heals.saturating_add(1)
+            },
+            last_ms: now_ms,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn situation() -> Situation<'static> {
+        Situation {
+            observe: false,
+            blocked: false,
+            pinned: false,
+            automated: true,
+            self_heal: true,
+            asked: false,
+            target: Generation(2),
+            live: Some(Generation(1)),
+            difference: Difference::default(),
+            failure: None,
+            retry: Retry::DEFAULT,
+            heal_at: None,
+            healthy: true,
+        }
+    }
+
+    const CHANGED: Difference = Difference {
+        changed: true,
+        leaving: false,
+        drifted: false,
+    };
+    const DRIFTED: Difference = Difference {
+        changed: false,
+        leaving: false,
+        drifted: true,
+    };
+
+    fn failed(attempts: u32) -> Failure {
+        Failure {
+            generation: Generation(2),
+            attempts,
+            message: String::new(),
+            time: 1_000,
+            unhealthy: false,
+            early: false,
+        }
+    }
+
+    #[test]
+    fn a_change_is_released_without_asking_only_when_automated() {
+        let automated = Situation {
+            difference: CHANGED,
+            ..situation()
+        };
+        assert_eq!(decide(&automated, 0), Decision::Release);
+        assert_eq!(
+            decide(
+                &Situation {
+                    automated: false,
+                    ..automated.clone()
+                },
+                0
+            ),
+            Decision::Rest
+        );
+        assert_eq!(
+            decide(
+                &Situation {
+                    automated: false,
+                    asked: true,
+                    ..automated
+                },
+                0
+            ),
+            Decision::Release
+        );
+    }
+
+    #[test]
+    fn observing_applies_nothing_even_when_asked() {
+        let asked = Situation {
+            observe: true,
+            asked: true,
+            difference: CHANGED,
+            ..situation()
+        };
+        assert_eq!(decide(&asked, 0), Decision::Rest);
+    }
+
+    #[test]
+    fn a_pinned_release_is_carried_through_without_automation() {
+        let pinned = Situation {
+            pinned: true,
+            automated: false,
+            difference: CHANGED,
+            ..situation()
+        };
+        assert_eq!(decide(&pinned, 0), Decision::Release);
+    }
+
+    #[test]
+    fn a_failed_generation_is_tried_again_later_and_not_for_ever() {
+        let failure = failed(1);
+        let tried = Situation {
+            difference: CHANGED,
+            failure: Some(&failure),
+            ..situation()
+        };
+        assert_eq!(decide(&tried, 1_500), Decision::Wait(6_000));
+        assert_eq!(decide(&tried, 6_000), Decision::Release);
+        let failure = failed(6);
+        assert_eq!(
+            decide(
+                &Situation {
+                    failure: Some(&failure),
+                    ..tried
+                },
+                u64::MAX
+            ),
+            Decision::Rest
+        );
+    }
+
+    #[test]
+    fn a_newer_generation_does_not_wait_for_the_failed_ones_retry() {
+        let failure = Failure {
+            generation: Generation(1),
+            ..failed(3)
+        };
+        let newer = Situation {
+            difference: CHANGED,
+            failure: Some(&failure),
+            ..situation()
+        };
+        assert_eq!(decide(&newer, 1_001), Decision::Release);
+    }
+
+    #[test]
+    fn drift_is_healed_only_where_asked_for() {
+        let drifted = Situation {
+            difference: DRIFTED,
+            ..situation()
+        };
+        assert_eq!(decide(&drifted, 0), Decision::Heal);
+        assert_eq!(
+            decide(
+                &Situation {
+                    self_heal: false,
+                    ..drifted.clone()
+                },
+                0
+            ),
+            Decision::Rest
+        );
+        assert_eq!(
+            decide(
+                &Situation {
+                    heal_at: Some(50),
+                    ..drifted
+                },
+                10
+            ),
+            Decision::Wait(50)
+        );
+    }
+
+    #[test]
+    fn an_unhealthy_release_that_heals_by_itself_is_acknowledged() {
+        let failure = Failure {
+            unhealthy: true,
+            ..failed(1)
+        };
+        let recovered = Situation {
+            failure: Some(&failure),
+            ..situation()
+        };
+        assert_eq!(decide(&recovered, 0), Decision::Recover);
+        assert_eq!(
+            decide(
+                &Situation {
+                    healthy: false,
+                    ..recovered
+                },
+                0
+            ),
+            Decision::Rest
+        );
+    }
+
+    #[test]
+    fn a_fight_over_an_object_slows_down_and_calms_down() {
+        let mut pace = HealPace::default();
+        for now in [10, 20] {
+            assert_eq!(pace.next_ms(), 0);
+            pace = pace.healed(now);
+        }
+        assert_eq!(pace.next_ms(), 0);
+        pace = pace.healed(30);
+        assert_eq!(pace.next_ms(), 1_030);
+        pace = pace.healed(1_030);
+        assert_eq!(pace.next_ms(), 3_030);
+        assert_eq!(pace.healed(1_000_000).next_ms(), 0);
+    }
+}

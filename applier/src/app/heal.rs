@@ -1,0 +1,164 @@
+//! Self-heal: what others changed or deleted is applied again, and nothing else.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bus::message::condition::ConditionType;
+use bus::message::event::{Event, EventKind};
+
+use super::App;
+use super::decide::HealPace;
+use super::target::Target;
+use super::unchanged;
+use crate::execute::{self, Job};
+use crate::live::Look;
+use crate::object::{Key, Manifest};
+use crate::plan::{self, Presence, Presences, Step};
+use crate::store::Applied;
+
+impl App {
+    /// Heals what is due. Whether anything was.
+    pub(super) async fn heal(&mut self, target: &Arc<Target>, live: &Presences) -> bool {
+        let now = Self::now();
+        let mut later: Option<u64> = None;
+        let batch: Vec<usize> = plan::heal::drifted(&target.manifests, live)
+            .into_iter()
+            .filter(|&at| self.is_of_target(&target.manifests[at]))
+            .filter(|&at| {
+                let due = self
+                    .paces
+                    .get(&target.manifests[at].key)
+                    .copied()
+                    .map_or(0, HealPace::next_ms);
+                if due > now {
+                    later = Some(later.map_or(due, |known| known.min(due)));
+                }
+                due <= now
+            })
+            .collect();
+        if let Some(at) = later {
+            self.look_again_at(at);
+        }
+        if batch.is_empty() {
+            return false;
+        }
+        let resolved = match self
+            .resolve_some(target, batch.iter().map(|&at| &target.manifests[at]))
+            .await
+        {
+            Ok(resolved) => resolved,
+            Err((message, kind)) => {
+                self.fault(kind, &message);
+                self.slow_down(batch.iter().map(|&at| target.manifests[at].key.clone()));
+                return false;
+            }
+        };
+        let mut saved = true;
+        for step in plan::heal::heal(&target.manifests, &batch) {
+            let Step::Apply { batch, .. } = step else {
+                continue;
+            };
+            let jobs = batch
+                .iter()
+                .map(|&at| Job {
+                    manifest: &target.manifests[at],
+                    attempt: "",
+                    adopt: false,
+                })
+                .collect();
+            for (manifest, outcome) in execute::apply_all(&self.ctx, jobs, &resolved).await {
+                let pace = self.paces.entry(manifest.key.clone()).or_default();
+                *pace = pace.healed(now);
+                match outcome {
+                    Ok(outcome) => {
+                        self.ctx.metrics.healed.inc();
+                        self.told_drift.remove(&manifest.key);
+                        let message = format!("{} is as it was applied again", manifest.key);
+                        let event =
+                            Event::new(&self.id, &self.ctx.id, EventKind::DriftHealed, message);
+                        self.ctx
+                            .publisher
+                            .event(event.detail("object", manifest.key.path()));
+                        let healed = Applied {
+                            manifest: manifest.digest.clone(),
+                            resolved: unchanged::resolved_digest(
+                                manifest,
+                                &resolved,
+                                &self.ctx.digest_key,
+                            ),
+                            reference: outcome.reference,
+                            client_side: outcome.client_side,
+                        };
+                        saved &= self.applied.get(&manifest.key) == Some(&healed);
+                        self.applied.insert(manifest.key.clone(), healed);
+                    }
+                    Err(error) => self.fault(
+                        ConditionType::SyncError,
+                        &format!("self-heal: {}", error.describe()),
+                    ),
+                }
+            }
+        }
+        if !saved {
+            self.save(None).await;
+        }
+        true
+    }
+
+    fn is_of_target(&self, manifest: &Manifest) -> bool {
+        self.applied
+            .get(&manifest.key)
+            .is_some_and(|applied| applied.manifest == manifest.digest)
+    }
+
+    fn slow_down(&mut self, keys: impl Iterator<Item = Key>) {
+        let now = Self::now();
+        for key in keys {
+            let pace = self.paces.entry(key).or_default();
+            *pace = HealPace {
+                heals: pace.heals.max(4),
+                last_ms: now,
+            };
+            let next = pace.next_ms();
+            self.look_again_at(next);
+        }
+    }
+
+    /// Tells of drift once, when it begins, and by whom.
+    pub(super) fn tell_drift(&mut self, target: &Target, live: &Presences) {
+        let mut drifted = HashSet::new();
+        for at in plan::heal::drifted(&target.manifests, live) {
+            let manifest = &target.manifests[at];
+            if !self.is_of_target(manifest) {
+                continue;
+            }
+            drifted.insert(manifest.key.clone());
+            if !self.told_drift.insert(manifest.key.clone()) {
+                continue;
+            }
+            let (what, managers) =
+                match (live.get(&manifest.key), self.ctx.live.look(&manifest.key)) {
+                    (Some(Presence::Present(_)), Look::Present(entry)) => match &entry.drift {
+                        Some(drift) => (
+                            format!("{} was changed: {}", manifest.key, drift.fields.join(", ")),
+                            drift.managers.join(","),
+                        ),
+                        None => continue,
+                    },
+                    _ => (format!("{} was deleted", manifest.key), String::new()),
+                };
+            let message = if managers.is_empty() {
+                what
+            } else {
+                format!("{what} (by {managers})")
+            };
+            let mut event = Event::new(&self.id, &self.ctx.id, EventKind::DriftDetected, message)
+                .detail("object", manifest.key.path());
+            if !managers.is_empty() {
+                event = event.detail("managers", managers);
+            }
+            self.ctx.publisher.event(event);
+        }
+        self.told_drift.retain(|key| drifted.contains(key));
+    }
+}

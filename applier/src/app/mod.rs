@@ -1,0 +1,295 @@
+//! One application: everything that reaches it goes through one task, so nothing of it happens twice at once.
+//!
+//! Level-triggered: a message or a change of a live object only wakes the task, which then looks at how things are.
+
+mod advance;
+mod command;
+mod compare;
+mod decide;
+mod deletion;
+mod explain;
+mod finish;
+mod heal;
+mod presence;
+mod release;
+mod target;
+mod unchanged;
+mod view;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::message::command::Command;
+use bus::message::condition::Condition;
+use bus::message::desired::{Desired, DesiredState, Present};
+use bus::message::manifests::Manifests;
+use bus::{AppId, Generation, Outcome, clock};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+use crate::object::{Finding, Key};
+use crate::store::{AppliedMap, Loaded, Record, Slot};
+
+use self::decide::HealPace;
+use self::release::{Request, Running};
+use self::target::Target;
+
+/// Changes that come together are shown together.
+const SHOW_AFTER: Duration = Duration::from_millis(100);
+
+/// What reaches an application from outside.
+pub(crate) enum Note {
+    Desired(Arc<Desired>),
+    Manifests(Arc<Manifests>),
+    Command(Box<Command>, oneshot::Sender<Outcome>),
+    /// Projects changed.
+    Projects,
+    /// Everything that the broker holds has been delivered.
+    Ready,
+    /// A new connection to the broker, which may have lost what was said before.
+    Reconnected,
+    /// The desired state was purged, which the watcher does when a deletion is done.
+    Purged,
+}
+
+pub(crate) struct App {
+    ctx: Arc<Context>,
+    id: AppId,
+    /// Value of the label `towline.dev/application`.
+    hash: String,
+    mailbox: mpsc::UnboundedReceiver<Note>,
+    waker: Arc<Notify>,
+
+    slot: Slot,
+    record: Option<Record>,
+    applied: AppliedMap,
+    /// The record is ahead of what the cluster holds.
+    unsaved: bool,
+
+    desired: Option<Arc<Desired>>,
+    manifests: Option<Arc<Manifests>>,
+    /// The application itself, of the newest desired state that says that it should be there.
+    present: Option<Arc<Present>>,
+    /// The generation whose manifests can't be had.
+    unjoinable: Option<Generation>,
+    /// Joined from the two, or recalled from the cluster while the broker has nothing.
+    target: Option<Arc<Target>>,
+    /// What the project and our bounds say against the target.
+    forbidden: Vec<Finding>,
+    /// The release that the application is held at.
+    pinned: Option<Arc<Target>>,
+    /// Who ended the pin; the next release says so.
+    unpinned_by: Option<String>,
+    broker_ready: bool,
+    refused: Option<Generation>,
+
+    running: Option<Running>,
+    requests: VecDeque<Request>,
+    deletion: Option<deletion::Run>,
+    /// UID of the deletion that was carried out.
+    deleted: Option<String>,
+    paces: HashMap<Key, HealPace>,
+    /// Drifted objects that an event told of.
+    told_drift: HashSet<Key>,
+    explained: HashMap<Key, u64>,
+    /// By object: manifest digest and resource version of a dry run, and whether it differed.
+    compared: HashMap<Key, (Box<str>, u64, bool)>,
+    /// What is wrong beside what the target, the record and the pin say.
+    trouble: Option<Condition>,
+    shown: view::Shown,
+    look_again: Option<u64>,
+    show_at: Option<tokio::time::Instant>,
+    over: bool,
+}
+
+impl App {
+    pub(crate) fn new(
+        ctx: Arc<Context>,
+        id: AppId,
+        mailbox: mpsc::UnboundedReceiver<Note>,
+        loaded: Option<Loaded>,
+    ) -> Self {
+        let hash = api::tracking::application_label(id.namespace(), id.name());
+        let waker = Arc::new(Notify::new());
+        ctx.live.subscribe(&hash, waker.clone());
+        let (slot, record, applied) = match loaded {
+            Some(loaded) => (loaded.slot, Some(loaded.record), loaded.applied),
+            None => (Slot::default(), None, AppliedMap::new()),
+        };
+        for (key, applied) in &applied {
+            ctx.live.set_reference(key, applied.reference.clone());
+        }
+        Self {
+            ctx,
+            id,
+            hash,
+            mailbox,
+            waker,
+            slot,
+            record,
+            applied,
+            unsaved: false,
+            desired: None,
+            manifests: None,
+            present: None,
+            unjoinable: None,
+            target: None,
+            forbidden: Vec::new(),
+            pinned: None,
+            unpinned_by: None,
+            broker_ready: false,
+            refused: None,
+            running: None,
+            requests: VecDeque::new(),
+            deletion: None,
+            deleted: None,
+            paces: HashMap::new(),
+            told_drift: HashSet::new(),
+            explained: HashMap::new(),
+            compared: HashMap::new(),
+            trouble: None,
+            shown: view::Shown::default(),
+            look_again: None,
+            show_at: None,
+            over: false,
+        }
+    }
+
+    /// Until the application is gone or the process drains.
+    pub(crate) async fn run(mut self, token: CancellationToken) {
+        if let Some(record) = &self.record {
+            self.ctx.publisher.head(&self.id, &self.ctx.id, record.head);
+        }
+        self.advance().await;
+        while !self.over {
+            tokio::select! {
+                () = token.cancelled() => break,
+                note = self.mailbox.recv() => match note {
+                    Some(note) => self.take(note).await,
+                    None => break,
+                },
+                () = self.waker.notified() => {}
+                () = until(self.look_again) => self.look_again = None,
+                () = sleep_until(self.show_at) => {
+                    self.show_at = None;
+                    self.show();
+                    continue;
+                }
+            }
+            // Everything that waits counts before anything is decided.
+            while let Ok(note) = self.mailbox.try_recv() {
+                self.take(note).await;
+            }
+            self.advance().await;
+        }
+        self.ctx.live.unsubscribe(&self.hash);
+    }
+
+    async fn take(&mut self, note: Note) {
+        match note {
+            Note::Desired(desired) => self.take_desired(desired),
+            Note::Manifests(manifests) => {
+                let newer = self
+                    .manifests
+                    .as_ref()
+                    .is_none_or(|known| known.generation <= manifests.generation);
+                if newer {
+                    self.manifests = Some(manifests);
+                }
+            }
+            Note::Command(command, done) => self.command(*command, done).await,
+            Note::Projects => {
+                if let Some(target) = self.target.clone() {
+                    self.forbidden = self.forbidden(&target);
+                }
+            }
+            Note::Ready => self.broker_ready = true,
+            Note::Reconnected => {
+                self.shown = view::Shown::default();
+                if let Some(record) = &self.record {
+                    self.ctx.publisher.head(&self.id, &self.ctx.id, record.head);
+                }
+            }
+            Note::Purged => self.purged(),
+        }
+        self.changed();
+    }
+
+    fn take_desired(&mut self, desired: Arc<Desired>) {
+        let head = self.record.as_ref().map(|record| record.head);
+        if let Some(head) = head.filter(|head| desired.generation < *head) {
+            if self.refused != Some(desired.generation) {
+                self.refused = Some(desired.generation);
+                self.refuse(&desired, head);
+            }
+            return;
+        }
+        if self
+            .desired
+            .as_ref()
+            .is_some_and(|known| known.generation > desired.generation)
+        {
+            return;
+        }
+        if let DesiredState::Present(present) = &desired.state {
+            self.ctx.live.set_label_key(&present.tracking.label_key);
+            self.present = Some(Arc::new(Present::clone(present)));
+            if self
+                .deleted
+                .as_deref()
+                .is_some_and(|uid| uid != present.uid)
+            {
+                self.deleted = None;
+            }
+        }
+        self.desired = Some(desired);
+    }
+
+    /// The desired state was purged. Only what is known to be deleted is forgotten.
+    fn purged(&mut self) {
+        let deleted = matches!(
+            self.desired.as_deref(),
+            Some(Desired {
+                state: DesiredState::Deleted(_),
+                ..
+            })
+        );
+        if deleted && self.deleted.is_some() && self.record.is_none() {
+            self.ctx.publisher.forget_state(&self.id);
+            self.over = true;
+        }
+    }
+
+    /// Something may look different now.
+    fn changed(&mut self) {
+        if self.show_at.is_none() {
+            self.show_at = Some(tokio::time::Instant::now() + SHOW_AFTER);
+        }
+    }
+
+    fn now() -> u64 {
+        clock::now_ms()
+    }
+
+    fn look_again_at(&mut self, at: u64) {
+        self.look_again = Some(self.look_again.map_or(at, |known| known.min(at)));
+    }
+}
+
+async fn until(at: Option<u64>) {
+    match at {
+        Some(at) => {
+            tokio::time::sleep(Duration::from_millis(at.saturating_sub(clock::now_ms()))).await
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

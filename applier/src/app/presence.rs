@@ -1,0 +1,126 @@
+//! What is live of an application's objects: from the cache, and by one GET for each object that the cache lacks.
+
+use futures::future::join_all;
+
+use super::App;
+use super::target::Target;
+use crate::cluster::ClusterError;
+use crate::execute::resolve_kind;
+use crate::live::{Claim, Entry, Look, Owner};
+use crate::object::Key;
+use crate::plan::{Facts, Presence, Presences};
+
+#[derive(Debug, thiserror::Error)]
+#[error("reading {key}")]
+pub(crate) struct LookError {
+    pub(crate) key: Key,
+    pub(crate) source: ClusterError,
+}
+
+impl App {
+    /// Whether the watches of all kinds that the target and the inventory have were listed; starts those that aren't running.
+    pub(super) fn watched(&self, target: Option<&Target>) -> bool {
+        let kinds = self.ctx.kinds.get();
+        let mut all = true;
+        let of_target = target
+            .iter()
+            .flat_map(|target| &target.manifests)
+            .map(|manifest| (&manifest.key, &manifest.version));
+        let of_record = self
+            .record
+            .iter()
+            .flat_map(|record| &record.inventory)
+            .map(|(key, item)| (key, &item.version));
+        let mut seen = std::collections::HashSet::new();
+        for (key, version) in of_target.chain(of_record) {
+            if !seen.insert((&key.group, &key.kind)) {
+                continue;
+            }
+            let kind = kinds
+                .exact(&key.group, version, &key.kind)
+                .or_else(|| kinds.preferred(&key.group, &key.kind));
+            if let Some(kind) = kind {
+                all &= self.ctx.watches.ensure(kind);
+            }
+        }
+        all
+    }
+
+    /// Every object of the target and the inventory.
+    pub(super) async fn presences(
+        &self,
+        target: Option<&Target>,
+        owner: Owner<'_>,
+    ) -> Result<Presences, LookError> {
+        let of_target = target
+            .iter()
+            .flat_map(|target| &target.manifests)
+            .map(|manifest| (&manifest.key, &manifest.version));
+        let of_record = self
+            .record
+            .iter()
+            .flat_map(|record| &record.inventory)
+            .map(|(key, item)| (key, &item.version));
+        let mut presences = Presences::new();
+        let mut unknown = Vec::new();
+        for (key, version) in of_target.chain(of_record) {
+            if presences.contains_key(key) {
+                continue;
+            }
+            let presence = match self.ctx.live.look(key) {
+                Look::Unknown => {
+                    unknown.push((key, version));
+                    Presence::Absent
+                }
+                Look::Absent => Presence::Absent,
+                Look::Present(entry) => self.presence(key, &entry, owner),
+            };
+            presences.insert(key.clone(), presence);
+        }
+        // Bounded by the client's requests in flight.
+        let fetched = join_all(unknown.into_iter().map(|(key, version)| async move {
+            // A kind that the cluster no longer has has no objects.
+            let Some(kind) = resolve_kind(&self.ctx, key, Some(version)) else {
+                return Ok(key);
+            };
+            match self.ctx.cluster.get(&kind, key).await {
+                Ok(Some(object)) => self.ctx.live.found(key, object),
+                Ok(None) => self.ctx.live.found_absent(key),
+                Err(source) => {
+                    return Err(LookError {
+                        key: key.clone(),
+                        source,
+                    });
+                }
+            }
+            Ok(key)
+        }))
+        .await;
+        for key in fetched {
+            let key = key?;
+            if let Look::Present(entry) = self.ctx.live.look(key) {
+                presences.insert(key.clone(), self.presence(key, &entry, owner));
+            }
+        }
+        Ok(presences)
+    }
+
+    fn presence(&self, key: &Key, entry: &Entry, owner: Owner<'_>) -> Presence {
+        let proven = match owner.claim(key, entry) {
+            Claim::Ours => true,
+            Claim::Nobodys => false,
+            Claim::Others(name) => {
+                self.ctx.live.interest(key, &self.hash);
+                return Presence::Others(name);
+            }
+        };
+        Presence::Present(Facts {
+            uid: entry.uid.clone(),
+            proven,
+            drifted: entry.drift.is_some(),
+            deleting: entry.deleting,
+            health: entry.health.clone(),
+            attempt: entry.attempt.clone(),
+        })
+    }
+}

@@ -1,0 +1,429 @@
+//! What is shown of an application: its state for the bucket, written when it changed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bus::Generation;
+use bus::message::condition::{Condition, ConditionType};
+use bus::message::event::{Event, EventKind};
+use bus::message::state::{
+    ApplierState, Health, HealthStatus, OperationPhase, ResourceState, SyncStatus,
+};
+
+use super::finish::operation;
+use super::target::Target;
+use super::{App, unchanged};
+use crate::live::Look;
+use crate::object::{Key, Manifest};
+use crate::plan::{self, Facts, Presence, Presences};
+
+/// What was shown last.
+#[derive(Default)]
+pub(crate) struct Shown {
+    state: Option<ApplierState>,
+    health: Option<Health>,
+    conditions: Vec<Condition>,
+    /// Live state at the last look, with the target that it was looked at for.
+    looked: Option<(Arc<Target>, Presences)>,
+}
+
+impl App {
+    /// Keeps what was just seen for the next time that the state is shown.
+    pub(super) fn look(&mut self, target: &Arc<Target>, live: Presences) {
+        self.shown.looked = Some((target.clone(), live));
+    }
+
+    /// Writes the state if it says something new.
+    pub(super) fn show(&mut self) {
+        let Some(state) = self.state() else { return };
+        if self.shown.state.as_ref() == Some(&state) {
+            return;
+        }
+        self.tell_health(&state);
+        self.shown.health = Some(state.health.clone());
+        self.shown.conditions.clone_from(&state.conditions);
+        self.shown.state = Some(state.clone());
+        self.ctx.publisher.state(state);
+    }
+
+    fn tell_health(&self, state: &ApplierState) {
+        let Some(before) = self
+            .shown
+            .health
+            .as_ref()
+            .filter(|before| before.status != state.health.status)
+        else {
+            return;
+        };
+        let words = if state.health.message.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", state.health.message)
+        };
+        let message = format!(
+            "{} → {}{words}",
+            before.status.as_str(),
+            state.health.status.as_str()
+        );
+        let mut event = Event::new(&self.id, &self.ctx.id, EventKind::HealthChanged, message)
+            .generation(state.generation);
+        if let Some(revision) = state.revisions.first() {
+            event = event.revision(revision);
+        }
+        self.ctx.publisher.event(event);
+    }
+
+    fn state(&self) -> Option<ApplierState> {
+        let now = Self::now();
+        let newest = self.target.as_ref();
+        let (looked, live) = match &self.shown.looked {
+            Some((target, live)) => (Some(target), Some(live)),
+            None => (None, None),
+        };
+        let uid = match (&self.present, &self.record, &self.deleted) {
+            (Some(present), _, _) => present.uid.clone(),
+            (None, Some(record), _) => record.uid.clone(),
+            (None, None, Some(uid)) => uid.clone(),
+            (None, None, None) => return None,
+        };
+        let shown = newest.or(looked);
+        let mut state = ApplierState {
+            app: self.id.clone(),
+            cluster: self.ctx.id.clone(),
+            uid,
+            generation: shown.map_or_else(|| self.known_generation(), |target| target.generation),
+            sync: SyncStatus::Unknown,
+            revisions: shown
+                .map(|target| target.revisions.clone())
+                .unwrap_or_default(),
+            health: Health {
+                status: HealthStatus::Unknown,
+                message: String::new(),
+                since: now,
+            },
+            resources: Vec::new(),
+            conditions: self.conditions(shown, live, now),
+            operation: self
+                .record
+                .as_ref()
+                .and_then(|record| record.operation.clone()),
+            history: self
+                .record
+                .as_ref()
+                .map(|record| record.history.clone())
+                .unwrap_or_default(),
+            pin: self.pin().cloned(),
+            images: Vec::new(),
+            observe: self.ctx.observe,
+            deleted: self.deleted.clone(),
+        };
+        if let Some(running) = &self.running {
+            let message = if running.waits_for.is_empty() {
+                "applying".to_owned()
+            } else {
+                format!("waiting: {}", running.waits_for)
+            };
+            state.operation = Some(operation(running, OperationPhase::Running, &message, None));
+        }
+        if let (Some(target), Some(live), None) = (shown, live, &self.deleted) {
+            self.fill(&mut state, target, live);
+        }
+        if let Some(before) = self
+            .shown
+            .health
+            .as_ref()
+            .filter(|before| before.status == state.health.status)
+        {
+            state.health.since = before.since;
+        }
+        Some(state)
+    }
+
+    fn known_generation(&self) -> Generation {
+        self.desired
+            .as_ref()
+            .map(|desired| desired.generation)
+            .or_else(|| self.record.as_ref().map(|record| record.head))
+            .unwrap_or_default()
+    }
+
+    fn fill(&self, state: &mut ApplierState, target: &Target, live: &Presences) {
+        let same = unchanged::by_manifest(&target.manifests, &self.applied);
+        let mut images: BTreeSet<String> = BTreeSet::new();
+        let mut worst = (HealthStatus::Healthy, String::new());
+        let mut out_of_sync = false;
+        for (manifest, same) in target.manifests.iter().zip(same) {
+            let seen = self.resource(manifest, live, same);
+            if manifest.hook.is_some() && seen.is_none() {
+                continue;
+            }
+            let Some((resource, counts)) = seen else {
+                continue;
+            };
+            out_of_sync |= resource.sync == Some(SyncStatus::OutOfSync);
+            if let Some(status) = resource.health.filter(|_| {
+                counts && (target.present.assess_applications || !is_application(manifest))
+            }) {
+                let worse = worst.0.worse(status) != worst.0;
+                if worse {
+                    let message = if resource.message.is_empty() {
+                        manifest.key.to_string()
+                    } else {
+                        format!("{}: {}", manifest.key, resource.message)
+                    };
+                    worst = (
+                        status,
+                        if status == HealthStatus::Healthy {
+                            String::new()
+                        } else {
+                            message
+                        },
+                    );
+                }
+            }
+            if let Look::Present(entry) = self.ctx.live.look(&manifest.key) {
+                images.extend(entry.images.iter().map(ToString::to_string));
+            }
+            state.resources.push(resource);
+        }
+        for resource in self.extras(target, live) {
+            out_of_sync |= resource.sync == Some(SyncStatus::OutOfSync);
+            state.resources.push(resource);
+        }
+        state.images = images.into_iter().collect();
+        state.sync = if out_of_sync {
+            SyncStatus::OutOfSync
+        } else {
+            SyncStatus::Synced
+        };
+        (state.health.status, state.health.message) = worst;
+    }
+
+    /// The object as it is shown, and whether its health counts; none for hooks that aren't there.
+    fn resource(
+        &self,
+        manifest: &Manifest,
+        live: &Presences,
+        same: bool,
+    ) -> Option<(ResourceState, bool)> {
+        let hook = manifest.hook.is_some();
+        let key = &manifest.key;
+        let presence = live.get(key);
+        let (sync, health, message) = match presence {
+            Some(Presence::Present(facts)) => {
+                let synced = self.is_synced(manifest, facts, same);
+                let (health, message) = self.health(key, facts);
+                (
+                    if synced {
+                        SyncStatus::Synced
+                    } else {
+                        SyncStatus::OutOfSync
+                    },
+                    health,
+                    message,
+                )
+            }
+            Some(Presence::Others(owner)) => (
+                SyncStatus::OutOfSync,
+                None,
+                format!("belongs to application {owner}"),
+            ),
+            Some(Presence::Absent) | None if hook => return None,
+            Some(Presence::Absent) | None => (
+                SyncStatus::OutOfSync,
+                Some(HealthStatus::Missing),
+                "is not in the cluster".to_owned(),
+            ),
+        };
+        let state = ResourceState {
+            group: key.group.to_string(),
+            version: manifest.version.to_string(),
+            kind: key.kind.to_string(),
+            namespace: key.namespace.to_string(),
+            name: key.name.to_string(),
+            sync: (!hook).then_some(sync),
+            health,
+            message,
+            wave: manifest.wave,
+            hook,
+            prune: false,
+        };
+        Some((state, !hook))
+    }
+
+    fn is_synced(&self, manifest: &Manifest, facts: &Facts, same: bool) -> bool {
+        if facts.drifted {
+            return false;
+        }
+        // Where we haven't applied it, the server's dry run has said whether that would change anything.
+        same || self
+            .compared
+            .get(&manifest.key)
+            .is_some_and(|(digest, _, differs)| *digest == manifest.digest && !differs)
+    }
+
+    fn health(&self, key: &Key, facts: &Facts) -> (Option<HealthStatus>, String) {
+        let Some(health) = &facts.health else {
+            return (None, String::new());
+        };
+        let reason = match self.ctx.live.look(key) {
+            Look::Present(entry) => entry.pod_reason.clone(),
+            Look::Unknown | Look::Absent => None,
+        };
+        let message = match (health.message.as_str(), reason) {
+            (message, None) => message.to_owned(),
+            ("", Some(reason)) => reason.into_string(),
+            (message, Some(reason)) => format!("{reason} ({message})"),
+        };
+        (Some(health.status), message)
+    }
+
+    /// What left the manifests and is still there.
+    fn extras(&self, target: &Target, live: &Presences) -> Vec<ResourceState> {
+        let Some(record) = &self.record else {
+            return Vec::new();
+        };
+        let wanted: std::collections::HashSet<&Key> = target
+            .manifests
+            .iter()
+            .map(|manifest| &manifest.key)
+            .collect();
+        record
+            .inventory
+            .iter()
+            .filter(|(key, item)| !item.hook && !wanted.contains(key))
+            .filter_map(|(key, item)| {
+                let Some(Presence::Present(facts)) = live.get(key) else {
+                    return None;
+                };
+                let (health, message) = self.health(key, facts);
+                Some(ResourceState {
+                    group: key.group.to_string(),
+                    version: item.version.to_string(),
+                    kind: key.kind.to_string(),
+                    namespace: key.namespace.to_string(),
+                    name: key.name.to_string(),
+                    // Argo CD counts what is kept on purpose as out of sync, too.
+                    sync: Some(SyncStatus::OutOfSync),
+                    health,
+                    message,
+                    wave: item.wave,
+                    hook: false,
+                    prune: true,
+                })
+            })
+            .collect()
+    }
+
+    fn conditions(
+        &self,
+        target: Option<&Arc<Target>>,
+        live: Option<&Presences>,
+        now: u64,
+    ) -> Vec<Condition> {
+        let mut conditions = Vec::new();
+        let mut add = |kind, message: &str| conditions.push(Condition::new(kind, message, now));
+        if let Some(pin) = self.pin() {
+            add(
+                ConditionType::Pinned,
+                &format!("held at release {} by {}", pin.release, pin.user),
+            );
+        }
+        if let Some(target) = target {
+            for finding in target.findings.iter().chain(&self.forbidden) {
+                add(finding.kind, &finding.message);
+            }
+            for key in target.manifests.iter().map(|manifest| &manifest.key) {
+                if let Some(why) = self
+                    .applied
+                    .get(key)
+                    .and_then(|applied| applied.client_side.as_ref())
+                {
+                    add(
+                        ConditionType::ClientSideApplyWarning,
+                        &format!(
+                            "{key} was applied client-side, since server-side apply refuses it: {why}"
+                        ),
+                    );
+                }
+            }
+            if let Some(live) = live {
+                self.about_live(target, live, &mut add);
+            }
+        }
+        if let Some(failure) = self
+            .record
+            .as_ref()
+            .and_then(|record| record.failure.as_ref())
+            && !failure.early
+            && target.is_some_and(|target| target.generation == failure.generation)
+        {
+            add(ConditionType::SyncError, &failure.message);
+        }
+        conditions.extend(
+            target
+                .into_iter()
+                .flat_map(|target| target.warnings.clone()),
+        );
+        conditions.extend(self.trouble.clone());
+        for condition in &mut conditions {
+            if let Some(known) = self
+                .shown
+                .conditions
+                .iter()
+                .find(|known| known.says(condition))
+            {
+                condition.since = known.since;
+            }
+        }
+        conditions
+    }
+
+    fn about_live(
+        &self,
+        target: &Target,
+        live: &Presences,
+        add: &mut impl FnMut(ConditionType, &str),
+    ) {
+        for manifest in &target.manifests {
+            if let Some(Presence::Others(owner)) = live.get(&manifest.key) {
+                add(
+                    ConditionType::SharedResourceWarning,
+                    &format!(
+                        "{} belongs to application {owner} and is not taken over",
+                        manifest.key
+                    ),
+                );
+            }
+        }
+        let mut troubled: BTreeSet<(&str, &str)> = BTreeSet::new();
+        for key in target.manifests.iter().map(|manifest| &manifest.key) {
+            if troubled.insert((&key.group, &key.kind))
+                && let Some(why) = self.ctx.watches.trouble(&key.group, &key.kind)
+            {
+                add(
+                    ConditionType::UnknownError,
+                    &format!(
+                        "objects of kind {} can't be watched ({why}): changes of them are not seen",
+                        key.kind
+                    ),
+                );
+            }
+        }
+        let Some(record) = &self.record else { return };
+        let leaving = unchanged::leaving(&record.inventory, &target.manifests, live);
+        let members = record.inventory.values().filter(|item| !item.hook).count();
+        let empty = target
+            .manifests
+            .iter()
+            .all(|manifest| manifest.hook.is_some());
+        let withheld = plan::withheld(leaving, members, empty, self.pruning(target, false));
+        if let Some(message) = withheld.and_then(|withheld| withheld.confirmation()) {
+            add(ConditionType::ConfirmationNeeded, &message);
+        }
+    }
+}
+
+fn is_application(manifest: &Manifest) -> bool {
+    &*manifest.key.kind == "Application" && &*manifest.key.group == api::GROUP
+}

@@ -1,0 +1,357 @@
+//! Requests to the API server. kube's own helpers print bodies that they can't read; these don't.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use kube::client::Body;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+use super::{ApiKind, ClusterError};
+use crate::metrics::{Metrics, RequestKind};
+use crate::object::Key;
+
+/// Our field manager.
+pub(crate) const MANAGER: &str = "towline";
+/// How long one request may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The largest answer that is read.
+const MAX_ANSWER: usize = 64 * 1024 * 1024;
+
+/// A body on its way out; cleared from memory when it was sent.
+pub(crate) type Content = Zeroizing<Vec<u8>>;
+
+#[derive(Clone)]
+pub(crate) struct Cluster {
+    client: kube::Client,
+    in_flight: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
+}
+
+/// The server's answer to an apply.
+pub(crate) struct Applied {
+    pub(crate) object: Value,
+    /// Whether it wasn't there before.
+    pub(crate) created: bool,
+}
+
+pub(crate) struct Deletion<'a> {
+    /// Only this very object, not another of its name.
+    pub(crate) uid: Option<&'a str>,
+    /// `Foreground` or `Background`.
+    pub(crate) propagation: &'a str,
+}
+
+impl Cluster {
+    pub(crate) fn new(client: kube::Client, in_flight: usize, metrics: Arc<Metrics>) -> Self {
+        Self {
+            client,
+            in_flight: Arc::new(Semaphore::new(in_flight)),
+            metrics,
+        }
+    }
+
+    /// For watches, which are bounded by the number of kinds and not by the semaphore.
+    pub(crate) fn client(&self) -> &kube::Client {
+        &self.client
+    }
+
+    /// The object (of a Secret its metadata), or none when the server says that there is none.
+    pub(crate) async fn get(
+        &self,
+        kind: &ApiKind,
+        key: &Key,
+    ) -> Result<Option<Value>, ClusterError> {
+        let answer = self
+            .send_for(
+                RequestKind::Get,
+                Method::GET,
+                &kind.path(key),
+                None,
+                accept(key),
+            )
+            .await;
+        optional(answer.and_then(|(_, bytes)| parse(&bytes)))
+    }
+
+    /// As [`Cluster::get`], Secrets with their values.
+    pub(crate) async fn get_whole(
+        &self,
+        kind: &ApiKind,
+        key: &Key,
+    ) -> Result<Option<Value>, ClusterError> {
+        let answer = self
+            .send(RequestKind::Get, Method::GET, &kind.path(key), None)
+            .await;
+        optional(answer.and_then(|(_, bytes)| parse(&bytes)))
+    }
+
+    pub(crate) async fn list(&self, path: &str) -> Result<Vec<Value>, ClusterError> {
+        let (_, bytes) = self
+            .send(RequestKind::List, Method::GET, path, None)
+            .await?;
+        match parse(&bytes)?["items"].take() {
+            Value::Array(items) => Ok(items),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// One page of a list, and the token of the next one.
+    pub(crate) async fn page(
+        &self,
+        path: &str,
+    ) -> Result<(Vec<Value>, Option<String>), ClusterError> {
+        let (_, bytes) = self
+            .send(RequestKind::List, Method::GET, path, None)
+            .await?;
+        let mut list = parse(&bytes)?;
+        let token = list["metadata"]["continue"]
+            .as_str()
+            .filter(|token| !token.is_empty())
+            .map(str::to_owned);
+        match list["items"].take() {
+            Value::Array(items) => Ok((items, token)),
+            _ => Ok((Vec::new(), token)),
+        }
+    }
+
+    /// Server-side apply by our manager, with force.
+    pub(crate) async fn apply(
+        &self,
+        kind: &ApiKind,
+        key: &Key,
+        body: Content,
+        parameters: ApplyParameters,
+    ) -> Result<Applied, ClusterError> {
+        let mut path = format!("{}?fieldManager={MANAGER}&force=true", kind.path(key));
+        if parameters.dry_run {
+            path.push_str("&dryRun=All");
+        }
+        if parameters.lenient {
+            path.push_str("&fieldValidation=Ignore");
+        }
+        let content = Some(("application/apply-patch+yaml", body));
+        let (status, bytes) = self
+            .send_for(
+                RequestKind::Apply,
+                Method::PATCH,
+                &path,
+                content,
+                accept(key),
+            )
+            .await?;
+        Ok(Applied {
+            object: parse(&bytes)?,
+            created: status == StatusCode::CREATED,
+        })
+    }
+
+    pub(crate) async fn patch(
+        &self,
+        kind: &ApiKind,
+        key: &Key,
+        form: PatchForm,
+        body: Content,
+    ) -> Result<Value, ClusterError> {
+        let path = format!("{}?fieldManager={MANAGER}", kind.path(key));
+        let (_, bytes) = self
+            .send(
+                RequestKind::Patch,
+                Method::PATCH,
+                &path,
+                Some((form.content_type(), body)),
+            )
+            .await?;
+        parse(&bytes)
+    }
+
+    pub(crate) async fn create(
+        &self,
+        kind: &ApiKind,
+        key: &Key,
+        body: Content,
+    ) -> Result<Value, ClusterError> {
+        let path = format!("{}?fieldManager={MANAGER}", kind.collection(&key.namespace));
+        let (_, bytes) = self
+            .send(
+                RequestKind::Create,
+                Method::POST,
+                &path,
+                Some(("application/json", body)),
+            )
+            .await?;
+        parse(&bytes)
+    }
+
+    pub(crate) async fn replace(
+        &self,
+        kind: &ApiKind,
+        key: &Key,
+        body: Content,
+    ) -> Result<Value, ClusterError> {
+        let path = format!("{}?fieldManager={MANAGER}", kind.path(key));
+        let (_, bytes) = self
+            .send(
+                RequestKind::Replace,
+                Method::PUT,
+                &path,
+                Some(("application/json", body)),
+            )
+            .await?;
+        parse(&bytes)
+    }
+
+    /// Whether it was there. Gone already, or replaced by another object of its name, is no error.
+    pub(crate) async fn delete(
+        &self,
+        kind: &ApiKind,
+        key: &Key,
+        deletion: Deletion<'_>,
+    ) -> Result<bool, ClusterError> {
+        let mut options = json!({
+            "kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": deletion.propagation,
+        });
+        if let Some(uid) = deletion.uid {
+            options["preconditions"] = json!({ "uid": uid });
+        }
+        let body = Zeroizing::new(options.to_string().into_bytes());
+        match self
+            .send(
+                RequestKind::Delete,
+                Method::DELETE,
+                &kind.path(key),
+                Some(("application/json", body)),
+            )
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error.is_not_found() || (deletion.uid.is_some() && error.is_conflict()) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn send(
+        &self,
+        what: RequestKind,
+        method: Method,
+        path: &str,
+        body: Option<(&'static str, Content)>,
+    ) -> Result<(StatusCode, Bytes), ClusterError> {
+        self.send_for(what, method, path, body, "application/json")
+            .await
+    }
+
+    async fn send_for(
+        &self,
+        what: RequestKind,
+        method: Method,
+        path: &str,
+        body: Option<(&'static str, Content)>,
+        accept: &'static str,
+    ) -> Result<(StatusCode, Bytes), ClusterError> {
+        let _permit = self
+            .in_flight
+            .acquire()
+            .await
+            .map_err(|_| ClusterError::Timeout)?;
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("accept", accept);
+        let body = match body {
+            Some((content_type, content)) => {
+                request = request.header("content-type", content_type);
+                Body::from(Bytes::from_owner(content))
+            }
+            None => Body::empty(),
+        };
+        let request = request.body(body).map_err(|_| ClusterError::Malformed)?;
+        let started = std::time::Instant::now();
+        let answer = tokio::time::timeout(TIMEOUT, self.exchange(request))
+            .await
+            .unwrap_or(Err(ClusterError::Timeout));
+        self.metrics
+            .request(what, answer.as_ref().map(|_| ()), started.elapsed());
+        answer
+    }
+
+    async fn exchange(&self, request: Request<Body>) -> Result<(StatusCode, Bytes), ClusterError> {
+        let response = self
+            .client
+            .send(request)
+            .await
+            .map_err(ClusterError::Unreachable)?;
+        let status = response.status();
+        let bytes = Limited::new(response.into_body(), MAX_ANSWER)
+            .collect()
+            .await
+            .map_err(|_| ClusterError::TooLarge { limit: MAX_ANSWER })?
+            .to_bytes();
+        if status.is_success() {
+            return Ok((status, bytes));
+        }
+        let said: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        let word = |field: &str| {
+            said.get(field)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        Err(ClusterError::Refused {
+            code: status.as_u16(),
+            reason: word("reason"),
+            message: word("message"),
+        })
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+pub(crate) struct ApplyParameters {
+    pub(crate) dry_run: bool,
+    /// `Validate=false`.
+    pub(crate) lenient: bool,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum PatchForm {
+    Merge,
+    Json,
+}
+
+impl PatchForm {
+    const fn content_type(self) -> &'static str {
+        match self {
+            Self::Merge => "application/merge-patch+json",
+            Self::Json => "application/json-patch+json",
+        }
+    }
+}
+
+/// Of a Secret only the metadata comes back: its values have no business here.
+fn accept(key: &Key) -> &'static str {
+    if key.is_secret() {
+        "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+    } else {
+        "application/json"
+    }
+}
+
+fn parse(bytes: &Bytes) -> Result<Value, ClusterError> {
+    serde_json::from_slice(bytes).map_err(ClusterError::Unreadable)
+}
+
+fn optional(answer: Result<Value, ClusterError>) -> Result<Option<Value>, ClusterError> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,12 @@
+//! Carries out steps. Makes no choices: which objects, in which order and whether at all is the plan's.
+
+mod adopt;
+mod apply;
+mod client_side;
+pub(crate) mod compare;
+mod delete;
+mod namespace;
+
+pub(crate) use apply::{ApplyError, Job, Outcome, apply_all, resolve_kind};
+pub(crate) use delete::delete_all;
+pub(crate) use namespace::create_namespace;

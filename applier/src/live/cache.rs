@@ -1,0 +1,258 @@
+//! The entries of all managed objects of the cluster, and who wants to know of their changes.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use super::Entry;
+use super::entry::version_of;
+use crate::drift::Reference;
+use crate::object::Key;
+
+/// What the cache knows of one object.
+#[derive(Clone, Debug)]
+pub(crate) enum Look {
+    /// Nothing: ask the server.
+    Unknown,
+    /// The server said that it isn't there.
+    Absent,
+    Present(Arc<Entry>),
+}
+
+#[derive(Default)]
+struct Slot {
+    look: Option<Option<Arc<Entry>>>,
+    reference: Option<Arc<Reference>>,
+    /// An apply is under way: what the watch says meanwhile waits for the apply's answer.
+    applying: bool,
+    stashed: Option<Value>,
+    /// Applications that want to know of this object although it isn't theirs.
+    interested: HashSet<Box<str>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    slots: HashMap<Key, Slot>,
+    wakers: HashMap<Box<str>, Arc<Notify>>,
+    /// The label that names an application where tracking goes by label.
+    label_key: String,
+}
+
+/// Shared by watches and applications.
+pub(crate) struct Live {
+    inner: Mutex<Inner>,
+}
+
+impl Live {
+    pub(crate) fn new() -> Self {
+        let inner = Inner {
+            label_key: api::annotations::APP_INSTANCE.to_owned(),
+            ..Inner::default()
+        };
+        Self {
+            inner: Mutex::new(inner),
+        }
+    }
+
+    pub(crate) fn set_label_key(&self, label_key: &str) {
+        let mut inner = self.lock();
+        if inner.label_key != label_key {
+            label_key.clone_into(&mut inner.label_key);
+        }
+    }
+
+    /// From now on changes of the application's objects wake it.
+    pub(crate) fn subscribe(&self, hash: &str, waker: Arc<Notify>) {
+        self.lock().wakers.insert(hash.into(), waker);
+    }
+
+    pub(crate) fn unsubscribe(&self, hash: &str) {
+        self.lock().wakers.remove(hash);
+    }
+
+    pub(crate) fn wake_all(&self) {
+        for waker in self.lock().wakers.values() {
+            waker.notify_one();
+        }
+    }
+
+    pub(crate) fn look(&self, key: &Key) -> Look {
+        match self
+            .lock()
+            .slots
+            .get(key)
+            .and_then(|slot| slot.look.clone())
+        {
+            None => Look::Unknown,
+            Some(None) => Look::Absent,
+            Some(Some(entry)) => Look::Present(entry),
+        }
+    }
+
+    pub(crate) fn interest(&self, key: &Key, hash: &str) {
+        self.lock()
+            .slots
+            .entry(key.clone())
+            .or_default()
+            .interested
+            .insert(hash.into());
+    }
+
+    pub(crate) fn set_reference(&self, key: &Key, reference: Arc<Reference>) {
+        self.lock().slots.entry(key.clone()).or_default().reference = Some(reference);
+    }
+
+    /// Drops what is known of objects that nobody manages any more.
+    pub(crate) fn forget(&self, key: &Key) {
+        self.lock().slots.remove(key);
+    }
+
+    /// A GET by name found nothing.
+    pub(crate) fn found_absent(&self, key: &Key) {
+        self.lock().slots.entry(key.clone()).or_default().look = Some(None);
+    }
+
+    /// A GET by name, or a watch, found this.
+    pub(crate) fn found(&self, key: &Key, object: Value) {
+        let (reference, label_key) = {
+            let mut inner = self.lock();
+            let slot = inner.slots.entry(key.clone()).or_default();
+            if slot.applying {
+                let newer = version_of(&object) >= slot.stashed.as_ref().and_then(version_of);
+                if newer {
+                    slot.stashed = Some(object);
+                }
+                return;
+            }
+            (slot.reference.clone(), inner.label_key.clone())
+        };
+        // Outside the lock: comparing takes longer than looking up.
+        let Some(mut entry) = Entry::of(&object, &label_key) else {
+            return;
+        };
+        entry.drift = reference.and_then(|reference| reference.drift(&object));
+        self.put(key, entry);
+    }
+
+    /// The watch says that it is gone. Not believed until a GET says so, too.
+    pub(crate) fn lost(&self, key: &Key) {
+        let mut inner = self.lock();
+        let mut hashes: Vec<Box<str>> = Vec::new();
+        if let Some(slot) = inner.slots.get_mut(key) {
+            if let Some(Some(entry)) = slot.look.take() {
+                hashes.extend(entry.hash.clone());
+            }
+            hashes.extend(slot.interested.iter().cloned());
+        }
+        inner.wake(&hashes);
+    }
+
+    /// All objects of one kind were listed anew: what isn't among them is doubtful.
+    pub(crate) fn listed(&self, group: &str, kind: &str, seen: &HashSet<Key>) {
+        let gone: Vec<Key> =
+            self.lock()
+                .slots
+                .iter()
+                .filter(|(key, slot)| {
+                    &*key.group == group
+                        && &*key.kind == kind
+                        && slot.look.as_ref().is_some_and(|look| {
+                            look.as_ref().is_some_and(|entry| entry.hash.is_some())
+                        })
+                        && !seen.contains(key)
+                })
+                .map(|(key, _)| key.clone())
+                .collect();
+        for key in gone {
+            self.lost(&key);
+        }
+    }
+
+    pub(crate) fn begin_apply(&self, key: &Key) {
+        self.lock().slots.entry(key.clone()).or_default().applying = true;
+    }
+
+    /// The apply's answer, with the reference made of it; none when it failed.
+    pub(crate) fn end_apply(&self, key: &Key, answer: Option<(Value, Arc<Reference>)>) {
+        let stashed = {
+            let mut inner = self.lock();
+            let slot = inner.slots.entry(key.clone()).or_default();
+            slot.applying = false;
+            if let Some((_, reference)) = &answer {
+                slot.reference = Some(reference.clone());
+            }
+            slot.stashed.take()
+        };
+        let newest = match (answer.map(|(object, _)| object), stashed) {
+            (Some(answer), Some(stashed)) if version_of(&stashed) > version_of(&answer) => {
+                Some(stashed)
+            }
+            (Some(answer), _) => Some(answer),
+            (None, stashed) => stashed,
+        };
+        if let Some(object) = newest {
+            self.found(key, object);
+        }
+    }
+
+    /// The reason of the worst pod, found on demand for the object at this version.
+    pub(crate) fn explain(&self, key: &Key, resource_version: u64, reason: Option<String>) {
+        let mut inner = self.lock();
+        let Some(slot) = inner.slots.get_mut(key) else {
+            return;
+        };
+        if let Some(Some(entry)) = &mut slot.look
+            && entry.resource_version == resource_version
+        {
+            let mut explained = Entry::clone(entry);
+            explained.pod_reason = reason.map(Into::into);
+            *entry = Arc::new(explained);
+        }
+    }
+
+    fn put(&self, key: &Key, mut entry: Entry) {
+        let mut inner = self.lock();
+        let slot = inner.slots.entry(key.clone()).or_default();
+        let mut hashes: Vec<Box<str>> = Vec::new();
+        let matters = match slot.look.as_ref() {
+            Some(Some(known)) => {
+                let older =
+                    known.uid == entry.uid && known.resource_version > entry.resource_version;
+                if older {
+                    return;
+                }
+                if known.health == entry.health {
+                    entry.pod_reason.clone_from(&known.pod_reason);
+                }
+                if known.hash != entry.hash {
+                    hashes.extend(known.hash.clone());
+                }
+                entry.matters_beside(known)
+            }
+            _ => true,
+        };
+        hashes.extend(entry.hash.clone());
+        hashes.extend(slot.interested.iter().cloned());
+        slot.look = Some(Some(Arc::new(entry)));
+        if matters {
+            inner.wake(&hashes);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic elsewhere ends the process; what is behind the lock is whole either way.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn wake(&self, hashes: &[Box<str>]) {
+        for hash in hashes {
+            if let Some(waker) = self.wakers.get(hash) {
+                waker.notify_one();
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! All metrics of the applier. Labels come from enums.
+
+use std::time::Duration;
+
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+};
+
+use crate::cluster::ClusterError;
+
+/// What a request to the API server was for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RequestKind {
+    Get,
+    List,
+    Apply,
+    Patch,
+    Create,
+    Replace,
+    Delete,
+}
+
+impl RequestKind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Apply => "apply",
+            Self::Patch => "patch",
+            Self::Create => "create",
+            Self::Replace => "replace",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// How a release ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReleaseEnd {
+    Succeeded,
+    Failed,
+    Superseded,
+    Terminated,
+}
+
+impl ReleaseEnd {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Superseded => "superseded",
+            Self::Terminated => "terminated",
+        }
+    }
+}
+
+pub(crate) struct Metrics {
+    requests: IntCounterVec,
+    request_seconds: HistogramVec,
+    releases: IntCounterVec,
+    pub(crate) healed: IntCounter,
+    pub(crate) events_dropped: IntCounter,
+    pub(crate) applications: IntGauge,
+}
+
+impl Metrics {
+    pub(crate) fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let metrics = Self {
+            requests: IntCounterVec::new(
+                Opts::new(
+                    "towline_applier_requests_total",
+                    "Requests to the API server",
+                ),
+                &["request", "outcome"],
+            )?,
+            request_seconds: HistogramVec::new(
+                HistogramOpts::new(
+                    "towline_applier_request_seconds",
+                    "Time that the API server took",
+                )
+                .buckets(vec![
+                    0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 30.0,
+                ]),
+                &["request"],
+            )?,
+            releases: IntCounterVec::new(
+                Opts::new("towline_applier_releases_total", "Releases that ended"),
+                &["outcome"],
+            )?,
+            healed: IntCounter::new(
+                "towline_applier_healed_total",
+                "Objects that self-heal applied again",
+            )?,
+            events_dropped: IntCounter::new(
+                "towline_applier_events_dropped_total",
+                "Events that found no room to wait",
+            )?,
+            applications: IntGauge::new(
+                "towline_applier_applications",
+                "Applications known in this cluster",
+            )?,
+        };
+        registry.register(Box::new(metrics.requests.clone()))?;
+        registry.register(Box::new(metrics.request_seconds.clone()))?;
+        registry.register(Box::new(metrics.releases.clone()))?;
+        registry.register(Box::new(metrics.healed.clone()))?;
+        registry.register(Box::new(metrics.events_dropped.clone()))?;
+        registry.register(Box::new(metrics.applications.clone()))?;
+        Ok(metrics)
+    }
+
+    pub(crate) fn request(
+        &self,
+        kind: RequestKind,
+        outcome: Result<(), &ClusterError>,
+        took: Duration,
+    ) {
+        let word = match outcome {
+            Ok(()) => "ok",
+            Err(error) => error.label(),
+        };
+        self.requests
+            .with_label_values(&[kind.as_str(), word])
+            .inc();
+        self.request_seconds
+            .with_label_values(&[kind.as_str()])
+            .observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn release(&self, end: ReleaseEnd) {
+        self.releases.with_label_values(&[end.as_str()]).inc();
+    }
+}

@@ -1,0 +1,27 @@
+//! One object as it is to be applied, before secrets.
+
+use serde_json::Value;
+
+use super::{Hook, Key, Options};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Manifest {
+    pub(crate) key: Key,
+    pub(crate) version: Box<str>,
+    /// Defaulted to its namespace and stamped with whose it is; placeholders still in it.
+    pub(crate) body: Value,
+    /// SHA-256 over the body, hexadecimal, cut to 32 digits.
+    pub(crate) digest: Box<str>,
+    pub(crate) wave: i64,
+    pub(crate) hook: Option<Hook>,
+    pub(crate) options: Options,
+    /// Whether secret references are in it: its resolved form is then compared by keyed digest.
+    pub(crate) has_references: bool,
+}
+
+impl Manifest {
+    /// Whether an error about it could quote a secret.
+    pub(crate) fn is_sensitive(&self) -> bool {
+        self.has_references || self.key.is_secret()
+    }
+}

@@ -1,0 +1,15 @@
+//! What the applier applies: identities of objects, and manifests made ready for the cluster.
+
+mod hook;
+mod key;
+mod manifest;
+mod options;
+mod order;
+mod prepare;
+
+pub(crate) use hook::{DeletePolicy, Hook, Phase};
+pub(crate) use key::Key;
+pub(crate) use manifest::Manifest;
+pub(crate) use options::Options;
+pub(crate) use order::rank;
+pub(crate) use prepare::{Finding, Stamp, prepare};

@@ -1,0 +1,242 @@
+//! What the application's project, and this applier's own configuration, allow. The project comes over the bus and only narrows.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use api::application::IN_CLUSTER_SERVER;
+use api::project::Destination;
+use api::{ApplicationSpec, glob};
+use bus::ClusterId;
+use bus::message::condition::ConditionType;
+use bus::message::project::Project;
+
+use crate::object::{Finding, Manifest};
+
+/// The projects as last published, by name.
+#[derive(Default)]
+pub(crate) struct Projects(RwLock<BTreeMap<String, Arc<Project>>>);
+
+impl Projects {
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<Project>> {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
+    }
+
+    /// Whether it says something new.
+    pub(crate) fn put(&self, project: Project) -> bool {
+        let mut projects = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if projects
+            .get(&project.name)
+            .is_some_and(|known| **known == project)
+        {
+            return false;
+        }
+        projects.insert(project.name.clone(), Arc::new(project));
+        true
+    }
+
+    pub(crate) fn remove(&self, name: &str) {
+        self.0
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(name);
+    }
+}
+
+/// What nobody on the bus can widen.
+#[derive(Clone, Debug)]
+pub(crate) struct Bounds {
+    /// Globs of namespaces that objects may be put into.
+    pub(crate) namespaces: Vec<String>,
+    /// Whether cluster-scoped objects may be put in.
+    pub(crate) cluster_objects: bool,
+}
+
+/// Why manifests may not be applied; empty when they may.
+pub(crate) fn check(
+    project: Option<&Project>,
+    spec: &ApplicationSpec,
+    cluster: &ClusterId,
+    bounds: &Bounds,
+    manifests: &[Manifest],
+) -> Vec<Finding> {
+    let name = spec.project();
+    let Some(project) = project else {
+        return vec![refused(format!(
+            "project {name} is not known (yet): nothing is applied until it is"
+        ))];
+    };
+    let mut findings = Vec::new();
+    let mut namespaces: BTreeMap<&str, bool> = BTreeMap::new();
+    for manifest in manifests {
+        let key = &manifest.key;
+        if key.namespace.is_empty() {
+            if !project
+                .spec
+                .permits_cluster_resource(&key.group, &key.kind, &key.name)
+            {
+                findings.push(refused(format!(
+                    "{key}: project {name} doesn't allow the cluster-scoped kind {}; add it to clusterResourceWhitelist",
+                    kind(manifest)
+                )));
+            } else if !bounds.cluster_objects {
+                findings.push(refused(format!(
+                    "{key}: this applier was started without leave for cluster-scoped objects"
+                )));
+            }
+            continue;
+        }
+        if !project
+            .spec
+            .permits_namespace_resource(&key.group, &key.kind)
+        {
+            findings.push(refused(format!(
+                "{key}: project {name} doesn't allow the kind {}; see its namespaceResourceWhitelist and -Blacklist",
+                kind(manifest)
+            )));
+        }
+        let namespace = &*key.namespace;
+        if !*namespaces
+            .entry(namespace)
+            .or_insert_with(|| permits(project, spec, cluster, namespace))
+        {
+            findings.push(refused(format!(
+                "{key}: project {name} doesn't allow namespace {namespace} of cluster {cluster}; see its destinations"
+            )));
+        } else if !bounds
+            .namespaces
+            .iter()
+            .any(|pattern| glob::matches(pattern, namespace, None) == Some(true))
+        {
+            findings.push(refused(format!(
+                "{key}: this applier was started without leave for namespace {namespace}"
+            )));
+        }
+    }
+    // One project mistake can concern every object: a person needs to see a few.
+    const MOST: usize = 10;
+    if findings.len() > MOST {
+        let more = findings.len() - MOST;
+        findings.truncate(MOST);
+        findings.push(refused(format!(
+            "and {more} more objects that aren't allowed"
+        )));
+    }
+    findings
+}
+
+fn permits(
+    project: &Project,
+    spec: &ApplicationSpec,
+    cluster: &ClusterId,
+    namespace: &str,
+) -> bool {
+    let own = if cluster.as_str() == ClusterId::IN_CLUSTER {
+        IN_CLUSTER_SERVER
+    } else {
+        ""
+    };
+    let server = spec.destination.server().unwrap_or(own);
+    let name = spec.destination.name().unwrap_or(cluster.as_str());
+    project.spec.permits_destination(Destination {
+        server,
+        name,
+        namespace,
+    })
+}
+
+fn refused(message: String) -> Finding {
+    Finding::blocking(ConditionType::InvalidSpecError, message)
+}
+
+fn kind(manifest: &Manifest) -> String {
+    let key = &manifest.key;
+    if key.group.is_empty() {
+        key.kind.to_string()
+    } else {
+        format!("{}/{}", key.group, key.kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::object::{Key, Options};
+
+    fn manifest(kind: &str, namespace: &str) -> Manifest {
+        Manifest {
+            key: Key::new("", kind, namespace, "a"),
+            version: "v1".into(),
+            body: json!({}),
+            digest: "d".into(),
+            wave: 0,
+            hook: None,
+            options: Options::default(),
+            has_references: false,
+        }
+    }
+
+    fn findings(project: serde_json::Value, allow: &str, manifest: Manifest) -> Vec<Finding> {
+        let project = Project {
+            name: "p".to_owned(),
+            spec: serde_json::from_value(project).unwrap(),
+            secret_paths: Vec::new(),
+        };
+        let spec: ApplicationSpec =
+            serde_json::from_value(json!({"project": "p", "destination": {"server": IN_CLUSTER_SERVER, "namespace": "shop"}}))
+                .unwrap();
+        let bounds = Bounds {
+            namespaces: vec![allow.to_owned()],
+            cluster_objects: true,
+        };
+        check(
+            Some(&project),
+            &spec,
+            &ClusterId::in_cluster(),
+            &bounds,
+            &[manifest],
+        )
+    }
+
+    #[test]
+    fn a_namespace_outside_the_destinations_is_refused() {
+        let project = json!({"destinations": [{"server": "*", "namespace": "shop"}]});
+        assert!(findings(project.clone(), "*", manifest("ConfigMap", "shop")).is_empty());
+        assert!(findings(project, "*", manifest("ConfigMap", "kube-system"))[0].blocks);
+    }
+
+    #[test]
+    fn the_project_cannot_widen_what_this_applier_may() {
+        let project = json!({"destinations": [{"server": "*", "namespace": "*"}]});
+        assert!(findings(project.clone(), "shop", manifest("ConfigMap", "shop")).is_empty());
+        assert_eq!(
+            findings(project, "team-*", manifest("ConfigMap", "shop")).len(),
+            1
+        );
+    }
+
+    #[test]
+    fn cluster_scoped_kinds_need_the_projects_word() {
+        let project = json!({"destinations": [{"server": "*", "namespace": "*"}]});
+        assert!(
+            findings(project, "*", manifest("Namespace", ""))[0]
+                .message
+                .contains("clusterResourceWhitelist")
+        );
+    }
+
+    #[test]
+    fn without_a_project_nothing_is_applied() {
+        let spec: ApplicationSpec = serde_json::from_value(json!({"destination": {}})).unwrap();
+        let bounds = Bounds {
+            namespaces: vec!["*".to_owned()],
+            cluster_objects: true,
+        };
+        assert!(check(None, &spec, &ClusterId::in_cluster(), &bounds, &[])[0].blocks);
+    }
+}

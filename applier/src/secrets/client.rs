@@ -1,0 +1,140 @@
+//! Asking the secrets-agent.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use api::placeholder::SecretReference;
+use bus::message::secret::{Answer, Reference, Refusal};
+use bus::seal::{self, AnswererPublic, AskerKey, SealError};
+use bus::{AppId, Bus, BusError, ClusterId, Generation, clock, subject};
+use zeroize::Zeroizing;
+
+use super::Resolved;
+
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(crate) struct Secrets {
+    bus: Bus,
+    cluster: ClusterId,
+    keys: Option<(AskerKey, Vec<AnswererPublic>)>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SecretsError {
+    #[error(
+        "the applier has no key to ask for secrets with: start it with --seal-key and --secrets-agent-key, or take the placeholders out"
+    )]
+    NoKeys,
+    #[error("the version of {0} is not a number")]
+    Version(SecretReference),
+    #[error("asking the secrets-agent of cluster {cluster}")]
+    Ask {
+        cluster: ClusterId,
+        source: BusError,
+    },
+    #[error("{}", describe(.0))]
+    Refused(Refusal),
+    #[error("a request to the secrets-agent can't be made, or its answer can't be used")]
+    Seal(#[from] SealError),
+    #[error("the value of {0} is not UTF-8 text")]
+    NotText(SecretReference),
+    #[error("the answer of the secrets-agent lacks {0}")]
+    Missing(SecretReference),
+}
+
+impl SecretsError {
+    /// Whether the same request may succeed later without anybody changing it.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Ask { .. } => true,
+            Self::Refused(refusal) => refusal.reason.is_passing(),
+            Self::NoKeys
+            | Self::Version(_)
+            | Self::Seal(_)
+            | Self::NotText(_)
+            | Self::Missing(_) => false,
+        }
+    }
+}
+
+impl Secrets {
+    pub(crate) fn new(
+        bus: Bus,
+        cluster: ClusterId,
+        keys: Option<(AskerKey, Vec<AnswererPublic>)>,
+    ) -> Self {
+        Self { bus, cluster, keys }
+    }
+
+    /// The values of all references, in one request.
+    pub(crate) async fn resolve(
+        &self,
+        app: &AppId,
+        generation: Generation,
+        wanted: &BTreeSet<SecretReference>,
+    ) -> Result<Resolved, SecretsError> {
+        let (key, agents) = self.keys.as_ref().ok_or(SecretsError::NoKeys)?;
+        let pairs = wanted
+            .iter()
+            .map(|wanted| Ok((wanted, reference(wanted)?)))
+            .collect::<Result<Vec<_>, SecretsError>>()?;
+        let references: Vec<Reference> = pairs
+            .iter()
+            .map(|(_, reference)| reference.clone())
+            .collect();
+        let (request, one_time) = seal::ask(
+            key,
+            &self.cluster,
+            app,
+            generation,
+            &references,
+            clock::now_ms(),
+        )?;
+        let asked = self
+            .bus
+            .ask::<_, Answer>(&subject::resolve(&self.cluster), &request, TIMEOUT)
+            .await;
+        let sealed = match asked.map_err(|source| SecretsError::Ask {
+            cluster: self.cluster.clone(),
+            source,
+        })? {
+            Answer::Sealed(sealed) => sealed,
+            Answer::Refused(refusal) => return Err(SecretsError::Refused(refusal)),
+        };
+        let secrets = one_time.open(&sealed, agents)?;
+        pairs
+            .into_iter()
+            .map(|(wanted, reference)| {
+                let value = secrets
+                    .get(&reference)
+                    .ok_or_else(|| SecretsError::Missing(wanted.clone()))?;
+                let text = std::str::from_utf8(value.expose())
+                    .map_err(|_| SecretsError::NotText(wanted.clone()))?;
+                Ok((wanted.clone(), Zeroizing::new(text.to_owned())))
+            })
+            .collect()
+    }
+}
+
+fn reference(wanted: &SecretReference) -> Result<Reference, SecretsError> {
+    let version = wanted.version.as_deref().map(str::parse).transpose();
+    Ok(Reference {
+        path: wanted.path.clone(),
+        key: wanted.key.clone(),
+        version: version.map_err(|_| SecretsError::Version(wanted.clone()))?,
+    })
+}
+
+fn describe(refusal: &Refusal) -> String {
+    let names: Vec<String> = refusal.references.iter().map(ToString::to_string).collect();
+    if names.is_empty() {
+        format!("the secrets-agent refused: {}", refusal.message)
+    } else {
+        format!(
+            "the secrets-agent refused {}: {}",
+            names.join(", "),
+            refusal.message
+        )
+    }
+}

@@ -1,0 +1,11 @@
+//! What must survive this process and the broker, as ConfigMaps in the target cluster: one per application with its record,
+//! its drift references, and the manifests of its last releases.
+
+mod codec;
+mod config_map;
+mod digest_key;
+mod record;
+
+pub(crate) use config_map::{Loaded, Slot, Store, StoreError};
+pub(crate) use digest_key::DigestKey;
+pub(crate) use record::{Applied, AppliedMap, Failure, Record};

@@ -1,0 +1,215 @@
+//! What is remembered of one application.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bus::message::desired::Present;
+use bus::message::state::{HistoryEntry, Operation, Pin};
+use bus::{AppId, Digest, Generation, ReleaseId};
+use serde::{Deserialize, Serialize};
+
+use crate::drift::Reference;
+use crate::object::Key;
+use crate::plan::Item;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Record {
+    pub(crate) app: AppId,
+    /// UID of the `Application` object that the inventory belongs to.
+    pub(crate) uid: String,
+    /// The highest generation that was released.
+    pub(crate) head: Generation,
+    /// The last release that began.
+    pub(crate) release: ReleaseId,
+    /// Failed attempts of the generation at hand.
+    #[serde(default)]
+    pub(crate) failure: Option<Failure>,
+    #[serde(default)]
+    pub(crate) pin: Option<Pin>,
+    #[serde(with = "pairs")]
+    pub(crate) inventory: BTreeMap<Key, Item>,
+    /// Newest last.
+    pub(crate) history: Vec<HistoryEntry>,
+    /// The manifests that were applied last, at which generation.
+    #[serde(default)]
+    pub(crate) live: Option<(Generation, Digest)>,
+    /// The desired state that was released last: policy, tracking and destination while the broker has nothing.
+    #[serde(default)]
+    pub(crate) desired: Option<Arc<Present>>,
+    /// Ids of the last commands carried out, oldest first.
+    #[serde(default)]
+    pub(crate) commands: Vec<String>,
+    /// Hooks of the last attempt that its policies delete; done again after a crash.
+    #[serde(default)]
+    pub(crate) hooks_to_delete: Vec<Key>,
+    #[serde(default)]
+    pub(crate) operation: Option<Operation>,
+}
+
+/// An attempt that failed, so that it isn't tried again and again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Failure {
+    pub(crate) generation: Generation,
+    pub(crate) attempts: u32,
+    pub(crate) message: String,
+    /// Unix milliseconds.
+    pub(crate) time: u64,
+    /// Whether only the health of what is applied was wrong.
+    #[serde(default)]
+    pub(crate) unhealthy: bool,
+    /// Whether nothing was applied, since something that the release needs couldn't be had.
+    #[serde(default)]
+    pub(crate) early: bool,
+}
+
+/// How many commands are remembered.
+const COMMANDS: usize = 32;
+
+impl Record {
+    pub(crate) fn new(app: AppId, uid: String) -> Self {
+        Self {
+            app,
+            uid,
+            head: Generation(0),
+            release: ReleaseId(0),
+            failure: None,
+            pin: None,
+            inventory: BTreeMap::new(),
+            history: Vec::new(),
+            live: None,
+            desired: None,
+            commands: Vec::new(),
+            hooks_to_delete: Vec::new(),
+            operation: None,
+        }
+    }
+
+    pub(crate) fn knows_command(&self, id: &str) -> bool {
+        self.commands.iter().any(|known| known == id)
+    }
+
+    pub(crate) fn remember_command(&mut self, id: &str) {
+        if self.knows_command(id) {
+            return;
+        }
+        self.commands.push(id.to_owned());
+        if self.commands.len() > COMMANDS {
+            self.commands.remove(0);
+        }
+    }
+
+    /// Ids of releases whose manifests are still needed: the history, the pin, what is live.
+    pub(crate) fn digests(&self) -> std::collections::BTreeSet<Digest> {
+        self.history
+            .iter()
+            .map(|entry| entry.digest.clone())
+            .chain(self.live.iter().map(|(_, digest)| digest.clone()))
+            .collect()
+    }
+
+    /// Adds a release to the history, and drops what is over the limit; the pinned release stays.
+    pub(crate) fn add_history(&mut self, entry: HistoryEntry, limit: usize) {
+        self.history.push(entry);
+        let pinned = self.pin.as_ref().map(|pin| pin.release);
+        while self.history.len() > limit.max(1) {
+            let Some(at) = self
+                .history
+                .iter()
+                .position(|entry| Some(entry.release) != pinned)
+            else {
+                break;
+            };
+            self.history.remove(at);
+        }
+    }
+}
+
+/// What was applied of one object, and how the server answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Applied {
+    /// Digest of the manifest before secrets.
+    #[serde(rename = "d")]
+    pub(crate) manifest: Box<str>,
+    /// Keyed digest of the manifest with its secrets, where it has any.
+    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) resolved: Option<Box<str>>,
+    #[serde(rename = "r")]
+    pub(crate) reference: Arc<Reference>,
+    /// Applied client-side, and why: there's no reference then.
+    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) client_side: Option<String>,
+}
+
+pub(crate) type AppliedMap = BTreeMap<Key, Applied>;
+
+/// A map with structured keys, as JSON has it.
+pub(super) mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<K: Serialize, V: Serialize, S: Serializer>(
+        map: &BTreeMap<K, V>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map)
+    }
+
+    pub(crate) fn deserialize<'de, K, V, D>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
+    where
+        K: Deserialize<'de> + Ord,
+        V: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        Ok(Vec::<(K, V)>::deserialize(deserializer)?
+            .into_iter()
+            .collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_remembered_once_and_not_for_ever() {
+        let mut record = Record::new(AppId::new("argocd", "web").unwrap(), "u".to_owned());
+        for at in 0..100 {
+            record.remember_command(&at.to_string());
+            record.remember_command(&at.to_string());
+        }
+        assert!(record.knows_command("99") && !record.knows_command("0"));
+        assert_eq!(record.commands.len(), COMMANDS);
+    }
+
+    #[test]
+    fn the_pinned_release_outlives_the_histories_limit() {
+        use bus::message::state::ReleaseCause;
+        let mut record = Record::new(AppId::new("argocd", "web").unwrap(), "u".to_owned());
+        record.pin = Some(Pin {
+            release: ReleaseId(1),
+            user: "a".to_owned(),
+            since: 0,
+        });
+        for at in 1..=5 {
+            let entry = HistoryEntry {
+                release: ReleaseId(at),
+                generation: Generation(at),
+                digest: Digest::of(&at.to_le_bytes()),
+                revisions: Vec::new(),
+                sources: Vec::new(),
+                cause: ReleaseCause::Automated,
+                started: 0,
+                finished: 0,
+                healthy: true,
+            };
+            record.add_history(entry, 2);
+        }
+        let kept: Vec<u64> = record.history.iter().map(|entry| entry.release.0).collect();
+        assert_eq!(kept, [1, 5]);
+        let text = serde_json::to_string(&record).unwrap();
+        assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+    }
+}
