@@ -16,8 +16,8 @@ pub struct Args {
     #[command(flatten)]
     pub admin: AdminArgs,
     /// The cluster whose applier this agent answers
-    #[arg(long, env = "TOWLINE_CLUSTER", default_value = ClusterId::IN_CLUSTER, value_name = "ID")]
-    pub cluster: ClusterId,
+    #[arg(long, env = "TOWLINE_CLUSTER_ID", default_value = ClusterId::IN_CLUSTER, value_name = "ID")]
+    pub cluster_id: ClusterId,
     /// File with this agent's sealing key, `x25519-secret:…`
     #[arg(long, env = "TOWLINE_SEAL_KEY", value_name = "FILE")]
     pub seal_key: PathBuf,
@@ -148,7 +148,57 @@ fn seconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
 
 #[cfg(test)]
 mod tests {
+    use clap::{CommandFactory, Parser};
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(more: &[&str]) -> Result<Args, clap::Error> {
+        let (applier, _) = bus::seal::generate().unwrap();
+        let given = [
+            "agent",
+            "--vault-addr",
+            "https://vault",
+            "--seal-key",
+            "f",
+            "--applier-key",
+        ];
+        let line = given
+            .into_iter()
+            .chain([applier.public.as_str()])
+            .chain(more.iter().copied());
+        Command::try_parse_from(line).map(|command| command.args)
+    }
+
+    #[test]
+    fn the_flags_fit_together() {
+        Command::command().debug_assert();
+        let args = parse(&[
+            "--allow-paths",
+            "kv/data/{a,b},x/y",
+            "--rotation-interval",
+            "5",
+        ])
+        .unwrap();
+        assert_eq!(args.cluster_id, ClusterId::in_cluster());
+        assert_eq!(args.allow_paths.len(), 2);
+        assert_eq!(args.rotation_interval, Duration::from_secs(5));
+        assert!(
+            parse(&[]).unwrap().allow_paths.is_empty(),
+            "nothing is allowed by default"
+        );
+    }
+
+    #[test]
+    fn there_is_one_way_to_log_in() {
+        assert!(parse(&["--vault-token-file", "a"]).is_ok());
+        assert!(parse(&["--vault-token-file", "a", "--vault-jwt-role", "b"]).is_err());
+    }
 
     #[test]
     fn globs_are_apart_by_commas_and_space_but_not_inside_braces() {

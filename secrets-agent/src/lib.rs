@@ -37,7 +37,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let Args {
         connect,
         admin,
-        cluster,
+        cluster_id: cluster,
         seal_key,
         applier_key,
         allow_paths,

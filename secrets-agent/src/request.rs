@@ -134,60 +134,57 @@ impl<B: Backend> Agent<B> {
 
     async fn reply(&self, asked: Asked<Request>) {
         let started = Instant::now();
-        let answer = match &asked.value {
-            Ok(request) => self.answer(request).await,
-            Err(_) => Err(Refusal::new(
+        let unreadable = || {
+            refusal(
                 RefusalReason::Malformed,
                 "the message is not readable as a request",
-                Vec::new(),
-            )),
+            )
         };
-        let answer = match answer {
-            Ok(sealed) => {
+        let verified = match &asked.value {
+            Ok(request) => self.verify(request),
+            Err(_) => Err(unreadable()),
+        };
+        let verified = match verified {
+            Ok(verified) => verified,
+            Err(refusal) => {
+                // Whom it claims to be about is not to be believed, so no event says it.
+                tracing::warn!(reason = ?refusal.reason, message = refusal.message, "refused");
+                self.metrics.refused(refusal.reason, started.elapsed());
+                send(&asked, &Answer::Refused(refusal)).await;
+                return;
+            }
+        };
+        let question = verified.question();
+        match self.resolve_in_time(&verified).await {
+            Ok((sealed, used)) => {
+                let answer = Answer::Sealed(sealed);
+                tokio::join!(send(&asked, &answer), self.tell_resolved(question, used));
                 self.metrics.resolved(started.elapsed());
-                Answer::Sealed(sealed)
             }
             Err(refusal) => {
                 self.metrics.refused(refusal.reason, started.elapsed());
-                tracing::warn!(reason = ?refusal.reason, message = refusal.message, "refused");
-                Answer::Refused(refusal)
+                let answer = Answer::Refused(refusal.clone());
+                tokio::join!(send(&asked, &answer), self.tell_refused(question, &refusal));
             }
-        };
-        if let Err(error) = asked.reply(&answer).await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "an answer was not sent"
-            );
         }
     }
 
-    async fn answer(&self, request: &Request) -> Result<Sealed, Refusal> {
-        let verified = verify(
+    fn verify(&self, request: &Request) -> Result<Verified, Refusal> {
+        verify(
             request,
             &self.appliers,
             clock::now_ms(),
             &mut self.window.lock().unwrap_or_else(PoisonError::into_inner),
-        )?;
-        let question = verified.question();
-        let outcome = tokio::time::timeout(WHOLE, self.resolve(&verified))
+        )
+    }
+
+    async fn resolve_in_time(&self, verified: &Verified) -> Result<(Sealed, Use), Refusal> {
+        tokio::time::timeout(WHOLE, self.resolve(verified))
             .await
             .unwrap_or_else(|_| {
-                Err(Refusal::new(
-                    RefusalReason::Unavailable,
-                    format!("not resolved within {WHOLE:?}"),
-                    Vec::new(),
-                ))
-            });
-        match outcome {
-            Ok((sealed, used)) => {
-                self.tell_resolved(question, used).await;
-                Ok(sealed)
-            }
-            Err(refusal) => {
-                self.tell_refused(question, &refusal).await;
-                Err(refusal)
-            }
-        }
+                let message = format!("not resolved within {WHOLE:?}: Vault is slow");
+                Err(refusal(RefusalReason::Unavailable, &message))
+            })
     }
 
     async fn resolve(&self, verified: &Verified) -> Result<(Sealed, Use), Refusal> {
@@ -271,25 +268,39 @@ impl<B: Backend> Agent<B> {
     }
 
     async fn tell_refused(&self, question: &Question, refusal: &Refusal) {
-        let event = Event::new(
-            &question.app,
-            &self.cluster,
-            EventKind::SecretRefused,
-            &refusal.message,
-        );
+        // A moment's lag is nobody's business: the applier asks again.
+        if refusal.reason == RefusalReason::NotDesired {
+            tracing::info!(app = %question.app, message = refusal.message, "refused");
+            return;
+        }
         let references = if refusal.references.is_empty() {
             &question.references
         } else {
             &refusal.references
         };
-        self.bus
-            .event(
-                &event
-                    .generation(question.generation)
-                    .detail("references", names(references)),
-            )
-            .await;
+        let event = Event::new(
+            &question.app,
+            &self.cluster,
+            EventKind::SecretRefused,
+            &refusal.message,
+        )
+        .generation(question.generation)
+        .detail("references", names(references));
+        self.bus.event(&event).await;
     }
+}
+
+async fn send(asked: &Asked<Request>, answer: &Answer) {
+    if let Err(error) = asked.reply(answer).await {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "an answer was not sent"
+        );
+    }
+}
+
+fn refusal(reason: RefusalReason, message: &str) -> Refusal {
+    Refusal::new(reason, message, Vec::new())
 }
 
 /// References for people: escaped, since what a manifest says may hold anything, and bounded.

@@ -44,6 +44,8 @@ pub enum BackendError {
     Sealed,
     #[error("Vault at {address} cannot be reached: {why}")]
     Unreachable { address: String, why: &'static str },
+    #[error("Vault at {address} does not answer in time")]
+    Slow { address: String },
     #[error("Vault at {address} answers status {status}")]
     Failing { address: String, status: u16 },
     #[error("the agent cannot log in to Vault: {why}")]
@@ -57,6 +59,7 @@ impl BackendError {
             Self::Denied { .. }
             | Self::Sealed
             | Self::Unreachable { .. }
+            | Self::Slow { .. }
             | Self::Failing { .. }
             | Self::Login { .. } => RefusalReason::Unavailable,
         }
@@ -71,6 +74,7 @@ impl BackendError {
             | Self::Unreadable { .. }
             | Self::Denied { .. }
             | Self::Sealed
+            | Self::Slow { .. }
             | Self::Login { .. } => false,
         }
     }

@@ -142,17 +142,16 @@ impl Http {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> BackendError {
-        let why = if error.is_timeout() {
-            "it does not answer in time"
-        } else if error.is_connect() {
+        let address = self.address.clone();
+        if error.is_timeout() && !error.is_connect() {
+            return BackendError::Slow { address };
+        }
+        let why = if error.is_connect() {
             "no connection (address, network or TLS)"
         } else {
             "the connection broke"
         };
-        BackendError::Unreachable {
-            address: self.address.clone(),
-            why,
-        }
+        BackendError::Unreachable { address, why }
     }
 }
 

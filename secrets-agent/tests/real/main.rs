@@ -1,0 +1,6 @@
+//! The agent on a real Vault and a real NATS server.
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+mod agent;
+mod setup;
+mod vault;
