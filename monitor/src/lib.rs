@@ -32,10 +32,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
-use bus::service::{AdminArgs, Service};
-use bus::{Bus, ConnectArgs};
+use bus::service::{AdminArgs, Readiness, Service};
+use bus::{Bus, BusError, ConnectArgs};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::server::{PageAuth, Shared};
@@ -124,41 +125,70 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             Arc::clone(&metrics),
             applications,
         );
-        until(stop.clone(), watch)
-    });
-
-    let bus = Bus::connect(&connect, "monitor").await?;
-    service.spawn("bus", {
-        let watch = consume::follow_bus(bus.clone(), Arc::clone(&store), metrics, states);
-        until(stop.clone(), watch)
-    });
-    // Ends when the server has answered its last request.
-    let carry = command::carry(bus.clone(), ordered);
-    service.spawn("commands", async move {
-        carry.await;
-        Ok::<_, Infallible>(())
-    });
-    if !observe {
-        let writer = write::Writer { store, bus, client };
-        let stop = stop.cancelled_owned();
-        service.spawn("statuses", async move {
-            writer.run(stop).await;
+        let watch = until(stop.clone(), watch);
+        async move {
+            watch.await;
             Ok::<_, Infallible>(())
-        });
-    }
+        }
+    });
+    let bus = OnBus {
+        store,
+        metrics,
+        client,
+        ordered,
+        states,
+        observe,
+    };
+    service.spawn("bus", bus.run(connect, stop));
     service.run().await
 }
 
+/// What needs the broker.
+struct OnBus {
+    store: Arc<Store>,
+    metrics: Arc<metrics::Metrics>,
+    client: kube::Client,
+    ordered: mpsc::Receiver<command::Order>,
+    states: Readiness,
+    observe: bool,
+}
+
+impl OnBus {
+    async fn run(self, connect: ConnectArgs, stop: CancellationToken) -> Result<(), BusError> {
+        let Self {
+            store,
+            metrics,
+            client,
+            ordered,
+            states,
+            observe,
+        } = self;
+        let bus = tokio::select! {
+            bus = Bus::connect(&connect, "monitor") => bus?,
+            () = stop.cancelled() => return Ok(()),
+        };
+        let follow = consume::follow_bus(bus.clone(), Arc::clone(&store), metrics, states);
+        let follow = until(stop.clone(), follow);
+        // Ends when the server has answered its last request.
+        let carry = command::carry(bus.clone(), ordered);
+        let write = async {
+            if !observe {
+                write::Writer { store, bus, client }
+                    .run(stop.cancelled())
+                    .await;
+            }
+        };
+        tokio::join!(follow, carry, write);
+        Ok(())
+    }
+}
+
 /// Runs what has no end of its own until the service stops.
-async fn until(
-    stop: tokio_util::sync::CancellationToken,
-    task: impl Future<Output = ()>,
-) -> Result<(), Infallible> {
+async fn until(stop: CancellationToken, task: impl Future<Output = ()>) {
     tokio::select! {
         () = task => {}
         () = stop.cancelled() => {}
     }
-    Ok(())
 }
 
 async fn control_cluster(kubeconfig: Option<PathBuf>) -> anyhow::Result<kube::Client> {
