@@ -1,0 +1,21 @@
+//! The pipeline as its users meet it: real Git, NATS, Vault and Kubernetes, and `towline up` between them.
+//!
+//! All tests share one cluster, Vault and Git server; those that break nothing share one Towline too. Each has a namespace
+//! and a repository of its own, so they run at the same time and in any order.
+
+mod adoption;
+mod canary;
+mod coexistence;
+mod deletion;
+mod faults;
+mod order;
+mod parents;
+mod policy;
+mod precision;
+mod process;
+mod releases;
+mod repositories;
+mod rollback;
+mod secrets;
+mod sources;
+mod wrong_input;

@@ -1,0 +1,169 @@
+//! Values from Vault: they reach the object, and only where the project allows it.
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use serde_json::{Value, json};
+use tests::Scene;
+use tests::cluster::Cluster;
+
+/// A project whose applications may read Vault below a path.
+pub(crate) async fn project(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+    paths: &str,
+) -> anyhow::Result<()> {
+    cluster
+        .apply(&json!({
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "AppProject",
+            "metadata": {"name": name, "namespace": namespace, "annotations": {"towline.dev/secret-paths": paths}},
+            "spec": {
+                "sourceRepos": ["*"],
+                "destinations": [{"namespace": "*", "server": "*"}],
+                "clusterResourceWhitelist": [{"group": "*", "kind": "*"}],
+            },
+        }))
+        .await?;
+    Ok(())
+}
+
+pub(crate) fn manifest(path: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Secret\nmetadata:\n  name: credentials\nstringData:\n  password: <path:secret/data/{path}#password>\n  \
+         line: \"user:<path:secret/data/{path}#password>@host\"\n"
+    )
+}
+
+fn value(secret: &Value, key: &str) -> String {
+    let text = secret["data"][key].as_str().unwrap_or_default();
+    String::from_utf8(BASE64_STANDARD.decode(text).unwrap_or_default()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_placeholder_becomes_the_value_from_vault() -> anyhow::Result<()> {
+    let scene = Scene::new("vault").await?;
+    let path = format!("{}/db", scene.name);
+    scene
+        .towline
+        .stack()
+        .write_secret(&path, &json!({"password": "s3cr3t-one"}))
+        .await?;
+    project(
+        &scene.cluster,
+        scene.towline.namespace(),
+        &scene.name,
+        &format!("secret/data/{}/*", scene.name),
+    )
+    .await?;
+    let commit = scene
+        .repo
+        .commit("first", &[("web/secret.yaml", &manifest(&path))])?;
+    let app = scene
+        .app("web")
+        .strict()
+        .set("/spec/project", scene.name.as_str())
+        .create()
+        .await?;
+    app.settled(&commit).await?;
+    let secret = scene.live("Secret", "credentials").await?;
+    assert_eq!(value(&secret, "password"), "s3cr3t-one");
+    assert_eq!(value(&secret, "line"), "user:s3cr3t-one@host");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_path_that_the_project_does_not_allow_is_refused_and_nothing_applied()
+-> anyhow::Result<()> {
+    let scene = Scene::new("forbidden").await?;
+    let path = format!("{}/db", scene.name);
+    scene
+        .towline
+        .stack()
+        .write_secret(&path, &json!({"password": "s3cr3t-two"}))
+        .await?;
+    project(
+        &scene.cluster,
+        scene.towline.namespace(),
+        &scene.name,
+        "secret/data/elsewhere/*",
+    )
+    .await?;
+    let settings = tests::manifest::config_map("settings", "value", "1");
+    let commit = scene.repo.commit(
+        "first",
+        &[
+            ("web/secret.yaml", &manifest(&path)),
+            ("web/config.yaml", &settings),
+        ],
+    )?;
+    let app = scene
+        .app("web")
+        .automated()
+        .set("/spec/project", scene.name.as_str())
+        .create()
+        .await?;
+    app.condition(
+        "SecretError",
+        &[&format!("secret/data/{path}"), &scene.name],
+    )
+    .await?;
+    for (kind, name) in [("Secret", "credentials"), ("ConfigMap", "settings")] {
+        assert_eq!(
+            scene.cluster.find(kind, scene.namespace(), name).await?,
+            None,
+            "{kind} {name}"
+        );
+    }
+    // The project learns better, and the application follows by itself.
+    project(
+        &scene.cluster,
+        scene.towline.namespace(),
+        &scene.name,
+        &format!("secret/data/{}/**", scene.name),
+    )
+    .await?;
+    app.settled(&commit).await?;
+    app.no_condition("SecretError").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_that_is_missing_is_named_and_the_last_state_stays() -> anyhow::Result<()> {
+    let scene = Scene::new("no-key").await?;
+    let path = format!("{}/db", scene.name);
+    scene
+        .towline
+        .stack()
+        .write_secret(&path, &json!({"password": "s3cr3t-three"}))
+        .await?;
+    project(
+        &scene.cluster,
+        scene.towline.namespace(),
+        &scene.name,
+        &format!("secret/data/{}/*", scene.name),
+    )
+    .await?;
+    let first = scene
+        .repo
+        .commit("first", &[("web/secret.yaml", &manifest(&path))])?;
+    let app = scene
+        .app("web")
+        .strict()
+        .set("/spec/project", scene.name.as_str())
+        .create()
+        .await?;
+    app.settled(&first).await?;
+    let wrong = manifest(&path).replace("#password>\n", "#no-such-key>\n");
+    scene.push("wrong", &[("web/secret.yaml", &wrong)]).await?;
+    app.condition("SecretError", &["no-such-key", &path])
+        .await?;
+    assert_eq!(
+        value(&scene.live("Secret", "credentials").await?, "password"),
+        "s3cr3t-three"
+    );
+    let commit = scene.repo.revert()?;
+    scene.tell(&commit).await?;
+    app.settled(&commit).await?;
+    app.no_condition("SecretError").await?;
+    Ok(())
+}
