@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anyhow::{Context, anyhow};
 use deploy::{ClusterOptions, ClusterUser, Stack, StackOptions, VaultPart};
@@ -17,7 +17,9 @@ pub const STRANGER: &str = "stranger";
 
 #[derive(Debug)]
 pub struct LocalStack {
-    stack: Stack,
+    /// None once it was ended.
+    stack: Mutex<Option<Stack>>,
+    root: PathBuf,
     stranger: ClusterUser,
     pub git: GitServer,
     pub vault_address: String,
@@ -51,7 +53,8 @@ impl LocalStack {
         let kubeconfig = cluster.kubeconfig().to_owned();
         let vault_address = vault.address();
         Ok(Self {
-            stack,
+            root: stack.folder().to_owned(),
+            stack: Mutex::new(Some(stack)),
             stranger,
             git,
             vault_address,
@@ -70,6 +73,12 @@ impl LocalStack {
             .map_err(|error| anyhow!("the local stack did not start: {error}"))
     }
 
+    /// Kills cluster and Vault and removes all files. Without it, the files of a run stay until the next one starts.
+    pub fn end(&self) {
+        let mut stack = self.stack.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(stack.take());
+    }
+
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
     }
@@ -81,7 +90,7 @@ impl LocalStack {
 
     /// A new folder, gone with the stack.
     pub fn folder(&self, name: &str) -> anyhow::Result<PathBuf> {
-        let path = self.stack.folder().join(name);
+        let path = self.root.join(name);
         std::fs::create_dir(&path).with_context(|| format!("creating {}", path.display()))?;
         Ok(path)
     }

@@ -22,7 +22,9 @@ pub(crate) async fn run(args: &DeliveryArgs, own: &Path) -> anyhow::Result<()> {
     eprintln!("starting the local stack");
     // It lives as long as the process, like everything that refers to it.
     let stack: &'static LocalStack = Box::leak(Box::new(LocalStack::start().await?));
-    let report = measure(args, own, stack).await?;
+    let outcome = measure(args, own, stack).await;
+    stack.end();
+    let report = outcome?;
     println!("{}", report::table(&report));
     if let Some(path) = &args.json {
         std::fs::write(path, serde_json::to_string_pretty(&report)?)
