@@ -10,16 +10,23 @@ use bus::role::{Role, User, server_config};
 use bus::subject::{self, Bucket};
 use bus::{Bus, ClusterId, ConnectArgs};
 use deploy::{ClusterOptions, ClusterUser, NatsConfig, Stack, StackOptions, Workloads};
+use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams,
 };
+use kube::runtime::{WatchStreamExt, watcher};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
 const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Used {
+    pub(crate) cpu_ms: u64,
+    pub(crate) resident_mib: u64,
+}
 
 pub(crate) struct Towline {
     pub(crate) applier: Bus,
@@ -29,6 +36,7 @@ pub(crate) struct Towline {
     http: reqwest::Client,
     page: String,
     admin: String,
+    pid: u32,
     monitor: tokio::sync::Mutex<Child>,
     _folder: tempfile::TempDir,
     _stack: Stack,
@@ -115,6 +123,7 @@ impl Towline {
             http: reqwest::Client::new(),
             page: address("listen").await,
             admin: address("admin").await,
+            pid: monitor.id().unwrap(),
             monitor: monitor.into(),
             _folder: folder,
             _stack: stack,
@@ -150,16 +159,31 @@ impl Towline {
         object.map(|object| serde_json::to_value(object).unwrap())
     }
 
-    pub(crate) async fn list(&self) -> Vec<Value> {
-        let list = self
-            .applications
-            .list(&ListParams::default())
-            .await
-            .unwrap();
-        list.items
-            .into_iter()
-            .map(|object| serde_json::to_value(object).unwrap())
-            .collect()
+    /// The objects, as they are and as they change.
+    pub(crate) fn follow(&self) -> impl Stream<Item = Value> + use<> {
+        let objects =
+            watcher(self.applications.clone(), watcher::Config::default()).applied_objects();
+        objects.map(|object| serde_json::to_value(object.unwrap()).unwrap())
+    }
+
+    /// What the monitor's process used until now.
+    pub(crate) fn used(&self) -> Used {
+        let read =
+            |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", self.pid)).unwrap();
+        let field = |text: &str, number: usize| {
+            text.split_whitespace()
+                .nth(number)
+                .unwrap()
+                .parse::<u64>()
+                .unwrap()
+        };
+        let stat = read("stat");
+        let behind_name = stat.rsplit_once(')').unwrap().1;
+        Used {
+            // In hundredths of a second, on every Linux.
+            cpu_ms: (field(behind_name, 11) + field(behind_name, 12)) * 10,
+            resident_mib: field(&read("statm"), 1) * 4 / 1_024,
+        }
     }
 
     pub(crate) async fn merge(&self, name: &str, patch: &Value) -> Value {
@@ -241,8 +265,11 @@ impl Towline {
     /// SIGTERM ends it, with 0.
     pub(crate) async fn stops_cleanly(&self) {
         let mut monitor = self.monitor.lock().await;
-        let pid = monitor.id().unwrap().to_string();
-        Command::new("kill").arg(pid).status().await.unwrap();
+        Command::new("kill")
+            .arg(self.pid.to_string())
+            .status()
+            .await
+            .unwrap();
         let status = soon("the end", monitor.wait()).await.unwrap();
         assert!(status.success(), "{status}");
     }
