@@ -502,7 +502,7 @@ fn stored<T: Message>(
     if is_deletion(Some(&message.headers)) {
         return Ok(None);
     }
-    let value = decode(subject, T::KIND, &message.payload)?;
+    let value = envelope::body(subject, Some(&message.headers), 1, &message.payload)?;
     Ok(Some(Stored {
         subject: subject.to_owned(),
         sequence: message.sequence,

@@ -7,6 +7,7 @@
 
 mod client;
 pub mod clock;
+pub mod document;
 mod envelope;
 pub mod error;
 pub mod identity;

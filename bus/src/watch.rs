@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::client::{Bus, Stored, decode, is_deletion, reconnected};
+use crate::client::{Bus, Stored, is_deletion, reconnected};
 use crate::envelope;
 use crate::error::BusError;
 use crate::message::Message;
@@ -198,7 +198,7 @@ fn update<T: Message>(message: &async_nats::Message, sequence: u64) -> Update<T>
     if is_deletion(message.headers.as_ref()) {
         return Update::Deleted { subject };
     }
-    match decode(&subject, T::KIND, &message.payload) {
+    match envelope::body(&subject, message.headers.as_ref(), 0, &message.payload) {
         Ok(value) => Update::Put(Stored {
             subject,
             sequence,

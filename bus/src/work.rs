@@ -15,7 +15,7 @@ use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-use crate::client::{Bus, decode, reconnected};
+use crate::client::{Bus, reconnected};
 use crate::envelope;
 use crate::message::Message;
 use crate::subject::{self, Stream};
@@ -123,7 +123,7 @@ impl<T: Message> Work<T> {
             .map_or(1, |info| u64::try_from(info.delivered).unwrap_or(1));
         let trace = envelope::trace(message.headers.as_ref());
         let subject = message.subject.to_string();
-        let decoded = decode::<T>(&subject, T::KIND, &message.payload);
+        let decoded = envelope::body::<T>(&subject, message.headers.as_ref(), 0, &message.payload);
         let held = Held::new(self.bus.clone(), self.stream, message, beat);
         match decoded {
             Err(error) => {

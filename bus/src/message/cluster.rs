@@ -50,4 +50,8 @@ impl Message for Head {
     fn about(&self) -> Option<&AppId> {
         Some(&self.app)
     }
+
+    fn cluster(&self) -> Option<&ClusterId> {
+        Some(&self.cluster)
+    }
 }

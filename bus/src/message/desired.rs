@@ -144,6 +144,10 @@ impl Message for Desired {
     fn about(&self) -> Option<&AppId> {
         Some(&self.app)
     }
+
+    fn cluster(&self) -> Option<&ClusterId> {
+        Some(&self.cluster)
+    }
 }
 
 impl Generational for Desired {

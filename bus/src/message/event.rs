@@ -160,6 +160,10 @@ impl Message for Event {
     fn about(&self) -> Option<&AppId> {
         Some(&self.app)
     }
+
+    fn cluster(&self) -> Option<&ClusterId> {
+        Some(&self.cluster)
+    }
 }
 
 #[cfg(test)]

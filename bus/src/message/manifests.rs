@@ -58,6 +58,10 @@ impl Message for Manifests {
     fn about(&self) -> Option<&AppId> {
         Some(&self.app)
     }
+
+    fn cluster(&self) -> Option<&ClusterId> {
+        Some(&self.cluster)
+    }
 }
 
 impl Generational for Manifests {

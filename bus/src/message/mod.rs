@@ -15,7 +15,7 @@ pub mod verified;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::identity::{AppId, Generation};
+use crate::identity::{AppId, ClusterId, Generation};
 
 /// A body with its `CloudEvents` type.
 pub trait Message: Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -23,6 +23,10 @@ pub trait Message: Serialize + DeserializeOwned + Send + Sync + 'static {
     const KIND: &'static str;
     /// The application it is about, as `ce-subject`.
     fn about(&self) -> Option<&AppId>;
+    /// The cluster that its subject names, when every such message is about one.
+    fn cluster(&self) -> Option<&ClusterId> {
+        None
+    }
 }
 
 /// A body of which only the highest generation per subject counts.

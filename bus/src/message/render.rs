@@ -68,6 +68,10 @@ impl Message for Render {
     fn about(&self) -> Option<&AppId> {
         Some(&self.app)
     }
+
+    fn cluster(&self) -> Option<&ClusterId> {
+        Some(&self.cluster)
+    }
 }
 
 impl Generational for Render {
