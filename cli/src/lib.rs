@@ -1,1 +1,246 @@
+//! The `towline` command.
+//!
+//! `up` runs the services, `demo` shows them at work, all other commands ask the monitor of a running Towline. Exit codes:
+//! 0 done, 1 failed (the reason on stderr), 2 wrong usage.
 
+mod client;
+mod command;
+mod demo;
+mod output;
+mod service;
+mod signal;
+mod state_file;
+mod up;
+
+use std::process::ExitCode;
+
+use bus::ReleaseId;
+use bus::message::command::Action;
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use client::{Client, ClientArgs};
+use command::act::WaitArgs;
+use output::Format;
+
+/// GitOps delivery for Kubernetes: a commit becomes healthy objects
+#[derive(Parser)]
+#[command(name = "towline", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the five services, on a local stack or on an existing cluster, NATS and Vault
+    Up(Box<up::UpArgs>),
+    /// Show a commit's way to healthy objects on a local stack
+    Demo(Box<demo::DemoArgs>),
+    /// List applications, or show one
+    Get {
+        app: Option<String>,
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Look for new commits now
+    Refresh {
+        app: String,
+        /// Render again even if nothing changed
+        #[arg(long)]
+        hard: bool,
+    },
+    /// Release the desired state now
+    Sync {
+        app: String,
+        /// Delete what is no longer in Git
+        #[arg(long)]
+        prune: bool,
+        /// Say what would be done
+        #[arg(long)]
+        dry_run: bool,
+        /// Apply also what is in sync
+        #[arg(long)]
+        force: bool,
+        /// Only this object, as group/kind/namespace/name; may be repeated
+        #[arg(long = "resource", value_name = "OBJECT")]
+        resources: Vec<String>,
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
+    /// List an application's releases
+    History {
+        app: String,
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Go back to a release and pin it; without an id, to the last healthy one before the current
+    Rollback {
+        app: String,
+        id: Option<u64>,
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
+    /// Hold an application at what is live
+    Pin {
+        app: String,
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
+    /// Let a pinned application follow its sources again
+    Unpin {
+        app: String,
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
+    /// End a running release
+    Terminate { app: String },
+    /// Print what happened
+    Events {
+        app: Option<String>,
+        /// Go on with what happens
+        #[arg(long, short)]
+        follow: bool,
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Print the accounts for a NATS server of one's own, and make the users' keys
+    NatsConfig(command::nats::ConfigArgs),
+    /// Create what is missing at a NATS server: streams, buckets, consumers
+    NatsProvision(command::nats::ProvisionArgs),
+    /// Print the completion script of a shell
+    Completion { shell: clap_complete::Shell },
+    /// Run one service in this process (`up` starts them so)
+    #[command(hide = true)]
+    Service {
+        #[command(subcommand)]
+        service: Box<service::Service>,
+    },
+}
+
+/// The whole program.
+#[expect(clippy::print_stderr, reason = "errors of commands go to stderr")]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: can't start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    // The same provider in every process; a service's own runtime may have installed it already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match runtime.block_on(run(cli)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let app_command = |app: String, action: Action, wait: WaitArgs| {
+        let args = cli.client.clone();
+        async move { command::act::act(&Client::from_args(&args).await?, &app, &action, &wait).await }
+    };
+    let at_once = WaitArgs {
+        no_wait: true,
+        timeout: 0,
+    };
+    match cli.command {
+        Command::Up(args) => {
+            log_warnings();
+            up::run(*args).await?;
+        }
+        Command::Demo(args) => {
+            log_warnings();
+            return demo::run(*args).await;
+        }
+        Command::Get { app, output } => {
+            command::get::get(
+                &Client::from_args(&cli.client).await?,
+                app.as_deref(),
+                output,
+            )
+            .await?;
+        }
+        Command::History { app, output } => {
+            command::get::history(&Client::from_args(&cli.client).await?, &app, output).await?;
+        }
+        Command::Events {
+            app,
+            follow,
+            output,
+        } => {
+            let client = Client::from_args(&cli.client).await?;
+            command::events::events(&client, app.as_deref(), follow, output).await?;
+        }
+        Command::Refresh { app, hard } => {
+            app_command(app, Action::Refresh { hard }, at_once).await?
+        }
+        Command::Sync {
+            app,
+            prune,
+            dry_run,
+            force,
+            resources,
+            wait,
+        } => {
+            app_command(
+                app,
+                Action::Sync {
+                    prune,
+                    dry_run,
+                    force,
+                    resources,
+                },
+                wait,
+            )
+            .await?;
+        }
+        Command::Rollback { app, id, wait } => {
+            app_command(
+                app,
+                Action::Rollback {
+                    release: id.map(ReleaseId),
+                },
+                wait,
+            )
+            .await?;
+        }
+        Command::Pin { app, wait } => app_command(app, Action::Pin, wait).await?,
+        Command::Unpin { app, wait } => app_command(app, Action::Unpin, wait).await?,
+        Command::Terminate { app } => app_command(app, Action::Terminate, at_once).await?,
+        Command::NatsConfig(args) => command::nats::config(&args)?,
+        Command::NatsProvision(args) => command::nats::provision(&args).await?,
+        Command::Completion { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "towline",
+                &mut std::io::stdout(),
+            );
+        }
+        Command::Service { service } => service::run(*service).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `up` and `demo` say on stderr what a person should know; the services have logs of their own.
+fn log_warnings() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("TOWLINE_UP_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    // A test may have set up a log before.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .try_init();
+}

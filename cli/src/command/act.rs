@@ -1,0 +1,117 @@
+//! `refresh`, `sync`, `rollback`, `pin`, `unpin`, `terminate`: send a command, and wait for what comes of it where asked.
+#![expect(clippy::print_stdout, reason = "a command says what it did")]
+
+use std::time::Duration;
+
+use anyhow::bail;
+use bus::AppId;
+use bus::message::command::Action;
+use bus::message::event::{Event, EventKind};
+use bus::message::state::{HealthStatus, SyncStatus};
+use futures::StreamExt as _;
+use monitor::view::View;
+
+use crate::client::Client;
+
+/// Whether to wait for the outcome, and how long.
+#[derive(Clone, Debug, clap::Args)]
+pub struct WaitArgs {
+    /// Return when the command is accepted, not when it has been carried out
+    #[arg(long)]
+    pub no_wait: bool,
+    /// Give up waiting after this many seconds
+    #[arg(long, default_value_t = 300, value_name = "SECONDS")]
+    pub timeout: u64,
+}
+
+/// What a command waits for.
+enum Goal {
+    Accepted,
+    Event(&'static [EventKind]),
+    /// Synced and Healthy at a release newer than the one before.
+    Released,
+}
+
+pub async fn act(
+    client: &Client,
+    app: &str,
+    action: &Action,
+    wait: &WaitArgs,
+) -> anyhow::Result<()> {
+    let app = client.app(app)?;
+    let goal = if wait.no_wait {
+        Goal::Accepted
+    } else {
+        goal(action)
+    };
+    let before = client.application(&app).await?;
+    let mut events = client.follow(Some(&app), Some(0)).await?.boxed();
+    let id = client.command(&app, action).await?;
+    println!("{} of {app} accepted ({id})", action.verb().token());
+    let outcome = async {
+        match goal {
+            Goal::Accepted => Ok(()),
+            Goal::Event(kinds) => loop {
+                let event = next(&mut events).await?;
+                if kinds.contains(&event.kind) {
+                    println!("{}", event.message);
+                    return Ok(());
+                }
+            },
+            Goal::Released => released(client, &app, &before, &mut events).await,
+        }
+    };
+    match tokio::time::timeout(Duration::from_secs(wait.timeout), outcome).await {
+        Ok(outcome) => outcome,
+        Err(_) => bail!(
+            "no outcome within {} s; `towline get {app}` shows where it stands",
+            wait.timeout
+        ),
+    }
+}
+
+const fn goal(action: &Action) -> Goal {
+    match action {
+        Action::Refresh { .. } | Action::Terminate => Goal::Accepted,
+        Action::Sync { dry_run: true, .. } => Goal::Accepted,
+        Action::Sync { .. } | Action::Rollback { .. } => Goal::Released,
+        Action::Pin => Goal::Event(&[EventKind::ApplicationPinned]),
+        Action::Unpin => Goal::Event(&[EventKind::ApplicationUnpinned]),
+    }
+}
+
+async fn next(
+    events: &mut (impl futures::Stream<Item = anyhow::Result<Event>> + Unpin),
+) -> anyhow::Result<Event> {
+    match events.next().await {
+        Some(Ok(event)) if event.kind == EventKind::CommandRefused => bail!(event.message),
+        Some(event) => event,
+        None => bail!("the monitor ended the event stream"),
+    }
+}
+
+async fn released(
+    client: &Client,
+    app: &AppId,
+    before: &View,
+    events: &mut (impl futures::Stream<Item = anyhow::Result<Event>> + Unpin),
+) -> anyhow::Result<()> {
+    let last = before.operation.as_ref().map(|operation| operation.release);
+    loop {
+        let event = next(events).await?;
+        println!("{}", event.message);
+        let is_new = event.release.is_some() && event.release > last;
+        match event.kind {
+            EventKind::ReleaseFailed if is_new => bail!("release failed: {}", event.message),
+            EventKind::ReleaseSuperseded if is_new => bail!("a newer revision took over"),
+            EventKind::ReleaseSucceeded if is_new => {
+                let view = client.application(app).await?;
+                if view.health.status == HealthStatus::Healthy && view.sync != SyncStatus::Unknown {
+                    println!("{} {}", view.sync.as_str(), view.health.status.as_str());
+                }
+                return Ok(());
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! `towline events`: what happened, and with `--follow` what happens.
+#![expect(
+    clippy::print_stdout,
+    reason = "printing events is what this command is for"
+)]
+
+use futures::TryStreamExt as _;
+
+use crate::client::Client;
+use crate::output::{self, Format};
+
+pub async fn events(
+    client: &Client,
+    app: Option<&str>,
+    follow: bool,
+    format: Format,
+) -> anyhow::Result<()> {
+    let app = app.map(|app| client.app(app)).transpose()?;
+    if !follow {
+        let list = client.events(app.as_ref()).await?;
+        return output::print(format, &list, || list.iter().for_each(output::event));
+    }
+    let stream = client.follow(app.as_ref(), None).await?;
+    let mut stream = std::pin::pin!(stream);
+    while let Some(event) = stream.try_next().await? {
+        match format {
+            Format::Table => output::event(&event),
+            // A line each: a stream has no end at which a list could be closed.
+            Format::Json => println!("{}", serde_json::to_string(&event)?),
+            Format::Yaml => println!("---\n{}", serde_saphyr::to_string(&event)?.trim_end()),
+        }
+    }
+    anyhow::bail!("the monitor ended the event stream")
+}

@@ -1,0 +1,267 @@
+//! What commands print: tables for people, JSON or YAML for programs.
+#![expect(clippy::print_stdout, reason = "printing is what this module is for")]
+
+use bus::clock;
+use bus::message::event::Event;
+use comfy_table::{ContentArrangement, Table, presets};
+use monitor::view::{Summary, View};
+use serde::Serialize;
+
+use crate::state_file::StateFile;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    #[default]
+    Table,
+    Json,
+    Yaml,
+}
+
+/// `value` in the format of programs; `people` prints it otherwise.
+pub fn print<T: Serialize>(format: Format, value: &T, people: impl FnOnce()) -> anyhow::Result<()> {
+    match format {
+        Format::Table => people(),
+        Format::Json => println!("{}", serde_json::to_string_pretty(value)?),
+        Format::Yaml => print!("{}", serde_saphyr::to_string(value)?),
+    }
+    Ok(())
+}
+
+/// A table without lines, as kubectl prints.
+pub fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(head.iter().copied());
+    table.add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    for line in table.lines() {
+        println!("{}", line.trim_end());
+    }
+}
+
+pub fn services(state: &StateFile) {
+    table(
+        &["SERVICE", "PID", "ADMIN"],
+        state.services.iter().map(|service| {
+            vec![
+                service.name.clone(),
+                service.pid.to_string(),
+                service.admin.clone(),
+            ]
+        }),
+    );
+    println!();
+    println!("page and API  {}", state.monitor);
+    println!("webhook       {}", state.webhook);
+    if let Some(kubeconfig) = &state.kubeconfig {
+        println!("kubeconfig    {}", kubeconfig.display());
+    }
+    println!("logs          {}", state.logs.display());
+}
+
+pub fn summaries(list: &[Summary]) {
+    table(
+        &[
+            "NAMESPACE",
+            "NAME",
+            "ENVIRONMENT",
+            "SYNC",
+            "HEALTH",
+            "REVISION",
+            "PHASE",
+            "PINNED",
+        ],
+        list.iter().map(|app| {
+            vec![
+                app.app.namespace().to_owned(),
+                app.app.name().to_owned(),
+                app.environment.clone(),
+                app.sync.as_str().to_owned(),
+                app.health.status.as_str().to_owned(),
+                app.revisions
+                    .iter()
+                    .map(|revision| short(revision))
+                    .collect::<Vec<_>>()
+                    .join(","),
+                app.phase
+                    .map_or_else(String::new, |phase| phase.as_str().to_owned()),
+                app.pin
+                    .as_ref()
+                    .map_or_else(String::new, |pin| format!("at {}", pin.release)),
+            ]
+        }),
+    );
+}
+
+pub fn view(view: &View) {
+    let line = |name: &str, value: &str| println!("{name:<14}{value}");
+    line("Name", &view.app.to_string());
+    line("Project", &view.project);
+    line("Environment", &view.environment);
+    line("Sync", view.sync.as_str());
+    line(
+        "Health",
+        &join(view.health.status.as_str(), &view.health.message),
+    );
+    for source in &view.sources {
+        let revision = source
+            .revision
+            .as_deref()
+            .map_or_else(|| "?".to_owned(), short);
+        line(
+            "Source",
+            &format!(
+                "{} {} ({revision})",
+                source.repo_url, source.target_revision
+            ),
+        );
+        if let Some(commit) = &source.commit {
+            line("Commit", &format!("{}: {}", commit.author, commit.subject));
+        }
+    }
+    if let Some(pin) = &view.pin {
+        line(
+            "Pinned",
+            &format!(
+                "at release {} by {}, {}",
+                pin.release,
+                pin.user,
+                ago(pin.since)
+            ),
+        );
+    }
+    if let Some(operation) = &view.operation {
+        let said = format!("{} {}", operation.phase.as_str(), operation.message);
+        line(
+            "Release",
+            &format!("{}: {}", operation.release, said.trim()),
+        );
+    }
+    for condition in &view.conditions {
+        line(
+            "Condition",
+            &format!(
+                "{}: {}",
+                monitor::view::condition_word(condition.kind),
+                condition.message
+            ),
+        );
+    }
+    println!();
+    table(
+        &[
+            "WAVE",
+            "KIND",
+            "NAMESPACE",
+            "NAME",
+            "SYNC",
+            "HEALTH",
+            "MESSAGE",
+        ],
+        view.resources.iter().map(|resource| {
+            vec![
+                resource.wave.to_string(),
+                resource.kind.clone(),
+                resource.namespace.clone(),
+                resource.name.clone(),
+                resource.sync.map_or_else(
+                    || {
+                        if resource.hook {
+                            "hook".into()
+                        } else {
+                            String::new()
+                        }
+                    },
+                    |sync| sync.as_str().into(),
+                ),
+                resource
+                    .health
+                    .map_or_else(String::new, |health| health.as_str().to_owned()),
+                one_line(&resource.message),
+            ]
+        }),
+    );
+}
+
+pub fn history(view: &View) {
+    table(
+        &["ID", "DEPLOYED", "REVISION", "HEALTHY", "CAUSE", "BY"],
+        view.history.iter().rev().map(|entry| {
+            vec![
+                entry.release.to_string(),
+                ago(entry.finished),
+                entry
+                    .revisions
+                    .iter()
+                    .map(|revision| short(revision))
+                    .collect::<Vec<_>>()
+                    .join(","),
+                if entry.healthy { "yes" } else { "no" }.to_owned(),
+                cause(&entry.cause).to_owned(),
+                entry.cause.user().unwrap_or("-").to_owned(),
+            ]
+        }),
+    );
+}
+
+pub fn event(event: &Event) {
+    let when = i64::try_from(event.time)
+        .ok()
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+        .unwrap_or_default();
+    println!(
+        "{when:.3}  {:<28}  {:<20}  {}",
+        event.app.to_string(),
+        event.kind.token(),
+        one_line(&event.message)
+    );
+}
+
+/// The first eight digits of a commit; other revisions as they are.
+pub fn short(revision: &str) -> String {
+    let is_commit = revision.len() >= 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_commit {
+        revision[..8].to_owned()
+    } else {
+        revision.to_owned()
+    }
+}
+
+fn cause(cause: &bus::message::state::ReleaseCause) -> &'static str {
+    use bus::message::state::ReleaseCause as Cause;
+    match cause {
+        Cause::Automated => "automated",
+        Cause::SelfHeal => "self-heal",
+        Cause::Command { .. } => "sync",
+        Cause::Rollback { .. } => "rollback",
+        Cause::Unpin { .. } => "unpin",
+        Cause::OnFailure { .. } => "rollback on failure",
+        Cause::SecretRotated => "secret rotated",
+    }
+}
+
+fn ago(ms: u64) -> String {
+    let seconds = clock::now_ms().saturating_sub(ms) / 1000;
+    match seconds {
+        0..60 => format!("{seconds}s ago"),
+        60..3_600 => format!("{}m ago", seconds / 60),
+        3_600..86_400 => format!("{}h ago", seconds / 3_600),
+        _ => format!("{}d ago", seconds / 86_400),
+    }
+}
+
+fn join(status: &str, message: &str) -> String {
+    if message.is_empty() {
+        status.to_owned()
+    } else {
+        format!("{status}: {}", one_line(message))
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,116 @@
+//! The command lines of the five services: each gets the flags and the key that are its own, and no other's.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use bus::ClusterId;
+use bus::role::Role;
+
+use super::keys::{NatsKeys, SealKeys};
+use super::supervisor::ServiceCommand;
+use super::{Parts, UpArgs};
+
+/// What the command lines are made from.
+pub struct Wiring<'a> {
+    pub args: &'a UpArgs,
+    pub parts: &'a Parts,
+    pub engine: &'a Path,
+    pub folder: &'a Path,
+    pub seals: &'a SealKeys,
+    pub nats_keys: Option<&'a NatsKeys>,
+    pub listen: SocketAddr,
+    pub webhook: SocketAddr,
+}
+
+pub fn commands(wiring: &Wiring<'_>) -> Vec<ServiceCommand> {
+    let Wiring {
+        args,
+        parts,
+        engine,
+        folder,
+        seals,
+        listen,
+        webhook,
+        ..
+    } = wiring;
+    let cluster = ClusterId::in_cluster();
+
+    let watcher = Line::new("watcher", wiring, &Role::Watcher)
+        .cluster()
+        .flag("--namespace", &args.namespace)
+        .flag("--webhook-listen", webhook.to_string())
+        .flag("--poll-interval", args.poll_interval.to_string())
+        .flag("--cache-dir", folder.join("repositories"));
+    let renderer = Line::new("renderer", wiring, &Role::Renderer)
+        .flag("--engine", engine)
+        .flag("--scratch", folder.join("renderer"))
+        .flag("--render-timeout", args.render_timeout.to_string());
+    let secrets_agent = Line::new(
+        "secrets-agent",
+        wiring,
+        &Role::SecretsAgent(cluster.clone()),
+    )
+    .flag("--cluster-id", cluster.as_str())
+    .flag("--seal-key", &seals.agent_secret)
+    .flag("--applier-key", &seals.applier_public)
+    .flag("--allow-paths", args.secret_paths.join(","))
+    .flag("--vault-addr", &parts.vault)
+    .flag("--vault-token-file", &parts.vault_token_file);
+    let applier = Line::new("applier", wiring, &Role::Applier(cluster.clone()))
+        .cluster()
+        .flag("--cluster-id", cluster.as_str())
+        .flag("--store-namespace", &args.store_namespace)
+        .flag("--seal-key", &seals.applier_secret)
+        .flag("--secrets-agent-key", &seals.agent_public)
+        .switch("--observe", args.observe);
+    let monitor = Line::new("monitor", wiring, &Role::Monitor)
+        .cluster()
+        .flag("--namespace", &args.namespace)
+        .flag("--listen", listen.to_string())
+        .switch("--observe", args.observe);
+    [watcher, renderer, secrets_agent, applier, monitor]
+        .map(|line| line.command)
+        .into()
+}
+
+struct Line<'a> {
+    wiring: &'a Wiring<'a>,
+    command: ServiceCommand,
+}
+
+impl<'a> Line<'a> {
+    fn new(name: &'static str, wiring: &'a Wiring<'a>, role: &Role) -> Self {
+        let command = ServiceCommand {
+            name,
+            arguments: Vec::new(),
+        };
+        let line = Self { wiring, command }
+            .flag("--nats", &wiring.parts.nats)
+            .flag("--log-level", &wiring.args.log_level);
+        match wiring.nats_keys {
+            Some(keys) => line.flag("--nats-seed", keys.seed(role)),
+            None => line,
+        }
+    }
+
+    /// Access to the cluster. Without a kubeconfig a service finds it as `kubectl` does.
+    fn cluster(self) -> Self {
+        match self.wiring.parts.kubeconfig.clone() {
+            Some(kubeconfig) => self.flag("--kubeconfig", kubeconfig),
+            None => self,
+        }
+    }
+
+    fn flag(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.command.arguments.extend([name.into(), value.into()]);
+        self
+    }
+
+    fn switch(mut self, name: &str, on: bool) -> Self {
+        if on {
+            self.command.arguments.push(name.into());
+        }
+        self
+    }
+}
