@@ -69,19 +69,22 @@ impl Reference {
         }
         let now = owned::fields(live, &self.manager, self.values);
         let mut drifted = self.differing(&now);
-        if now.is_empty() {
-            // Ownership was reset as a whole. What still has its value needs no naming.
+        if now.is_empty() || drifted.iter().any(|field| field.mark.is_container()) {
             let anyones = owned::anyones(live, self.values);
-            let still_differs = self.differing(&anyones);
-            drifted.retain(|path| still_differs.binary_search(path).is_ok());
-            if drifted.is_empty() {
-                drifted.push("metadata.managedFields".to_owned());
+            drifted.retain(|field| !is_filled_by_others(field, &anyones));
+            if now.is_empty() {
+                // Ownership was reset as a whole. What still has its value needs no naming.
+                let still_differs = self.differing(&anyones);
+                drifted.retain(|field| still_differs.contains(field));
+                if drifted.is_empty() {
+                    return Some(Drift::of_ownership());
+                }
             }
         }
         if drifted.is_empty() {
             return None;
         }
-        let mut fields = topmost(drifted);
+        let mut fields = topmost(drifted.into_iter().map(|field| field.path));
         let managers = owned::other_owners(live, &self.manager, &fields);
         if fields.len() > MAX_NAMED {
             let more = fields.len() - MAX_NAMED;
@@ -91,8 +94,8 @@ impl Reference {
         Some(Drift { fields, managers })
     }
 
-    /// Paths of the reference that `now` lacks or holds with another value. Both are sorted by path.
-    fn differing(&self, now: &[Field]) -> Vec<String> {
+    /// Fields of the reference that `now` lacks or holds otherwise. Both are sorted by path.
+    fn differing(&self, now: &[Field]) -> Vec<Field> {
         self.fields
             .iter()
             .filter(
@@ -101,13 +104,30 @@ impl Reference {
                     Err(_) => true,
                 },
             )
-            .map(|field| field.path)
             .collect()
     }
 }
 
+impl Drift {
+    /// Every value is in place, and nobody remembers that they are ours.
+    fn of_ownership() -> Self {
+        Self {
+            fields: vec!["metadata.managedFields".to_owned()],
+            managers: Vec::new(),
+        }
+    }
+}
+
+/// Whether a map or list that was ours as such is still there, with others' fields in it.
+fn is_filled_by_others(field: &Field, anyones: &[Field]) -> bool {
+    field.mark.is_container()
+        && anyones
+            .iter()
+            .any(|other| other.path == field.path || owned::is_beneath(&other.path, &field.path))
+}
+
 /// Leaves out each path that lies beneath another one. `paths` is sorted.
-fn topmost(paths: Vec<String>) -> Vec<String> {
+fn topmost(paths: impl Iterator<Item = String>) -> Vec<String> {
     let mut kept: Vec<String> = Vec::new();
     for path in paths {
         if !kept

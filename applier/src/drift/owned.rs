@@ -23,6 +23,10 @@ pub(super) enum Values {
 pub(super) enum Mark {
     /// That it is there.
     Present,
+    /// That it is a map or list without anything in it.
+    Empty,
+    /// That it is a map or list of which others own parts.
+    Shared,
     /// What its value was.
     Value([u8; 8]),
 }
@@ -34,12 +38,20 @@ pub(super) struct Field {
 }
 
 impl Mark {
-    /// Whether both may be of one and the same value.
-    pub(super) fn agrees(self, other: Self) -> bool {
-        match (self, other) {
-            (Self::Value(one), Self::Value(two)) => one == two,
-            (Self::Present, _) | (_, Self::Present) => true,
+    /// Whether what was `self` may have become `now` without anything of ours being lost.
+    pub(super) fn agrees(self, now: Self) -> bool {
+        match (self, now) {
+            (Self::Value(then), Self::Value(now)) => then == now,
+            (Self::Value(_), Self::Empty) => false,
+            (Self::Value(_), Self::Present | Self::Shared)
+            | (Self::Present | Self::Empty | Self::Shared, _) => true,
         }
+    }
+
+    /// Whether it says no more than that a map or list is there. The API server takes such a field from its owner when another
+    /// puts something in, and leaves the owner nothing that could be healed.
+    pub(super) fn is_container(self) -> bool {
+        matches!(self, Self::Empty | Self::Shared)
     }
 }
 
@@ -149,29 +161,41 @@ impl Walk {
             let others: Vec<&Value> = others.iter().filter_map(|other| other.get(key)).collect();
             if below.as_object().is_some_and(|below| !below.is_empty()) {
                 self.node(path, below, next, &others);
-            } else {
-                let mark = self.mark(path, &step, next, &others);
+            } else if let Some(mark) = self.mark(path, &step, next, &others) {
                 self.emit(path, mark);
             }
             path.truncate(length);
         }
     }
 
-    fn mark(&self, path: &str, step: &Step<'_>, value: Option<&Value>, others: &[&Value]) -> Mark {
+    /// None for what is owned and isn't there: the API server leaves out some empty maps, and an owner of nothing loses nothing.
+    fn mark(
+        &self,
+        path: &str,
+        step: &Step<'_>,
+        value: Option<&Value>,
+        others: &[&Value],
+    ) -> Option<Mark> {
         let compared = match self.values {
             Values::All => true,
             Values::Metadata => is_beneath(path, "metadata"),
         };
         // A list item or set member is its own identity: its parts are fields of their own.
         if !compared || !matches!(step, Step::Field(_)) {
-            return Mark::Present;
+            return Some(Mark::Present);
         }
-        match value {
-            // We own just the existence of such a map or list when others own parts of it, and when it is empty.
-            Some(Value::Object(map)) if map.is_empty() || is_shared(others) => Mark::Present,
-            Some(Value::Array(list)) if list.is_empty() || is_shared(others) => Mark::Present,
-            value => Mark::Value(digest(path, value.unwrap_or(&Value::Null))),
-        }
+        let container = |is_empty: bool| match (is_shared(others), is_empty) {
+            (true, _) => Some(Mark::Shared),
+            (false, true) => Some(Mark::Empty),
+            (false, false) => None,
+        };
+        let value = value.filter(|value| !value.is_null())?;
+        let is_container = match value {
+            Value::Object(map) => container(map.is_empty()),
+            Value::Array(list) => container(list.is_empty()),
+            _ => None,
+        };
+        Some(is_container.unwrap_or_else(|| Mark::Value(digest(path, value))))
     }
 
     fn emit(&mut self, path: &str, mark: Mark) {

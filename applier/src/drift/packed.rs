@@ -7,7 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::owned::{Field, Mark};
 
-/// Per field: length shared with the path before, length of the rest, the rest, 0 or 1 and eight bytes of digest.
+/// Per field: length shared with the path before, length of the rest, the rest, the mark: 0 to 2, or 3 and eight bytes
+/// of digest.
 /// Lengths are LEB128.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Packed(Box<[u8]>);
@@ -24,8 +25,10 @@ impl Packed {
             bytes.extend_from_slice(rest.as_bytes());
             match field.mark {
                 Mark::Present => bytes.push(0),
+                Mark::Empty => bytes.push(1),
+                Mark::Shared => bytes.push(2),
                 Mark::Value(digest) => {
-                    bytes.push(1);
+                    bytes.push(3);
                     bytes.extend_from_slice(&digest);
                 }
             }
@@ -66,7 +69,9 @@ impl Iterator for Fields<'_> {
         self.path.push_str(text);
         let mark = match self.take(1)? {
             [0] => Mark::Present,
-            [1] => Mark::Value(self.take(8)?.try_into().ok()?),
+            [1] => Mark::Empty,
+            [2] => Mark::Shared,
+            [3] => Mark::Value(self.take(8)?.try_into().ok()?),
             _ => return None,
         };
         Some(Field {

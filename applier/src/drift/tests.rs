@@ -239,6 +239,49 @@ fn a_map_that_we_own_empty_may_be_filled_by_others() {
 }
 
 #[test]
+fn a_map_that_was_ours_empty_and_left_our_set_is_drift_only_when_it_is_gone() {
+    // As kube-apiserver 1.37 does: a controller's first annotation takes the map from who applied it empty.
+    let set = json!({"f:metadata": {"f:annotations": {}}, "f:spec": {"f:emptyDir": {}, "f:x": {}}});
+    let without = json!({"f:spec": {"f:x": {}}});
+    let theirs = |set: Value| ("kube-controller-manager", "Update", set);
+    let content = |metadata: Value, spec: Value| json!({"metadata": metadata, "spec": spec});
+    let omitted = object(
+        content(json!({}), json!({"emptyDir": {}, "x": 1})),
+        &set,
+        &[],
+    );
+    let reference = Reference::of(&omitted, US);
+    let filled = object(
+        content(
+            json!({"annotations": {"revision": "1"}}),
+            json!({"emptyDir": {"sizeLimit": "1"}, "x": 1}),
+        ),
+        &without,
+        &[theirs(json!({
+            "f:metadata": {"f:annotations": {".": {}, "f:revision": {}}}, "f:spec": {"f:emptyDir": {"f:sizeLimit": {}}},
+        }))],
+    );
+    assert_eq!(reference.drift(&filled), None);
+    let replaced = object(
+        content(json!({}), json!({"hostPath": {"path": "/"}, "x": 1})),
+        &without,
+        &[theirs(json!({"f:spec": {"f:hostPath": {"f:path": {}}}}))],
+    );
+    assert_eq!(
+        reference.drift(&replaced).unwrap().fields,
+        ["spec.emptyDir"]
+    );
+}
+
+#[test]
+fn an_indivisible_list_that_was_emptied_is_drift() {
+    let set = json!({"f:args": {}});
+    let of = |args: Value| object(json!({"metadata": {}, "args": args}), &set, &[]);
+    let reference = Reference::of(&of(json!(["x"])), US);
+    assert_eq!(reference.drift(&of(json!([]))).unwrap().fields, ["args"]);
+}
+
+#[test]
 fn what_defaulting_put_into_our_empty_map_may_be_taken_by_its_owner() {
     let set = json!({"f:spec": {"f:strategy": {}}});
     let applied = object(
