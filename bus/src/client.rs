@@ -110,6 +110,9 @@ impl Bus {
                     async_nats::Event::ServerError(error) => {
                         tracing::error!(%error, "NATS refused something")
                     }
+                    async_nats::Event::Closed | async_nats::Event::Draining => {
+                        tracing::debug!("the connection to NATS is closed");
+                    }
                     other => tracing::warn!(event = %other, "NATS connection"),
                 }
                 async {}
