@@ -1,9 +1,7 @@
 //! What to publish for one application: what is wanted against what was published. Pure.
 
-use std::collections::BTreeMap;
-
-use bus::message::desired::{Cascade, Cause, Deleted, Desired, DesiredState};
-use bus::{ClusterId, Digest, Generation};
+use bus::message::desired::{Cascade, Cause, Desired, DesiredState};
+use bus::{Digest, Generation};
 use git2::Oid;
 
 use crate::affected::{Outcome, Record};
@@ -132,75 +130,6 @@ fn is_proof(render: Option<&Record>, published: Generation) -> bool {
         render,
         Some(Record { generation, outcome: Outcome::Rendered(Some(_)) }) if *generation == published
     )
-}
-
-/// What the object is, for deletions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Life<'a> {
-    /// It is there, and wanted in this cluster (or nobody knows where).
-    Live {
-        uid: &'a str,
-        cluster: Option<&'a ClusterId>,
-    },
-    /// Somebody deleted it; its finalizer says what goes with it.
-    Deleting {
-        uid: &'a str,
-        cascade: Option<Cascade>,
-        cluster: Option<&'a ClusterId>,
-    },
-    /// The API server says that there is no such object.
-    Gone,
-}
-
-/// The deletions to publish, given the newest desired state in each cluster. Nothing here follows from something being
-/// unknown: only from a deletion that was asked for, a destination that changed, or an object that is proven gone.
-pub fn deletions(
-    life: Life<'_>,
-    published: &BTreeMap<ClusterId, Published>,
-) -> Vec<(ClusterId, Deleted)> {
-    let present = published
-        .iter()
-        .filter(|(_, published)| matches!(published.state, State::Present { .. }));
-    match life {
-        Life::Live { cluster: None, .. } => Vec::new(),
-        Life::Live {
-            uid,
-            cluster: Some(cluster),
-        } => present
-            .filter(|(other, published)| *other != cluster && *published.uid == *uid)
-            .map(|(other, _)| (other.clone(), deleted(uid, Cascade::Foreground)))
-            .collect(),
-        Life::Deleting {
-            uid,
-            cascade: Some(cascade),
-            cluster,
-        } => {
-            let mut all: Vec<_> = present
-                .filter(|(_, published)| *published.uid == *uid)
-                .map(|(cluster, _)| (cluster.clone(), deleted(uid, cascade)))
-                .collect();
-            // Never published, or the broker forgot: the applier looks for itself what there is.
-            if all.is_empty()
-                && let Some(cluster) = cluster
-                && !published.contains_key(cluster)
-            {
-                all.push((cluster.clone(), deleted(uid, cascade)));
-            }
-            all
-        }
-        // Without the resources finalizer nothing goes along: the object will be gone by itself.
-        Life::Deleting { cascade: None, .. } => Vec::new(),
-        Life::Gone => present
-            .map(|(cluster, published)| (cluster.clone(), deleted(&published.uid, Cascade::None)))
-            .collect(),
-    }
-}
-
-fn deleted(uid: &str, cascade: Cascade) -> Deleted {
-    Deleted {
-        uid: uid.to_owned(),
-        cascade,
-    }
 }
 
 #[cfg(test)]
@@ -363,92 +292,5 @@ mod tests {
             ..Case::default()
         };
         assert_eq!(case.decide(), Decision::Publish(Cause::Refresh));
-    }
-
-    fn clusters(names: &[&str]) -> BTreeMap<ClusterId, Published> {
-        names
-            .iter()
-            .map(|name| (ClusterId::new(name).unwrap(), published("u")))
-            .collect()
-    }
-
-    fn names(deletions: &[(ClusterId, Deleted)]) -> Vec<(&str, Cascade)> {
-        deletions
-            .iter()
-            .map(|(cluster, deleted)| (cluster.as_str(), deleted.cascade))
-            .collect()
-    }
-
-    #[test]
-    fn a_live_application_is_deleted_only_where_it_no_longer_belongs() {
-        let b = ClusterId::new("b").unwrap();
-        let life = Life::Live {
-            uid: "u",
-            cluster: Some(&b),
-        };
-        let found = deletions(life, &clusters(&["a", "b"]));
-        assert_eq!(names(&found), [("a", Cascade::Foreground)]);
-    }
-
-    #[test]
-    fn a_destination_that_nobody_knows_deletes_nothing() {
-        let life = Life::Live {
-            uid: "u",
-            cluster: None,
-        };
-        assert_eq!(deletions(life, &clusters(&["a"])), []);
-    }
-
-    #[test]
-    fn another_objects_state_is_not_this_ones_to_cascade() {
-        let b = ClusterId::new("b").unwrap();
-        let life = Life::Live {
-            uid: "new",
-            cluster: Some(&b),
-        };
-        assert_eq!(deletions(life, &clusters(&["a"])), []);
-        let life = Life::Deleting {
-            uid: "new",
-            cascade: Some(Cascade::Foreground),
-            cluster: None,
-        };
-        assert_eq!(deletions(life, &clusters(&["a"])), []);
-    }
-
-    #[test]
-    fn a_deletion_cascades_as_its_finalizer_says_and_once() {
-        let a = ClusterId::new("a").unwrap();
-        let life = Life::Deleting {
-            uid: "u",
-            cascade: Some(Cascade::Background),
-            cluster: Some(&a),
-        };
-        assert_eq!(
-            names(&deletions(life, &clusters(&["a"]))),
-            [("a", Cascade::Background)]
-        );
-        assert_eq!(
-            names(&deletions(life, &BTreeMap::new())),
-            [("a", Cascade::Background)]
-        );
-        let mut done = clusters(&["a"]);
-        for published in done.values_mut() {
-            published.state = State::Deleted(Cascade::Background);
-        }
-        assert_eq!(deletions(life, &done), []);
-    }
-
-    #[test]
-    fn without_the_finalizer_nothing_goes_along() {
-        let life = Life::Deleting {
-            uid: "u",
-            cascade: None,
-            cluster: None,
-        };
-        assert_eq!(deletions(life, &clusters(&["a"])), []);
-        assert_eq!(
-            names(&deletions(Life::Gone, &clusters(&["a"]))),
-            [("a", Cascade::None)]
-        );
     }
 }

@@ -250,7 +250,7 @@ mod tests {
         }
     }
 
-    fn seen(namespace: &str, spec: Value) -> Seen {
+    fn seen(namespace: &str, spec: &Value) -> Seen {
         let object =
             json!({"metadata": {"namespace": namespace, "name": "web", "uid": "u"}, "spec": spec});
         Seen::of(serde_json::from_value::<Watched>(object).unwrap()).unwrap()
@@ -263,7 +263,7 @@ mod tests {
         })
     }
 
-    fn judged(spec: Value) -> Intent {
+    fn judged(spec: &Value) -> Intent {
         intent(&seen("argocd", spec), &environment(), bounds())
     }
 
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_plain_application_is_wanted_in_its_cluster() {
-        let Intent::Wanted(wanted) = judged(plain()) else {
+        let Intent::Wanted(wanted) = judged(&plain()) else {
             panic!("not wanted")
         };
         assert_eq!(wanted.cluster, ClusterId::in_cluster());
@@ -307,7 +307,7 @@ mod tests {
         ] {
             let mut spec = plain();
             spec[field] = value;
-            assert!(problem(judged(spec)).contains("not supported yet"));
+            assert!(problem(judged(&spec)).contains("not supported yet"));
         }
     }
 
@@ -316,7 +316,7 @@ mod tests {
         for path in ["/etc", "../x", "a/../../x"] {
             let mut spec = plain();
             spec["source"]["path"] = json!(path);
-            assert!(problem(judged(spec)).contains("stay in it"), "{path}");
+            assert!(problem(judged(&spec)).contains("stay in it"), "{path}");
         }
     }
 
@@ -324,7 +324,7 @@ mod tests {
     fn a_missing_project_is_named() {
         let mut spec = plain();
         spec["project"] = json!("nope");
-        assert!(problem(judged(spec)).contains("\"nope\", which does not exist"));
+        assert!(problem(judged(&spec)).contains("\"nope\", which does not exist"));
     }
 
     #[test]
@@ -342,11 +342,7 @@ mod tests {
             environment
                 .projects
                 .insert("team".to_owned(), project(rules));
-            problem(intent(
-                &seen(namespace, spec.clone()),
-                &environment,
-                bounds(),
-            ))
+            problem(intent(&seen(namespace, &spec), &environment, bounds()))
         };
         assert!(judge(json!({}), "argocd").contains("sourceRepos"));
         assert!(judge(json!({"sourceRepos": ["*"]}), "argocd").contains("destinations"));
@@ -362,7 +358,7 @@ mod tests {
     fn unknown_fields_warn_and_do_not_stop() {
         let mut spec = plain();
         spec["source"]["turbo"] = json!(true);
-        let Intent::Wanted(wanted) = judged(spec) else {
+        let Intent::Wanted(wanted) = judged(&spec) else {
             panic!("not wanted")
         };
         assert_eq!(wanted.warnings[0].0, ConditionType::UnknownFieldWarning);
@@ -377,7 +373,7 @@ mod tests {
         environment
             .projects
             .insert("default".to_owned(), Arc::new(project));
-        let Intent::Wanted(wanted) = intent(&seen("team-a", plain()), &environment, bounds())
+        let Intent::Wanted(wanted) = intent(&seen("team-a", &plain()), &environment, bounds())
         else {
             panic!("not wanted")
         };

@@ -1,17 +1,33 @@
 //! The watcher: knows which applications exist, turns branches and tags into commits, stores snapshots, and publishes desired
 //! state only for the applications that a change can affect.
+//!
+//! [`applications`] ([`seen`]) and [`settings`] → [`intent`] → [`index`] → [`worker`]: [`source`] ([`revision`]) → [`decide`] and
+//! [`affected`] (over [`tree`]) → [`snapshot`] ([`packs`]) → [`publish`]. [`webhook`], [`poll`] and [`follow`] wake a worker;
+//! [`lifecycle`] ([`deletions`]) deletes; [`state`] says how it is.
 
 pub mod affected;
+pub mod applications;
+pub mod args;
 pub mod decide;
+pub mod deletions;
+pub mod follow;
+pub mod index;
 pub mod intent;
+pub mod lifecycle;
+pub mod metrics;
 pub mod packs;
 pub mod poll;
+pub mod publish;
 pub mod revision;
+mod run;
 pub mod seen;
 pub mod settings;
 pub mod snapshot;
 pub mod source;
+pub mod state;
 pub mod tree;
-pub mod webhook {
-    pub mod github;
-}
+pub mod webhook;
+pub mod worker;
+
+pub use args::Args;
+pub use run::run;

@@ -95,11 +95,7 @@ fn missing(
                 continue;
             }
             match entry.kind() {
-                Some(ObjectType::Blob) => {
-                    if seen.insert(entry.id()) {
-                        found.push(entry.id());
-                    }
-                }
+                Some(ObjectType::Blob) if seen.insert(entry.id()) => found.push(entry.id()),
                 Some(ObjectType::Tree) => {
                     if seen.insert(entry.id()) {
                         found.push(entry.id());
@@ -110,7 +106,7 @@ fn missing(
                     let new = repository.find_tree(entry.id()).map_err(comparing)?;
                     open.push((below, new, depth + 1));
                 }
-                // A submodule: its objects are another repository's.
+                // Seen before, or a submodule, whose objects are another repository's.
                 _ => {}
             }
         }

@@ -1,1 +1,333 @@
-//! x
+//! Keeps the configuration current: projects, Argo CD's labelled Secrets, its settings.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use api::annotations::SECRET_TYPE;
+use api::settings::{self, Settings};
+use api::{AppProject, settings::read_secret};
+use bus::message::project::Project;
+use bus::subject::Bucket;
+use bus::{Bus, Update};
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::index::{Index, Part};
+use crate::source::known_hosts::KnownHosts;
+
+const KNOWN_HOSTS: &str = "argocd-ssh-known-hosts-cm";
+const KNOWN_HOSTS_KEY: &str = "ssh_known_hosts";
+
+/// What a watch of named things comes to.
+enum Change<K> {
+    Is(Box<K>),
+    Gone(String),
+    /// These are all that there are.
+    Complete(BTreeSet<String>),
+}
+
+/// Follows one kind of object in the control namespace.
+async fn follow<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    token: CancellationToken,
+    mut act: impl FnMut(Change<K>),
+) where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let mut updates = watcher::watcher(api, config).default_backoff().boxed();
+    let mut listed = BTreeSet::new();
+    loop {
+        let update = tokio::select! {
+            () = token.cancelled() => return,
+            update = updates.next() => update,
+        };
+        match update {
+            Some(Ok(watcher::Event::Apply(object))) => act(Change::Is(Box::new(object))),
+            Some(Ok(watcher::Event::Delete(object))) => act(Change::Gone(object.name_any())),
+            Some(Ok(watcher::Event::Init)) => listed.clear(),
+            Some(Ok(watcher::Event::InitApply(object))) => {
+                listed.insert(object.name_any());
+                act(Change::Is(Box::new(object)));
+            }
+            Some(Ok(watcher::Event::InitDone)) => {
+                act(Change::Complete(std::mem::take(&mut listed)));
+            }
+            Some(Err(error)) => {
+                let kind = K::kind(&()).into_owned();
+                tracing::warn!(
+                    kind,
+                    error = &error as &dyn std::error::Error,
+                    "watching; trying again"
+                );
+            }
+            // A watch has no end.
+            None => return,
+        }
+    }
+}
+
+/// Projects, into the index and into bucket `projects`.
+pub async fn projects(
+    client: kube::Client,
+    bus: Bus,
+    index: Arc<Index>,
+    token: CancellationToken,
+) -> Result<(), Infallible> {
+    let api: Api<AppProject> = Api::namespaced(client, &index.fixed().control_namespace);
+    let (say, changes) = mpsc::unbounded_channel();
+    let follow = follow(api, watcher::Config::default(), token.clone(), |change| {
+        match change {
+            Change::Is(project) => {
+                let name = project.name_any();
+                let project = Arc::new(*project);
+                index.configure(|it| {
+                    it.projects.insert(name.clone(), project);
+                });
+                let _ = say.send(name);
+            }
+            Change::Gone(name) => {
+                index.configure(|it| {
+                    it.projects.remove(&name);
+                });
+                let _ = say.send(name);
+            }
+            Change::Complete(names) => {
+                index.configure(|it| it.projects.retain(|name, _| names.contains(name)));
+                index.started(Part::Projects);
+                // Those that are on the bus and no longer exist.
+                let _ = say.send(String::new());
+            }
+        }
+    });
+    let publish = publish_projects(bus, Arc::clone(&index), changes);
+    tokio::select! {
+        () = follow => {}
+        () = publish => {}
+        () = token.cancelled() => {}
+    }
+    Ok(())
+}
+
+/// Makes the bucket say what the projects are, also when a broker lost it.
+async fn publish_projects(
+    bus: Bus,
+    index: Arc<Index>,
+    mut changes: mpsc::UnboundedReceiver<String>,
+) {
+    const RETRY: std::time::Duration = std::time::Duration::from_secs(2);
+    let mut there = std::collections::BTreeMap::<String, Project>::new();
+    let mut watch = bus.watch_bucket::<Project>(Bucket::Projects, ">");
+    let mut ready = false;
+    let mut failed = false;
+    loop {
+        tokio::select! {
+            update = watch.next() => match update {
+                Update::Put(stored) => {
+                    there.insert(stored.value.name.clone(), stored.value);
+                    continue;
+                }
+                Update::Deleted { subject } => {
+                    if let Some(name) = Bucket::Projects.key(&subject) {
+                        there.remove(&bus::subject::unescape(name));
+                    }
+                }
+                Update::Ready if ready => there.clear(),
+                Update::Ready => ready = true,
+                Update::Unreadable { subject, error } => {
+                    tracing::warn!(subject, error, "a project on the bus can't be read; writing it again");
+                }
+            },
+            Some(_) = changes.recv() => {}
+            () = tokio::time::sleep(RETRY), if failed => {}
+        }
+        if !ready || index.missing().contains(&Part::Projects) {
+            continue;
+        }
+        let wanted = index.environment(|environment| {
+            environment
+                .projects
+                .iter()
+                .map(|(name, project)| (name.clone(), said(name, project)))
+                .collect::<Vec<_>>()
+        });
+        failed = false;
+        let gone: Vec<String> = there
+            .keys()
+            .filter(|name| !wanted.iter().any(|(wanted, _)| wanted == *name))
+            .cloned()
+            .collect();
+        for (name, project) in wanted {
+            if there.get(&name) == Some(&project) {
+                continue;
+            }
+            match bus
+                .put(Bucket::Projects, &bus::subject::escape(&name), &project)
+                .await
+            {
+                Ok(_) => drop(there.insert(name, project)),
+                Err(error) => {
+                    failed = true;
+                    tracing::warn!(
+                        name,
+                        error = &error as &dyn std::error::Error,
+                        "publishing a project; trying again"
+                    );
+                }
+            }
+        }
+        for name in gone {
+            match bus
+                .delete(Bucket::Projects, &bus::subject::escape(&name))
+                .await
+            {
+                Ok(()) => drop(there.remove(&name)),
+                Err(error) => {
+                    failed = true;
+                    tracing::warn!(
+                        name,
+                        error = &error as &dyn std::error::Error,
+                        "removing a project; trying again"
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn said(name: &str, project: &AppProject) -> Project {
+    Project {
+        name: name.to_owned(),
+        spec: project.spec.clone(),
+        secret_paths: project
+            .secret_paths()
+            .unwrap_or_default()
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
+    }
+}
+
+/// Repository, credential and cluster Secrets.
+pub async fn secrets(
+    client: kube::Client,
+    index: Arc<Index>,
+    token: CancellationToken,
+) -> Result<(), Infallible> {
+    let api: Api<Secret> = Api::namespaced(client, &index.fixed().control_namespace);
+    let config = watcher::Config::default().labels(SECRET_TYPE);
+    follow(api, config, token, |change| match change {
+        Change::Is(secret) => {
+            let name = secret.name_any();
+            match read_secret(&secret) {
+                Ok(Some(read)) => index.configure(|it| {
+                    it.secrets.insert(name.clone(), read);
+                }),
+                Ok(None) => index.configure(|it| {
+                    it.secrets.remove(&name);
+                }),
+                // What it said before still holds.
+                Err(error) => tracing::warn!(%error, "a Secret can't be used"),
+            }
+        }
+        Change::Gone(name) => index.configure(|it| {
+            it.secrets.remove(&name);
+        }),
+        Change::Complete(names) => {
+            index.configure(|it| it.secrets.retain(|name, _| names.contains(name)));
+            index.started(Part::Secrets);
+        }
+    })
+    .await;
+    Ok(())
+}
+
+/// `argocd-cm`.
+pub async fn settings(
+    client: kube::Client,
+    index: Arc<Index>,
+    token: CancellationToken,
+) -> Result<(), Infallible> {
+    let api: Api<ConfigMap> = Api::namespaced(client, &index.fixed().control_namespace);
+    follow(api, named(settings::CONFIG_MAP), token, |change| {
+        let settings = match change {
+            Change::Is(map) => Settings::read(&map.data.unwrap_or_default()),
+            Change::Gone(_) => Settings::default(),
+            Change::Complete(names) => {
+                if names.is_empty() {
+                    index.configure(|it| it.settings = Settings::default());
+                }
+                index.started(Part::Settings);
+                return;
+            }
+        };
+        for problem in &settings.problems {
+            tracing::warn!(problem, "a setting in argocd-cm has no effect");
+        }
+        index.configure(|it| it.settings = settings);
+    })
+    .await;
+    Ok(())
+}
+
+/// Host keys that an administrator vouched for.
+pub async fn known_hosts(
+    client: kube::Client,
+    index: Arc<Index>,
+    token: CancellationToken,
+) -> Result<(), Infallible> {
+    let api: Api<ConfigMap> = Api::namespaced(client, &index.fixed().control_namespace);
+    follow(api, named(KNOWN_HOSTS), token, |change| {
+        let known = match change {
+            Change::Is(map) => {
+                let data = map.data.unwrap_or_default();
+                KnownHosts::parse(data.get(KNOWN_HOSTS_KEY).map_or("", String::as_str))
+            }
+            Change::Gone(_) => KnownHosts::default(),
+            Change::Complete(_) => return,
+        };
+        index.configure(|it| it.known_hosts = Arc::new(known));
+    })
+    .await;
+    Ok(())
+}
+
+/// What webhooks are signed with.
+pub async fn webhook_secret(
+    client: kube::Client,
+    index: Arc<Index>,
+    token: CancellationToken,
+) -> Result<(), Infallible> {
+    let api: Api<Secret> = Api::namespaced(client, &index.fixed().control_namespace);
+    follow(api, named(settings::SECRET), token, |change| {
+        let secret = match change {
+            Change::Is(secret) => {
+                match settings::secret_value(&secret, settings::WEBHOOK_GITHUB_SECRET) {
+                    Ok(secret) => secret,
+                    Err(error) => {
+                        tracing::warn!(%error, "the webhook's secret can't be used");
+                        return;
+                    }
+                }
+            }
+            Change::Gone(_) => None,
+            Change::Complete(names) if names.is_empty() => None,
+            Change::Complete(_) => return index.webhook_secret_known(),
+        };
+        index.configure(|it| it.webhook_secret = secret);
+        index.webhook_secret_known();
+    })
+    .await;
+    Ok(())
+}
+
+fn named(name: &str) -> watcher::Config {
+    watcher::Config::default().fields(&format!("metadata.name={name}"))
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use git2::{ErrorClass, ErrorCode};
 
-use super::location::Location;
+use super::location::{Location, Transport};
 use crate::revision::RevisionError;
 
 /// Cloned to every application of a repository.
@@ -89,6 +89,7 @@ impl FetchError {
             (_, ErrorClass::Ssh, _) if reason.contains("uthenticat") => {
                 Self::Denied { url, reason }
             }
+            _ if location.transport == Transport::File => Self::NotFound { url, reason },
             _ => Self::Unreachable { url, reason },
         }
     }

@@ -15,7 +15,7 @@ use git2::{
 use super::access::Access;
 use super::error::FetchError;
 use super::location::{Location, Transport};
-use crate::revision::{References, Resolved, full_commit_id};
+use crate::revision::{References, Resolved};
 
 /// Where fetched commits are kept reachable, so that the next fetch can say what is there.
 const KEPT: &str = "refs/towline/";
@@ -137,14 +137,6 @@ pub fn fetch<'a>(
     // What it says when a connection ends can change nothing any more.
     let _ = remote.disconnect();
     Ok(revisions)
-}
-
-/// What is there of a full commit id without asking anybody.
-pub fn local(repository: &Repository, location: &Location, target: &str) -> Option<Revision> {
-    let commit = full_commit_id(target)?;
-    has(repository, commit)
-        .then(|| read(repository, location, target, commit).ok())
-        .flatten()
 }
 
 fn options<'a>(

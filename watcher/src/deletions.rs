@@ -1,0 +1,198 @@
+//! What to delete of one application: what its object is against what was published. Pure.
+
+use std::collections::BTreeMap;
+
+use bus::ClusterId;
+use bus::message::desired::{Cascade, Deleted};
+
+use crate::decide::{Published, State};
+
+/// What the object is, for deletions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life<'a> {
+    /// It is there, and wanted in this cluster (or nobody knows where).
+    Live {
+        uid: &'a str,
+        cluster: Option<&'a ClusterId>,
+    },
+    /// Somebody deleted it; its finalizer says what goes with it.
+    Deleting {
+        uid: &'a str,
+        cascade: Option<Cascade>,
+        cluster: Option<&'a ClusterId>,
+    },
+    /// The API server says that there is no such object.
+    Gone,
+}
+
+/// The deletions to publish, given the newest desired state in each cluster. Nothing here follows from something being
+/// unknown: only from a deletion that was asked for, a destination that changed, or an object that is proven gone.
+pub fn deletions(
+    life: Life<'_>,
+    published: &BTreeMap<ClusterId, Published>,
+) -> Vec<(ClusterId, Deleted)> {
+    let present = published
+        .iter()
+        .filter(|(_, published)| matches!(published.state, State::Present { .. }));
+    match life {
+        Life::Live {
+            uid,
+            cluster: Some(cluster),
+        } => present
+            .filter(|(other, _)| *other != cluster)
+            .map(|(other, published)| {
+                // Another object's, of the same name: that one is gone, and nobody asked for its objects to go.
+                let ours = *published.uid == *uid;
+                let cascade = if ours {
+                    Cascade::Foreground
+                } else {
+                    Cascade::None
+                };
+                (other.clone(), deleted(&published.uid, cascade))
+            })
+            .collect(),
+        Life::Deleting {
+            uid,
+            cascade: Some(cascade),
+            cluster,
+        } => {
+            let mut all: Vec<_> = present
+                .filter(|(_, published)| *published.uid == *uid)
+                .map(|(cluster, _)| (cluster.clone(), deleted(uid, cascade)))
+                .collect();
+            // Never published, or the broker forgot: the applier looks for itself what there is.
+            let said = |published: &Published| {
+                *published.uid == *uid && matches!(published.state, State::Deleted(_))
+            };
+            if all.is_empty()
+                && let Some(cluster) = cluster
+                && !published.values().any(said)
+            {
+                all.push((cluster.clone(), deleted(uid, cascade)));
+            }
+            all
+        }
+        // Nobody knows where it belongs; or there is no resources finalizer, and it will be gone by itself.
+        Life::Live { cluster: None, .. } | Life::Deleting { cascade: None, .. } => Vec::new(),
+        Life::Gone => present
+            .map(|(cluster, published)| (cluster.clone(), deleted(&published.uid, Cascade::None)))
+            .collect(),
+    }
+}
+
+fn deleted(uid: &str, cascade: Cascade) -> Deleted {
+    Deleted {
+        uid: uid.to_owned(),
+        cascade,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bus::{Digest, Generation};
+
+    use super::*;
+
+    fn published(uid: &str) -> Published {
+        Published {
+            generation: Generation(7),
+            uid: uid.into(),
+            at: 1_000,
+            state: State::Present {
+                content: Digest::of(b"same"),
+                commit: None,
+                tree: None,
+            },
+        }
+    }
+
+    fn clusters(names: &[&str]) -> BTreeMap<ClusterId, Published> {
+        names
+            .iter()
+            .map(|name| (ClusterId::new(name).unwrap(), published("u")))
+            .collect()
+    }
+
+    fn names(deletions: &[(ClusterId, Deleted)]) -> Vec<(&str, Cascade)> {
+        deletions
+            .iter()
+            .map(|(cluster, deleted)| (cluster.as_str(), deleted.cascade))
+            .collect()
+    }
+
+    #[test]
+    fn a_live_application_is_deleted_only_where_it_no_longer_belongs() {
+        let b = ClusterId::new("b").unwrap();
+        let life = Life::Live {
+            uid: "u",
+            cluster: Some(&b),
+        };
+        let found = deletions(life, &clusters(&["a", "b"]));
+        assert_eq!(names(&found), [("a", Cascade::Foreground)]);
+    }
+
+    #[test]
+    fn a_destination_that_nobody_knows_deletes_nothing() {
+        let life = Life::Live {
+            uid: "u",
+            cluster: None,
+        };
+        assert_eq!(deletions(life, &clusters(&["a"])), []);
+    }
+
+    #[test]
+    fn another_objects_state_is_not_this_ones_to_cascade() {
+        let b = ClusterId::new("b").unwrap();
+        let life = Life::Live {
+            uid: "new",
+            cluster: Some(&b),
+        };
+        assert_eq!(
+            names(&deletions(life, &clusters(&["a"]))),
+            [("a", Cascade::None)]
+        );
+        let life = Life::Deleting {
+            uid: "new",
+            cascade: Some(Cascade::Foreground),
+            cluster: None,
+        };
+        assert_eq!(deletions(life, &clusters(&["a"])), []);
+    }
+
+    #[test]
+    fn a_deletion_cascades_as_its_finalizer_says_and_once() {
+        let a = ClusterId::new("a").unwrap();
+        let life = Life::Deleting {
+            uid: "u",
+            cascade: Some(Cascade::Background),
+            cluster: Some(&a),
+        };
+        assert_eq!(
+            names(&deletions(life, &clusters(&["a"]))),
+            [("a", Cascade::Background)]
+        );
+        assert_eq!(
+            names(&deletions(life, &BTreeMap::new())),
+            [("a", Cascade::Background)]
+        );
+        let mut done = clusters(&["a"]);
+        for published in done.values_mut() {
+            published.state = State::Deleted(Cascade::Background);
+        }
+        assert_eq!(deletions(life, &done), []);
+    }
+
+    #[test]
+    fn without_the_finalizer_nothing_goes_along() {
+        let life = Life::Deleting {
+            uid: "u",
+            cascade: None,
+            cluster: None,
+        };
+        assert_eq!(deletions(life, &clusters(&["a"])), []);
+        assert_eq!(
+            names(&deletions(Life::Gone, &clusters(&["a"]))),
+            [("a", Cascade::None)]
+        );
+    }
+}

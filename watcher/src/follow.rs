@@ -1,0 +1,211 @@
+//! What others say on the bus: renders, heads, clusters, refused and lost parts, commands; and the desired states themselves.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bus::message::cluster::{ClusterInfo, Head};
+use bus::message::command::{Action, Command};
+use bus::message::desired::Desired;
+use bus::message::event::{Event, EventKind};
+use bus::message::render::Render;
+use bus::subject::{self, Bucket, Stream};
+use bus::{AppId, Bus, ClusterId, Outcome, Update};
+use tokio_util::sync::CancellationToken;
+
+use crate::index::{Index, Lost, Part, Wake};
+
+/// Commands whose ids are remembered.
+const REMEMBERED: usize = 1024;
+
+/// The desired states on the bus. After a reconnect each that isn't there any more is forgotten, and so published again.
+pub async fn desired(
+    bus: Bus,
+    index: Arc<Index>,
+    token: CancellationToken,
+) -> Result<(), Infallible> {
+    let mut watch = bus.watch_stream::<Desired>(Stream::Desired, &Stream::Desired.pattern());
+    let mut begun = false;
+    loop {
+        let update = tokio::select! {
+            () = token.cancelled() => return Ok(()),
+            update = watch.next() => update,
+        };
+        match update {
+            Update::Put(stored) => index.desired(&stored.value),
+            Update::Deleted { .. } => {}
+            Update::Ready if !begun => {
+                begun = true;
+                index.started(Part::Desired);
+            }
+            Update::Ready => compare(&bus, &index).await,
+            Update::Unreadable { subject, error } => {
+                tracing::warn!(
+                    subject,
+                    error,
+                    "a desired state can't be read; it will be replaced"
+                );
+            }
+        }
+    }
+}
+
+/// The broker may have lost anything: what isn't there as we know it is forgotten, with all packs.
+async fn compare(bus: &Bus, index: &Index) {
+    let mut lost: BTreeMap<AppId, Vec<ClusterId>> = BTreeMap::new();
+    let mut asked = 0_usize;
+    for (app, cluster, generation) in index.all_published() {
+        asked += 1;
+        let subject = subject::desired(&cluster, &app);
+        match bus.last::<Desired>(Stream::Desired, &subject).await {
+            Ok(Some(stored)) if stored.value.generation >= generation => {}
+            Ok(_) | Err(bus::BusError::Decode { .. }) => {
+                lost.entry(app).or_default().push(cluster);
+            }
+            // The connection is gone again: the next one compares anew.
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "comparing with the broker"
+                );
+                return;
+            }
+        }
+    }
+    if lost.is_empty() {
+        return;
+    }
+    tracing::warn!(
+        lost = lost.len(),
+        of = asked,
+        "the broker lost desired states: publishing them again"
+    );
+    index.wake_all(Wake {
+        forget: true,
+        evaluate: true,
+        ..Wake::default()
+    });
+    for (app, clusters) in lost {
+        for cluster in clusters {
+            index.lost(&app, &cluster);
+        }
+    }
+}
+
+pub async fn renders(
+    bus: Bus,
+    index: Arc<Index>,
+    token: CancellationToken,
+) -> Result<(), Infallible> {
+    let mut watch = bus.watch_bucket::<Render>(Bucket::Renders, ">");
+    loop {
+        let update = tokio::select! {
+            () = token.cancelled() => return Ok(()),
+            update = watch.next() => update,
+        };
+        match update {
+            Update::Put(stored) => index.render(&stored.value),
+            Update::Ready => index.started(Part::Renders),
+            Update::Deleted { .. } => {}
+            // Without it nothing is concluded from it.
+            Update::Unreadable { subject, error } => {
+                tracing::warn!(subject, error, "a render's record can't be read");
+            }
+        }
+    }
+}
+
+pub async fn heads(
+    bus: Bus,
+    index: Arc<Index>,
+    token: CancellationToken,
+) -> Result<(), Infallible> {
+    let mut heads = bus.watch_bucket::<Head>(Bucket::Heads, ">");
+    let mut clusters = bus.watch_bucket::<ClusterInfo>(Bucket::Clusters, ">");
+    loop {
+        tokio::select! {
+            () = token.cancelled() => return Ok(()),
+            update = heads.next() => match update {
+                Update::Put(stored) => index.head(&stored.value),
+                Update::Ready => index.started(Part::Heads),
+                Update::Deleted { .. } => {}
+                Update::Unreadable { subject, error } => {
+                    tracing::warn!(subject, error, "a head can't be read");
+                }
+            },
+            update = clusters.next() => match update {
+                Update::Put(stored) => index.cluster(stored.value),
+                Update::Ready | Update::Deleted { .. } => {}
+                Update::Unreadable { subject, error } => {
+                    tracing::warn!(subject, error, "a cluster's description can't be read");
+                }
+            },
+        }
+    }
+}
+
+/// Events that ask for something to be published again, or say that a deletion was carried out.
+pub async fn events(
+    bus: Bus,
+    index: Arc<Index>,
+    kind: EventKind,
+    token: CancellationToken,
+) -> Result<(), Infallible> {
+    let mut watch = bus.watch_stream::<Event>(Stream::Events, &subject::events_of(kind));
+    loop {
+        let update = tokio::select! {
+            () = token.cancelled() => return Ok(()),
+            update = watch.next() => update,
+        };
+        // Each start reads the last ones again: only those about what is published now count.
+        let Update::Put(stored) = update else {
+            continue;
+        };
+        let event = stored.value;
+        if kind == EventKind::ApplicationDeleted {
+            let uid = event.detail.get("uid").map_or("", String::as_str);
+            index.deletion_reported(&event.app, &event.cluster, uid, event.time);
+            continue;
+        }
+        let Some(generation) = event.generation else {
+            continue;
+        };
+        let lost = match kind {
+            EventKind::SnapshotMissing => Lost::Packs,
+            _ => Lost::Message,
+        };
+        if index.again(&event.app, &event.cluster, generation, lost) {
+            tracing::info!(app = %event.app, kind = kind.token(), %generation, "publishing again");
+        }
+    }
+}
+
+/// `refresh` commands.
+pub async fn commands(
+    bus: Bus,
+    index: Arc<Index>,
+    token: CancellationToken,
+) -> Result<(), Infallible> {
+    let work = bus.work::<Command>(Stream::Commands, subject::WATCHER_COMMANDS);
+    let mut known = std::collections::VecDeque::with_capacity(REMEMBERED);
+    loop {
+        let delivery = tokio::select! {
+            () = token.cancelled() => return Ok(()),
+            delivery = work.next() => delivery,
+        };
+        let command = &delivery.value;
+        let Action::Refresh { hard } = command.action else {
+            delivery
+                .finish(Outcome::Reject("not a refresh".to_owned()))
+                .await;
+            continue;
+        };
+        if !known.contains(&command.id) {
+            tracing::info!(app = %command.app, user = command.user, hard, "refresh");
+            index.refresh(&command.app, hard, delivery.trace);
+            known.truncate(REMEMBERED - 1);
+            known.push_front(command.id.clone());
+        }
+        delivery.finish(Outcome::Done).await;
+    }
+}

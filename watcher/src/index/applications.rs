@@ -1,0 +1,323 @@
+//! Applications and configuration: what changed, and whom it concerns.
+
+use bus::message::desired::{Cascade, Cause, Deleted};
+use bus::trace::Trace;
+use bus::{AppId, ClusterId, clock};
+
+use super::{App, Index, Inner, Wake};
+use crate::decide::State;
+use crate::deletions::{Life, deletions};
+use crate::intent::{Intent, intent};
+use crate::seen::Seen;
+use crate::settings::Environment;
+
+/// Whether an application's object is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Presence {
+    There,
+    /// It was there, or something was published for it: the API server must be asked.
+    Unknown,
+}
+
+/// What of a generation is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    Message,
+    Packs,
+}
+
+impl Index {
+    /// An object as the API server has it now.
+    pub fn application(&self, seen: Seen, resource_version: String) {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let now = clock::now_ms();
+        let id = seen.id.clone();
+        let before = inner.apps.get_mut(&id);
+        let asks = seen.asks_anew(before.as_ref().map(|app| &app.seen));
+        if let Some(app) = before {
+            app.resource_version = resource_version;
+            if app.seen == seen {
+                return;
+            }
+            let replaced = app.seen.uid != seen.uid;
+            // Only what others ask for changed: what is wanted didn't.
+            let only_refresh = Seen {
+                refresh: seen.refresh.clone(),
+                ..app.seen.clone()
+            } == seen;
+            if !only_refresh {
+                (app.noticed, app.trace) = (now, Trace::new());
+            }
+            if replaced {
+                (app.verified, app.about, app.refreshed) = (None, None, None);
+            }
+            app.seen = seen;
+        } else {
+            inner.apps.insert(
+                id.clone(),
+                App {
+                    seen,
+                    resource_version,
+                    intent: None,
+                    repo: None,
+                    noticed: now,
+                    trace: Trace::new(),
+                    refreshing: None,
+                    refreshed: None,
+                    forced: None,
+                    verified: None,
+                    problem: None,
+                    about: None,
+                    conditions: Vec::new(),
+                },
+            );
+        }
+        if let Some(app) = inner.apps.get_mut(&id).filter(|_| asks) {
+            app.refreshing = Some(now);
+            if app
+                .seen
+                .refresh
+                .as_ref()
+                .is_some_and(|refresh| refresh.hard)
+            {
+                app.forced = Some(Cause::Refresh);
+            }
+        }
+        if inner.missing().is_empty() {
+            self.judge(inner, &id);
+        }
+    }
+
+    /// Somebody asked by command.
+    pub fn refresh(&self, id: &AppId, hard: bool, trace: Trace) {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let Some(app) = inner.apps.get_mut(id) else {
+            return;
+        };
+        if hard {
+            app.forced = Some(Cause::Refresh);
+        }
+        if let Some(repo) = app.repo.as_ref().and_then(|key| inner.repos.get(key)) {
+            repo.handle.wake(Wake::fetch(Cause::Refresh, trace));
+        }
+    }
+
+    /// A part of the newest generation was lost or refused (`forget`: one of its packs). False when it is about an older one, or
+    /// about no application.
+    pub fn again(
+        &self,
+        id: &AppId,
+        cluster: &ClusterId,
+        generation: bus::Generation,
+        lost: Lost,
+    ) -> bool {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let newest = inner
+            .published
+            .get(id)
+            .and_then(|clusters| clusters.get(cluster))
+            .map(|published| published.generation);
+        if newest.is_none_or(|newest| newest > generation) {
+            return false;
+        }
+        let Some(app) = inner.apps.get_mut(id) else {
+            self.lifecycle.push(id);
+            return false;
+        };
+        app.forced = Some(Cause::Again);
+        if let Some(repo) = app.repo.as_ref().and_then(|key| inner.repos.get(key)) {
+            repo.handle.wake(Wake {
+                forget: lost == Lost::Packs,
+                ..Wake::evaluate()
+            });
+        }
+        true
+    }
+
+    /// Whether the object is there, as far as the watch says.
+    pub fn presence(&self, id: &AppId) -> Presence {
+        if self.lock().apps.contains_key(id) {
+            Presence::There
+        } else {
+            Presence::Unknown
+        }
+    }
+
+    /// Those that the watch knows of a namespace, or of all.
+    pub fn applications(&self, namespace: Option<&str>) -> Vec<AppId> {
+        self.lock()
+            .apps
+            .keys()
+            .filter(|id| namespace.is_none_or(|namespace| namespace == id.namespace()))
+            .cloned()
+            .collect()
+    }
+
+    /// The watch says that an object is gone: it is no longer acted upon. What follows is decided when the API server, asked
+    /// for it by name, says so too.
+    pub fn application_left(&self, id: &AppId) {
+        let mut guard = self.lock();
+        if let Some(app) = guard.apps.remove(id) {
+            guard.detach(id, app.repo);
+        }
+        self.lifecycle.push(id);
+        self.states.push(id);
+    }
+
+    /// The deletions to publish for an application; `gone` says that the API server was asked and has no such object.
+    pub fn deletions(&self, id: &AppId, gone: bool) -> Vec<(ClusterId, Deleted)> {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let none = std::collections::BTreeMap::new();
+        let published = inner.published.get(id).unwrap_or(&none);
+        let Some(app) = inner.apps.get(id) else {
+            return if gone {
+                deletions(Life::Gone, published)
+            } else {
+                Vec::new()
+            };
+        };
+        let uid = &*app.seen.uid;
+        let life = match &app.intent {
+            Some(Intent::Deleting) => Life::Deleting {
+                uid,
+                cascade: app.seen.cascade.map(|cascade| match cascade {
+                    api::application::Cascade::Foreground => Cascade::Foreground,
+                    api::application::Cascade::Background => Cascade::Background,
+                }),
+                cluster: None,
+            },
+            Some(Intent::Wanted(wanted)) => Life::Live {
+                uid,
+                cluster: Some(&wanted.cluster),
+            },
+            Some(Intent::Invalid(_) | Intent::Skipped) | None => Life::Live { uid, cluster: None },
+        };
+        let target = match life {
+            Life::Deleting { .. } => inner
+                .environment
+                .target(&app.seen.spec.destination)
+                .ok()
+                .map(|target| target.id),
+            _ => None,
+        };
+        match life {
+            Life::Deleting { uid, cascade, .. } => deletions(
+                Life::Deleting {
+                    uid,
+                    cascade,
+                    cluster: target.as_ref(),
+                },
+                published,
+            ),
+            life => deletions(life, published),
+        }
+    }
+
+    /// The broker no longer has what was published.
+    pub fn lost(&self, id: &AppId, cluster: &ClusterId) {
+        let mut guard = self.lock();
+        if let Some(clusters) = guard.published.get_mut(id) {
+            clusters.remove(cluster);
+        }
+        guard.wake(id, Wake::evaluate());
+        self.lifecycle.push(id);
+        self.states.push(id);
+    }
+
+    /// The Secret with the webhook's secret was read, or isn't there.
+    pub fn webhook_secret_known(&self) {
+        self.lock().webhook_secret_known = true;
+    }
+
+    /// What webhooks must be signed with; the outer none: not known yet.
+    pub fn webhook_secret(&self) -> Option<Option<api::Sensitive>> {
+        let inner = self.lock();
+        inner
+            .webhook_secret_known
+            .then(|| inner.environment.webhook_secret.clone())
+    }
+
+    /// Changes the configuration; what every application asks for is judged again.
+    pub fn configure(&self, change: impl FnOnce(&mut Environment)) {
+        let mut inner = self.lock();
+        change(&mut inner.environment);
+        if inner.missing().is_empty() {
+            self.judge_all(&mut inner);
+        }
+    }
+
+    /// Looks something up in the configuration.
+    pub fn environment<T>(&self, look: impl FnOnce(&Environment) -> T) -> T {
+        look(&self.lock().environment)
+    }
+
+    pub(super) fn judge_all(&self, inner: &mut Inner) {
+        let ids: Vec<AppId> = inner.apps.keys().cloned().collect();
+        for id in ids {
+            self.judge(inner, &id);
+        }
+    }
+
+    fn judge(&self, inner: &mut Inner, id: &AppId) {
+        let Some(app) = inner.apps.get_mut(id) else {
+            return;
+        };
+        let intent = intent(&app.seen, &inner.environment, self.fixed.bounds());
+        let key = match &intent {
+            Intent::Wanted(wanted) => Some(super::RepoKey::of(&wanted.location, &wanted.access)),
+            Intent::Invalid(_) | Intent::Skipped | Intent::Deleting => None,
+        };
+        if !matches!(intent, Intent::Wanted(_)) {
+            app.finish_refresh();
+            app.problem = None;
+        }
+        let old = (app.repo != key).then(|| app.repo.take()).flatten();
+        app.repo.clone_from(&key);
+        app.intent = Some(intent);
+        if old.is_some() {
+            inner.detach(id, old);
+        }
+        if let Some(key) = key {
+            self.attach(inner, id, &key);
+        }
+        // Something published in a cluster where it no longer belongs, or a deletion.
+        let elsewhere = inner.published.get(id).is_some_and(|clusters| {
+            clusters.len() > 1
+                || clusters
+                    .keys()
+                    .any(|cluster| Some(cluster) != inner.wanted_cluster(id))
+                || clusters
+                    .values()
+                    .any(|published| matches!(published.state, State::Deleted(_)))
+        });
+        if elsewhere || inner.apps.get(id).is_some_and(|app| app.seen.deleting) {
+            self.lifecycle.push(id);
+        }
+        self.states.push(id);
+    }
+}
+
+impl Inner {
+    pub(super) fn wanted_cluster(&self, id: &AppId) -> Option<&ClusterId> {
+        match self.apps.get(id)?.intent.as_ref()? {
+            Intent::Wanted(wanted) => Some(&wanted.cluster),
+            Intent::Invalid(_) | Intent::Skipped | Intent::Deleting => None,
+        }
+    }
+}
+
+impl App {
+    /// The refresh that was asked for is done.
+    pub(super) fn finish_refresh(&mut self) {
+        if self.refreshing.take().is_some() && self.seen.refresh.is_some() {
+            self.refreshed = Some(bus::message::state::Refreshed {
+                resource_version: self.resource_version.clone(),
+                time: clock::now_ms(),
+            });
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! What the bus says: published desired states, renders, heads, clusters.
+
+use std::sync::Arc;
+
+use bus::message::cluster::{ClusterInfo, Head};
+use bus::message::desired::{Cause, Deleted, Desired, DesiredState};
+use bus::message::render::Render;
+use bus::{AppId, ClusterId, Generation, clock};
+use git2::Oid;
+
+use super::{Index, Inner, Wake};
+use crate::affected::{Outcome, Record};
+use crate::decide::{Published, State};
+use crate::intent::Problem;
+use crate::packs::Packs;
+
+impl Index {
+    /// A desired state that is on the bus: read from there, or just published.
+    pub fn desired(&self, desired: &Desired) {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let published = Published::from(desired);
+        let clusters = inner.published.entry(desired.app.clone()).or_default();
+        if clusters
+            .get(&desired.cluster)
+            .is_some_and(|known| known.generation >= published.generation)
+        {
+            return;
+        }
+        clusters.insert(desired.cluster.clone(), published);
+        if let (Some(app), DesiredState::Present(present)) =
+            (inner.apps.get_mut(&desired.app), &desired.state)
+        {
+            app.about = present
+                .sources
+                .first()
+                .and_then(|source| source.commit.clone());
+        }
+        let elsewhere = clusters.len() > 1 || matches!(desired.state, DesiredState::Deleted(_));
+        self.states.push(&desired.app);
+        if !inner.missing().is_empty() {
+            inner.adopt(desired);
+            return;
+        }
+        // Another watcher's, perhaps: whether it is what we want is for the worker to say.
+        inner.wake(&desired.app, Wake::evaluate());
+        if elsewhere {
+            self.lifecycle.push(&desired.app);
+        }
+    }
+
+    /// An applier reports that a deletion was carried out.
+    pub fn deletion_reported(&self, id: &AppId, cluster: &ClusterId, uid: &str, time: u64) {
+        let at = (id.clone(), cluster.clone());
+        let mut inner = self.lock();
+        let known = inner.published.get(id).and_then(|it| it.get(cluster));
+        // Reports are kept only of what is on the bus, or will be when it was read.
+        if known.is_some() || !inner.missing().is_empty() {
+            inner.carried_out.insert(at, (uid.to_owned(), time));
+        }
+        self.lifecycle.push(id);
+    }
+
+    /// Whether a report says that this deletion was carried out. An earlier one of the same object doesn't count: a generation is
+    /// not below the time at which it was given out.
+    pub fn is_reported(
+        &self,
+        id: &AppId,
+        cluster: &ClusterId,
+        uid: &str,
+        generation: Generation,
+    ) -> bool {
+        self.lock()
+            .carried_out
+            .get(&(id.clone(), cluster.clone()))
+            .is_some_and(|(reported, time)| reported == uid && *time >= generation.0)
+    }
+
+    /// Begins to purge a deletion that was carried out: until [`Self::purged`] nothing is published there. False when it is no
+    /// longer the newest, or something newer is on its way.
+    pub fn begin_purge(&self, id: &AppId, cluster: &ClusterId, generation: Generation) -> bool {
+        let mut inner = self.lock();
+        let newest = inner.published.get(id).and_then(|it| it.get(cluster));
+        let still = newest
+            .is_some_and(|it| it.generation == generation && matches!(it.state, State::Deleted(_)));
+        let quiet = inner
+            .reserved
+            .get(id)
+            .is_none_or(|reserved| *reserved <= generation);
+        still && quiet && inner.purging.insert((id.clone(), cluster.clone()))
+    }
+
+    /// The purge failed: the deletion is still there.
+    pub fn not_purged(&self, id: &AppId, cluster: &ClusterId) {
+        let mut inner = self.lock();
+        inner.purging.remove(&(id.clone(), cluster.clone()));
+        inner.wake(id, Wake::evaluate());
+    }
+
+    /// A subject was purged.
+    pub fn purged(&self, id: &AppId, cluster: &ClusterId) {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let at = (id.clone(), cluster.clone());
+        inner.purging.remove(&at);
+        inner.carried_out.remove(&at);
+        if let Some(clusters) = inner.published.get_mut(id) {
+            clusters.remove(cluster);
+            if clusters.is_empty() {
+                inner.published.remove(id);
+            }
+        }
+        if !inner.apps.contains_key(id) && !inner.published.contains_key(id) {
+            inner.renders.remove(id);
+            inner.heads.remove(id);
+        }
+        self.states.push(id);
+        inner.wake(id, Wake::evaluate());
+    }
+
+    /// The deletions that are on the bus, with their generation: they are purged once carried out.
+    pub fn deleted(&self, id: &AppId) -> Vec<(ClusterId, String, Generation)> {
+        self.lock()
+            .published
+            .get(id)
+            .into_iter()
+            .flatten()
+            .filter(|(_, published)| matches!(published.state, State::Deleted(_)))
+            .map(|(cluster, it)| (cluster.clone(), it.uid.to_string(), it.generation))
+            .collect()
+    }
+
+    /// All that was published, to be compared with what a broker has that may have lost it.
+    pub fn all_published(&self) -> Vec<(AppId, ClusterId, Generation)> {
+        let inner = self.lock();
+        inner
+            .published
+            .iter()
+            .flat_map(|(id, clusters)| {
+                clusters
+                    .iter()
+                    .map(|(cluster, it)| (id.clone(), cluster.clone(), it.generation))
+            })
+            .collect()
+    }
+
+    /// The snapshots that were on the bus when the watcher started, for one repository.
+    pub fn adopted(&self, key: &super::RepoKey) -> Vec<(Arc<str>, Oid, Packs)> {
+        self.lock()
+            .adopted
+            .get(key.identity())
+            .into_iter()
+            .flatten()
+            .map(|(target, (tree, packs))| (Arc::clone(target), *tree, Arc::clone(packs)))
+            .collect()
+    }
+
+    pub fn render(&self, render: &Render) {
+        let mut inner = self.lock();
+        let record = Record::from(render);
+        let clusters = inner.renders.entry(render.app.clone()).or_default();
+        if clusters
+            .get(&render.cluster)
+            .is_none_or(|known| known.generation <= record.generation)
+        {
+            clusters.insert(render.cluster.clone(), record);
+        }
+    }
+
+    pub fn head(&self, head: &Head) {
+        let mut inner = self.lock();
+        let clusters = inner.heads.entry(head.app.clone()).or_default();
+        let known = clusters.entry(head.cluster.clone()).or_default();
+        *known = (*known).max(head.generation);
+    }
+
+    /// What a cluster offers. When it changes, renders that asked for it are made again.
+    pub fn cluster(&self, info: ClusterInfo) {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let id = info.cluster.clone();
+        let before = inner.clusters.insert(id.clone(), info);
+        if before.is_none() || before.as_ref() == inner.clusters.get(&id) {
+            return;
+        }
+        let asked = |record: &Record| matches!(&record.outcome, Outcome::Rendered(Some(inputs)) if inputs.capabilities);
+        let concerned: Vec<AppId> = inner
+            .renders
+            .iter()
+            .filter(|(_, clusters)| clusters.get(&id).is_some_and(asked))
+            .map(|(app, _)| app.clone())
+            .collect();
+        for id in concerned {
+            if let Some(app) = inner.apps.get_mut(&id) {
+                app.forced = app.forced.or(Some(Cause::Application));
+                inner.wake(&id, Wake::evaluate());
+            }
+        }
+    }
+
+    /// A deletion, numbered like any desired state.
+    pub fn prepare_deletion(&self, id: &AppId, cluster: &ClusterId, deleted: Deleted) -> Desired {
+        let generation = self.lock().reserve(id, cluster, clock::now_ms());
+        Desired {
+            app: id.clone(),
+            cluster: cluster.clone(),
+            generation,
+            state: DesiredState::Deleted(deleted),
+        }
+    }
+
+    /// A newer generation than ours is on the bus.
+    pub fn outdated(&self, id: &AppId, newer: Generation) {
+        let mut inner = self.lock();
+        let reserved = inner.reserved.entry(id.clone()).or_default();
+        *reserved = (*reserved).max(newer);
+    }
+
+    /// What was to be published whatever changed, wasn't: it still is to be.
+    pub fn force(&self, id: &AppId, cause: Cause) {
+        if let Some(app) = self.lock().apps.get_mut(id) {
+            app.forced = app.forced.or(Some(cause));
+        }
+    }
+
+    /// Why publishing failed, or that it didn't.
+    pub fn problem(&self, id: &AppId, problem: Option<Problem>) {
+        let mut inner = self.lock();
+        if let Some(app) = inner.apps.get_mut(id)
+            && app.problem != problem
+        {
+            app.problem = problem;
+            self.states.push(id);
+        }
+    }
+}
+
+impl Inner {
+    fn adopt(&mut self, desired: &Desired) {
+        let DesiredState::Present(present) = &desired.state else {
+            return;
+        };
+        for source in &present.sources {
+            let Ok(tree) = Oid::from_str(&source.tree) else {
+                continue;
+            };
+            self.adopted
+                .entry(api::git_url::identity(&source.repo_url))
+                .or_default()
+                .insert(
+                    source.target_revision.as_str().into(),
+                    (tree, source.snapshot.packs.as_slice().into()),
+                );
+        }
+    }
+
+    pub(super) fn wake(&self, id: &AppId, wake: Wake) {
+        let repo = self
+            .apps
+            .get(id)
+            .and_then(|app| app.repo.as_ref())
+            .and_then(|key| self.repos.get(key));
+        if let Some(repo) = repo {
+            repo.handle.wake(wake);
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! All that the watcher knows, behind one lock that is only ever held for a moment: applications, configuration, what the bus
+//! says, and the repositories with their revisions. Whoever changes something here wakes whom it concerns.
+
+mod applications;
+mod broker;
+mod handle;
+mod publishing;
+mod repositories;
+mod states;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bus::message::condition::Condition;
+use bus::message::desired::{Cause, Commit};
+use bus::message::state::Refreshed;
+use bus::trace::Trace;
+use bus::{AppId, ClusterId, Generation};
+use git2::Oid;
+use tokio::sync::{Notify, mpsc};
+
+use crate::affected::Record;
+use crate::decide::Published;
+use crate::intent::{Bounds, Intent, Problem};
+use crate::packs::Packs;
+use crate::seen::Seen;
+use crate::settings::Environment;
+use crate::source::error::FetchError;
+use crate::source::git::Revision;
+use crate::source::location::FilePolicy;
+
+pub use applications::{Lost, Presence};
+pub use handle::{Handle, Wake};
+pub use publishing::Candidate;
+pub use repositories::{RepoKey, Round};
+
+/// What must have been read once before anything is concluded from what isn't there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    Applications,
+    Projects,
+    Secrets,
+    Settings,
+    Desired,
+    Renders,
+    Heads,
+}
+
+impl Part {
+    pub const ALL: [Self; 7] = [
+        Self::Applications,
+        Self::Projects,
+        Self::Secrets,
+        Self::Settings,
+        Self::Desired,
+        Self::Renders,
+        Self::Heads,
+    ];
+}
+
+/// What never changes while the watcher runs.
+#[derive(Clone, Debug)]
+pub struct Fixed {
+    pub control_namespace: String,
+    pub file_repositories: bool,
+    pub cache: PathBuf,
+}
+
+impl Fixed {
+    fn bounds(&self) -> Bounds<'_> {
+        Bounds {
+            control_namespace: &self.control_namespace,
+            files: FilePolicy {
+                allowed: self.file_repositories,
+                cache: &self.cache,
+            },
+        }
+    }
+}
+
+/// Applications that somebody should look at; each at most once in it.
+#[derive(Debug, Default)]
+pub struct Queue {
+    waiting: Mutex<BTreeSet<AppId>>,
+    notify: Notify,
+}
+
+impl Queue {
+    pub fn push(&self, app: &AppId) {
+        lock(&self.waiting).insert(app.clone());
+        self.notify.notify_one();
+    }
+
+    /// All that wait; at least one.
+    pub async fn next(&self) -> BTreeSet<AppId> {
+        loop {
+            let waiting = std::mem::take(&mut *lock(&self.waiting));
+            if !waiting.is_empty() {
+                return waiting;
+            }
+            self.notify.notified().await;
+        }
+    }
+}
+
+pub struct Index {
+    inner: Mutex<Inner>,
+    fixed: Fixed,
+    /// Applications of which something may have to be deleted.
+    pub lifecycle: Queue,
+    /// Applications whose state may have to be written.
+    pub states: Queue,
+    /// Repositories that need a worker.
+    workers: mpsc::UnboundedSender<Arc<Handle>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    started: BTreeSet<Part>,
+    environment: Environment,
+    webhook_secret_known: bool,
+    apps: HashMap<AppId, App>,
+    /// The newest desired state of each application in each cluster.
+    published: HashMap<AppId, BTreeMap<ClusterId, Published>>,
+    renders: HashMap<AppId, BTreeMap<ClusterId, Record>>,
+    heads: HashMap<AppId, BTreeMap<ClusterId, Generation>>,
+    /// The last generation that was given out, so that order of deciding is order of generations.
+    reserved: HashMap<AppId, Generation>,
+    /// Deletions that an applier reported: the object's uid, and when (Unix milliseconds).
+    carried_out: HashMap<(AppId, ClusterId), (String, u64)>,
+    /// Subjects that are being purged.
+    purging: BTreeSet<(AppId, ClusterId)>,
+    repos: HashMap<RepoKey, Repo>,
+    clusters: BTreeMap<ClusterId, bus::message::cluster::ClusterInfo>,
+    /// Snapshots that were on the bus when the watcher started: repository → target revision → tree and packs.
+    adopted: HashMap<String, BTreeMap<Arc<str>, (Oid, Packs)>>,
+}
+
+struct App {
+    seen: Seen,
+    /// Of the newest version of the object that was seen, whatever changed in it.
+    resource_version: String,
+    /// None until everything was read once.
+    intent: Option<Intent>,
+    repo: Option<RepoKey>,
+    /// When what counts last changed, Unix milliseconds.
+    noticed: u64,
+    trace: Trace,
+    /// A refresh that was asked for and not yet carried out: when it was asked for.
+    refreshing: Option<u64>,
+    refreshed: Option<Refreshed>,
+    /// Publish though nothing changed.
+    forced: Option<Cause>,
+    /// The generation and the commit for which it was proven to need nothing new.
+    verified: Option<(Generation, Oid)>,
+    /// Why the last attempt to publish failed.
+    problem: Option<Problem>,
+    /// Who made the revision of the newest generation.
+    about: Option<Commit>,
+    conditions: Vec<Condition>,
+}
+
+struct Repo {
+    handle: Arc<Handle>,
+    location: crate::source::location::Location,
+    access: Arc<crate::source::access::Access>,
+    apps: BTreeSet<AppId>,
+    targets: BTreeMap<Arc<str>, Target>,
+    /// When the last fetch that succeeded began, Unix milliseconds.
+    fetched: Option<u64>,
+}
+
+/// A target revision.
+#[derive(Clone, Debug)]
+struct Target {
+    /// The last one that was had.
+    revision: Option<Revision>,
+    error: Option<FetchError>,
+    /// Why and when it was looked at when the revision last changed.
+    cause: Cause,
+    noticed: u64,
+    fetched: u64,
+}
+
+impl Index {
+    pub fn new(fixed: Fixed) -> (Arc<Self>, mpsc::UnboundedReceiver<Arc<Handle>>) {
+        let (workers, new) = mpsc::unbounded_channel();
+        let index = Self {
+            inner: Mutex::default(),
+            fixed,
+            lifecycle: Queue::default(),
+            states: Queue::default(),
+            workers,
+        };
+        (Arc::new(index), new)
+    }
+
+    pub fn fixed(&self) -> &Fixed {
+        &self.fixed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        lock(&self.inner)
+    }
+
+    /// Something was read completely. When all is, work begins.
+    pub fn started(&self, part: Part) {
+        let mut inner = self.lock();
+        let news = inner.started.insert(part);
+        let missing = inner.missing();
+        if news && missing.is_empty() {
+            tracing::info!(
+                applications = inner.apps.len(),
+                published = inner.published.len(),
+                "everything was read once: work begins"
+            );
+            self.judge_all(&mut inner);
+            // What was published for an application that isn't there: is it really gone?
+            for id in inner.published.keys() {
+                self.lifecycle.push(id);
+            }
+        }
+    }
+
+    /// What must still be read.
+    pub fn missing(&self) -> Vec<Part> {
+        self.lock().missing()
+    }
+
+    pub fn is_started(&self) -> bool {
+        self.lock().missing().is_empty()
+    }
+
+    /// Numbers for the metrics: applications, repositories.
+    pub fn sizes(&self) -> (usize, usize) {
+        let inner = self.lock();
+        (inner.apps.len(), inner.repos.len())
+    }
+}
+
+impl Inner {
+    fn missing(&self) -> Vec<Part> {
+        Part::ALL
+            .into_iter()
+            .filter(|part| !self.started.contains(part))
+            .collect()
+    }
+}
+
+/// A panic while holding a lock ends the process by its supervisor; until then the others may go on.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

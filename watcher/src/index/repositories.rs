@@ -1,0 +1,322 @@
+//! Repositories: which applications use which, what their revisions are, and what a worker has to do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use api::git_url;
+use bus::message::desired::Cause;
+use bus::trace::Trace;
+use bus::{AppId, ClusterId, Digest, clock};
+use git2::Oid;
+
+use super::{Handle, Index, Inner, Repo, Target, Wake};
+use crate::intent::Intent;
+use crate::revision::full_commit_id;
+use crate::source::access::Access;
+use crate::source::error::FetchError;
+use crate::source::git::Revisions;
+use crate::source::location::Location;
+use crate::webhook::github::Push;
+
+/// A revision that was looked up so long ago is looked up again when an application changes, in milliseconds.
+const STALE: u64 = 10_000;
+
+/// One repository with one login.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RepoKey {
+    identity: Arc<str>,
+    login: [u8; 16],
+}
+
+impl RepoKey {
+    pub fn of(location: &Location, access: &Access) -> Self {
+        Self {
+            identity: location.identity().into(),
+            login: access.fingerprint(),
+        }
+    }
+
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// The name of its folder.
+    pub fn folder(&self) -> String {
+        let mut bytes = self.identity.as_bytes().to_vec();
+        bytes.extend(self.login);
+        Digest::of(&bytes).as_str()[..32].to_owned()
+    }
+}
+
+impl fmt::Debug for RepoKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.identity)
+    }
+}
+
+/// What a worker needs for one round.
+#[derive(Debug)]
+pub struct Round {
+    pub location: Location,
+    pub access: Arc<Access>,
+    /// Those that the host must be asked for.
+    pub targets: Vec<Arc<str>>,
+    /// Applications whose refresh this round carries out.
+    pub refreshing: Vec<AppId>,
+}
+
+impl Index {
+    pub(super) fn attach(&self, inner: &mut Inner, id: &AppId, key: &RepoKey) {
+        let Inner { apps, repos, .. } = inner;
+        let Some(app) = apps.get(id) else { return };
+        let Some(Intent::Wanted(wanted)) = &app.intent else {
+            return;
+        };
+        let repo = repos.entry(key.clone()).or_insert_with(|| {
+            let handle = Arc::new(Handle::new(key.clone()));
+            // Fails only while the process ends.
+            let _ = self.workers.send(Arc::clone(&handle));
+            Repo {
+                handle,
+                location: wanted.location.clone(),
+                access: Arc::new(wanted.access.clone()),
+                apps: BTreeSet::new(),
+                targets: BTreeMap::new(),
+                fetched: None,
+            }
+        });
+        if *repo.access != wanted.access {
+            repo.access = Arc::new(wanted.access.clone());
+        }
+        repo.apps.insert(id.clone());
+        let stale = repo
+            .fetched
+            .is_none_or(|fetched| fetched + STALE < app.noticed);
+        let unknown = !repo.targets.contains_key(&wanted.target_revision);
+        repo.handle.wake(if app.refreshing.is_some() {
+            Wake::fetch(Cause::Refresh, app.trace)
+        } else if unknown || stale {
+            Wake::fetch(Cause::Application, app.trace)
+        } else {
+            Wake::evaluate()
+        });
+    }
+
+    /// Wakes the workers that a push concerns; says how many.
+    pub fn pushed(&self, push: &Push, trace: Trace) -> usize {
+        let urls: Vec<String> = push
+            .urls
+            .iter()
+            .map(|url| git_url::host_and_path(url))
+            .collect();
+        let inner = self.lock();
+        let concerned = inner.repos.values().filter(|repo| {
+            urls.contains(&git_url::host_and_path(repo.location.url()))
+                && repo.targets_of(&inner).any(|target| push.concerns(target))
+        });
+        concerned
+            .inspect(|repo| repo.handle.wake(Wake::fetch(Cause::Webhook, trace)))
+            .count()
+    }
+
+    /// Wakes every worker.
+    pub fn wake_all(&self, wake: Wake) {
+        for repo in self.lock().repos.values() {
+            repo.handle.wake(wake);
+        }
+    }
+
+    /// What a worker's round is about; none when nobody uses the repository.
+    pub fn round(&self, key: &RepoKey) -> Option<Round> {
+        let inner = self.lock();
+        let repo = inner.repos.get(key)?;
+        let settled = |target: &Arc<str>| {
+            full_commit_id(target).is_some()
+                && repo
+                    .targets
+                    .get(target)
+                    .is_some_and(|known| known.revision.is_some() && known.error.is_none())
+        };
+        let mut targets: Vec<Arc<str>> = repo.targets_of(&inner).cloned().collect();
+        targets.sort();
+        targets.dedup();
+        targets.retain(|target| !settled(target));
+        Some(Round {
+            location: repo.location.clone(),
+            access: Arc::clone(&repo.access),
+            targets,
+            refreshing: repo
+                .apps
+                .iter()
+                .filter(|id| {
+                    inner
+                        .apps
+                        .get(id)
+                        .is_some_and(|app| app.refreshing.is_some())
+                })
+                .cloned()
+                .collect(),
+        })
+    }
+
+    /// What a look at the host brought. Returns the applications for which it is bad news that is new.
+    pub fn fetched(
+        &self,
+        key: &RepoKey,
+        (cause, noticed): (Cause, u64),
+        began: u64,
+        result: Result<Revisions, FetchError>,
+    ) -> Vec<(AppId, Option<ClusterId>, FetchError)> {
+        let mut guard = self.lock();
+        let Inner { repos, apps, .. } = &mut *guard;
+        let Some(repo) = repos.get_mut(key) else {
+            return Vec::new();
+        };
+        let fetched = clock::now_ms();
+        let mut failed = BTreeMap::new();
+        let mut set = |target: &Arc<str>, known: &mut Target, error: Option<FetchError>| {
+            let said = |error: &Option<FetchError>| error.as_ref().map(ToString::to_string);
+            if said(&known.error) != said(&error) {
+                failed.insert(Arc::clone(target), error.clone());
+            }
+            known.error = error;
+        };
+        let unknown = Target {
+            revision: None,
+            error: None,
+            cause,
+            noticed,
+            fetched,
+        };
+        match result {
+            Ok(revisions) => {
+                repo.fetched = Some(began);
+                for (target, revision) in revisions {
+                    let known = repo
+                        .targets
+                        .entry(Arc::clone(&target))
+                        .or_insert_with(|| unknown.clone());
+                    let (revision, error) = match revision {
+                        Ok(revision) => (Some(revision), None),
+                        Err(error) => (None, Some(error)),
+                    };
+                    if known.revision != revision {
+                        *known = Target {
+                            revision,
+                            error: known.error.take(),
+                            ..unknown.clone()
+                        };
+                    }
+                    set(&target, known, error);
+                }
+            }
+            Err(error) => {
+                let targets: Vec<Arc<str>> = repo
+                    .apps
+                    .iter()
+                    .filter_map(|id| match &apps.get(id)?.intent {
+                        Some(Intent::Wanted(wanted)) => Some(Arc::clone(&wanted.target_revision)),
+                        _ => None,
+                    })
+                    .collect();
+                for target in targets {
+                    let known = repo
+                        .targets
+                        .entry(Arc::clone(&target))
+                        .or_insert_with(|| unknown.clone());
+                    set(&target, known, Some(error.clone()));
+                }
+            }
+        }
+        let mut news = Vec::new();
+        for id in &repo.apps {
+            let Some(Intent::Wanted(wanted)) = apps.get(id).and_then(|app| app.intent.as_ref())
+            else {
+                continue;
+            };
+            if let Some(error) = failed.get(&wanted.target_revision) {
+                self.states.push(id);
+                if let Some(error) = error {
+                    news.push((id.clone(), Some(wanted.cluster.clone()), error.clone()));
+                }
+            }
+        }
+        news
+    }
+
+    /// Why a target revision was looked at when it last changed.
+    pub fn cause(&self, key: &RepoKey, target: &str) -> Cause {
+        self.lock()
+            .repos
+            .get(key)
+            .and_then(|repo| repo.targets.get(target))
+            .map_or(Cause::Poll, |known| known.cause)
+    }
+
+    /// The round is over: its refreshes are carried out.
+    pub fn finish(&self, round: &Round) {
+        let mut inner = self.lock();
+        for id in &round.refreshing {
+            if let Some(app) = inner.apps.get_mut(id) {
+                app.finish_refresh();
+                self.states.push(id);
+            }
+        }
+    }
+
+    /// Distinct (repository, target revision) spellings whose applications were all looked at, with their commit.
+    pub fn branches(&self, key: &RepoKey) -> Vec<(Arc<str>, Arc<str>, Oid)> {
+        let inner = self.lock();
+        let Some(repo) = inner.repos.get(key) else {
+            return Vec::new();
+        };
+        let mut found: Vec<_> = repo
+            .apps
+            .iter()
+            .filter_map(|id| match &inner.apps.get(id)?.intent {
+                Some(Intent::Wanted(wanted)) => {
+                    let target = repo.targets.get(&wanted.target_revision)?;
+                    let commit = target.revision.as_ref()?.commit;
+                    Some((
+                        Arc::clone(&wanted.repo_url),
+                        Arc::clone(&wanted.target_revision),
+                        commit,
+                    ))
+                }
+                _ => None,
+            })
+            .collect();
+        found.sort();
+        found.dedup();
+        found
+    }
+}
+
+impl Repo {
+    fn targets_of<'a>(&'a self, inner: &'a Inner) -> impl Iterator<Item = &'a Arc<str>> {
+        self.apps
+            .iter()
+            .filter_map(|id| match inner.apps.get(id)?.intent.as_ref()? {
+                Intent::Wanted(wanted) => Some(&wanted.target_revision),
+                Intent::Invalid(_) | Intent::Skipped | Intent::Deleting => None,
+            })
+    }
+}
+
+impl Inner {
+    pub(super) fn detach(&mut self, id: &AppId, key: Option<RepoKey>) {
+        let Some(key) = key else { return };
+        let Some(repo) = self.repos.get_mut(&key) else {
+            return;
+        };
+        repo.apps.remove(id);
+        if repo.apps.is_empty() {
+            repo.handle.wake(Wake {
+                stop: true,
+                ..Wake::default()
+            });
+            self.repos.remove(&key);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! All metrics of the watcher.
+
+use std::time::Duration;
+
+use bus::message::desired::Cause;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+};
+
+pub struct Metrics {
+    fetch_seconds: HistogramVec,
+    affected: Histogram,
+    published: IntCounterVec,
+    snapshot_bytes: IntCounter,
+    wait_seconds: Histogram,
+    webhooks: IntCounterVec,
+    applications: IntGauge,
+    repositories: IntGauge,
+}
+
+impl Metrics {
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let opts = |name: &str, help: &str| Opts::new(format!("towline_watcher_{name}"), help);
+        let histogram = |name: &str, help: &str, buckets: &[f64]| {
+            HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec())
+        };
+        let seconds = [
+            0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
+        ];
+        let counts = [
+            0.0, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0,
+        ];
+        let metrics = Self {
+            fetch_seconds: HistogramVec::new(
+                histogram(
+                    "fetch_seconds",
+                    "Time of one look at a repository's host",
+                    &seconds,
+                ),
+                &["outcome"],
+            )?,
+            affected: Histogram::with_opts(histogram(
+                "affected_applications",
+                "Applications that a change made publish, of those that it could have",
+                &counts,
+            ))?,
+            published: IntCounterVec::new(
+                opts("published_total", "Desired states published"),
+                &["cause"],
+            )?,
+            snapshot_bytes: IntCounter::with_opts(opts(
+                "snapshot_bytes_total",
+                "Bytes of packs stored",
+            ))?,
+            wait_seconds: Histogram::with_opts(histogram(
+                "wait_seconds",
+                "Time from being asked to look at a repository until the look begins",
+                &seconds,
+            ))?,
+            webhooks: IntCounterVec::new(
+                opts("webhooks_total", "Webhooks received"),
+                &["outcome"],
+            )?,
+            applications: IntGauge::with_opts(opts("applications", "Applications watched"))?,
+            repositories: IntGauge::with_opts(opts("repositories", "Repositories in use"))?,
+        };
+        registry.register(Box::new(metrics.fetch_seconds.clone()))?;
+        registry.register(Box::new(metrics.affected.clone()))?;
+        registry.register(Box::new(metrics.published.clone()))?;
+        registry.register(Box::new(metrics.snapshot_bytes.clone()))?;
+        registry.register(Box::new(metrics.wait_seconds.clone()))?;
+        registry.register(Box::new(metrics.webhooks.clone()))?;
+        registry.register(Box::new(metrics.applications.clone()))?;
+        registry.register(Box::new(metrics.repositories.clone()))?;
+        Ok(metrics)
+    }
+
+    pub fn fetched(&self, outcome: &'static str, elapsed: Duration) {
+        self.fetch_seconds
+            .with_label_values(&[outcome])
+            .observe(elapsed.as_secs_f64());
+    }
+
+    pub fn affected(&self, count: usize) {
+        self.affected
+            .observe(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
+    }
+
+    pub fn published(&self, cause: Cause) {
+        let label = match cause {
+            Cause::Webhook => "webhook",
+            Cause::Poll => "poll",
+            Cause::Refresh => "refresh",
+            Cause::Application => "application",
+            Cause::Again => "again",
+        };
+        self.published.with_label_values(&[label]).inc();
+    }
+
+    pub fn packed(&self, bytes: usize) {
+        self.snapshot_bytes.inc_by(bytes as u64);
+    }
+
+    pub fn waited(&self, asked: u64, began: u64) {
+        let elapsed = Duration::from_millis(began.saturating_sub(asked));
+        self.wait_seconds.observe(elapsed.as_secs_f64());
+    }
+
+    pub fn webhook(&self, outcome: &'static str) {
+        self.webhooks.with_label_values(&[outcome]).inc();
+    }
+
+    pub fn sizes(&self, (applications, repositories): (usize, usize)) {
+        self.applications
+            .set(i64::try_from(applications).unwrap_or(i64::MAX));
+        self.repositories
+            .set(i64::try_from(repositories).unwrap_or(i64::MAX));
+    }
+}

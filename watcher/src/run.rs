@@ -1,0 +1,264 @@
+//! Wires the watcher's tasks together.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bus::Bus;
+use bus::message::event::EventKind;
+use bus::service::{Readiness, Service};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::applications::{self, Scope};
+use crate::args::Args;
+use crate::index::{Fixed, Index};
+use crate::lifecycle::Lifecycle;
+use crate::metrics::Metrics;
+use crate::publish::Publisher;
+use crate::settings::watch;
+use crate::source::git;
+use crate::worker::{self, Hosts};
+use crate::{follow, state, webhook};
+
+/// Runs the watcher until a signal.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    let Args {
+        connect,
+        admin,
+        namespace,
+        application_namespaces,
+        selector,
+        kubeconfig,
+        webhook_listen,
+        webhook_listen_file,
+        sources,
+    } = args;
+    let mut service = Service::start("watcher", &admin).await?;
+    let token = service.token();
+    let limits = sources.bounds();
+    git::limit_libgit2(limits.fetch_timeout);
+    let metrics = Arc::new(Metrics::register(service.registry())?);
+    let cache = Cache::at(sources.cache_dir)?;
+    let scope = scope(&namespace, application_namespaces, selector);
+    let (index, new_repositories) = Index::new(Fixed {
+        control_namespace: namespace,
+        file_repositories: sources.file_repositories,
+        cache: cache.path.clone(),
+    });
+
+    let listener = listen(webhook_listen, webhook_listen_file).await?;
+    let client = control_cluster(kubeconfig).await?;
+    let read = service.readiness("reading");
+
+    service.spawn(
+        "webhooks",
+        webhook::serve(
+            listener,
+            Arc::clone(&index),
+            Arc::clone(&metrics),
+            token.clone(),
+        ),
+    );
+    for_each_setting(&mut service, &client, &index, &token);
+    service.spawn(
+        "applications",
+        applications::follow(
+            client.clone(),
+            scope.clone(),
+            Arc::clone(&index),
+            token.clone(),
+        ),
+    );
+    let bus = Bus::connect(&connect, "watcher").await?;
+    service.spawn(
+        "projects",
+        watch::projects(
+            client.clone(),
+            bus.clone(),
+            Arc::clone(&index),
+            token.clone(),
+        ),
+    );
+    follow_bus(&mut service, &bus, &index, &token);
+    let publisher = Publisher {
+        index: Arc::clone(&index),
+        bus: bus.clone(),
+        metrics: Arc::clone(&metrics),
+    };
+    service.spawn(
+        "states",
+        state::write(
+            bus.clone(),
+            Arc::clone(&index),
+            Arc::clone(&metrics),
+            token.clone(),
+        ),
+    );
+    let lifecycle = Lifecycle {
+        index: Arc::clone(&index),
+        bus: bus.clone(),
+        publisher: publisher.clone(),
+        client,
+        scope,
+    };
+    service.spawn("lifecycle", lifecycle.run(token.clone()));
+    let context = worker::Context {
+        index: Arc::clone(&index),
+        bus: bus.clone(),
+        publisher,
+        metrics,
+        hosts: Arc::new(Hosts::default()),
+        limits,
+    };
+    service.spawn(
+        "repositories",
+        worker::supervise(context, new_repositories, token.clone()),
+    );
+    service.spawn("readiness", readiness(index, bus, read, token));
+    service.run().await
+}
+
+/// Binds the webhooks' address, and says it in a file that is whole when it is there.
+async fn listen(address: SocketAddr, file: Option<PathBuf>) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("binding the webhooks' address {address}"))?;
+    let address = listener
+        .local_addr()
+        .context("reading the webhooks' address")?;
+    if let Some(path) = file {
+        let partial = path.with_extension("partial");
+        std::fs::write(&partial, address.to_string())
+            .and_then(|()| std::fs::rename(&partial, &path))
+            .with_context(|| format!("writing {}", path.display()))?;
+    }
+    tracing::info!(%address, "receiving webhooks at /api/webhook");
+    Ok(listener)
+}
+
+fn for_each_setting(
+    service: &mut Service,
+    client: &kube::Client,
+    index: &Arc<Index>,
+    token: &CancellationToken,
+) {
+    let with = || (client.clone(), Arc::clone(index), token.clone());
+    let (client, index, token) = with();
+    service.spawn("secrets", watch::secrets(client, index, token));
+    let (client, index, token) = with();
+    service.spawn("settings", watch::settings(client, index, token));
+    let (client, index, token) = with();
+    service.spawn("known hosts", watch::known_hosts(client, index, token));
+    let (client, index, token) = with();
+    service.spawn(
+        "webhook secret",
+        watch::webhook_secret(client, index, token),
+    );
+}
+
+fn follow_bus(service: &mut Service, bus: &Bus, index: &Arc<Index>, token: &CancellationToken) {
+    let with = || (bus.clone(), Arc::clone(index), token.clone());
+    let (bus, index, token) = with();
+    service.spawn("desired", follow::desired(bus, index, token));
+    let (bus, index, token) = with();
+    service.spawn("renders", follow::renders(bus, index, token));
+    let (bus, index, token) = with();
+    service.spawn("heads", follow::heads(bus, index, token));
+    let (bus, index, token) = with();
+    service.spawn("commands", follow::commands(bus, index, token));
+    for kind in [
+        EventKind::DesiredRefused,
+        EventKind::ManifestsMissing,
+        EventKind::SnapshotMissing,
+        EventKind::ApplicationDeleted,
+    ] {
+        let (bus, index, token) = with();
+        service.spawn(kind.token(), follow::events(bus, index, kind, token));
+    }
+}
+
+/// Ready once everything was read, and while the broker can be reached.
+async fn readiness(
+    index: Arc<Index>,
+    bus: Bus,
+    readiness: Readiness,
+    token: CancellationToken,
+) -> Result<(), std::convert::Infallible> {
+    const LOOK: Duration = Duration::from_millis(250);
+    loop {
+        let missing = index.missing();
+        if !bus.is_connected() {
+            readiness.not_ready("NATS can't be reached");
+        } else if missing.is_empty() {
+            readiness.ready();
+        } else {
+            readiness.not_ready(format!("not read yet: {missing:?}"));
+        }
+        tokio::select! {
+            () = token.cancelled() => return Ok(()),
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+fn scope(namespace: &str, more: Vec<String>, selector: Option<String>) -> Scope {
+    let all = more.iter().any(|namespace| namespace == "*");
+    let namespaces: BTreeSet<String> = more
+        .into_iter()
+        .filter(|namespace| !namespace.is_empty())
+        .chain([namespace.to_owned()])
+        .collect();
+    Scope {
+        namespaces: (!all).then_some(namespaces),
+        selector,
+    }
+}
+
+/// Where copies of repositories are kept.
+struct Cache {
+    path: PathBuf,
+    /// Removed with the process.
+    _temporary: Option<tempfile::TempDir>,
+}
+
+impl Cache {
+    fn at(path: Option<PathBuf>) -> anyhow::Result<Self> {
+        let (path, temporary) = if let Some(path) = path {
+            std::fs::create_dir_all(&path)
+                .with_context(|| format!("making the folder {}", path.display()))?;
+            (path, None)
+        } else {
+            let folder = tempfile::Builder::new()
+                .prefix("towline-watcher-")
+                .tempdir()
+                .context("making a scratch folder")?;
+            (folder.path().to_owned(), Some(folder))
+        };
+        let path = path
+            .canonicalize()
+            .with_context(|| format!("reading the folder {}", path.display()))?;
+        Ok(Self {
+            path,
+            _temporary: temporary,
+        })
+    }
+}
+
+async fn control_cluster(kubeconfig: Option<PathBuf>) -> anyhow::Result<kube::Client> {
+    let config = match kubeconfig {
+        Some(path) => {
+            let file = kube::config::Kubeconfig::read_from(&path)
+                .with_context(|| format!("reading {}", path.display()))?;
+            kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default())
+                .await
+                .with_context(|| format!("using {}", path.display()))?
+        }
+        None => kube::Config::incluster()
+            .context("no --kubeconfig is given, and this is not a pod with a service account")?,
+    };
+    kube::Client::try_from(config).context("making a client of the control cluster")
+}

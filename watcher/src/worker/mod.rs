@@ -1,0 +1,371 @@
+//! One worker per repository, however many applications use it: woken → fetch → candidates → compare → snapshot → publish.
+
+mod compare;
+mod hosts;
+mod store;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bus::message::desired::Cause;
+use bus::message::event::{Event, EventKind};
+use bus::trace::{self, Trace};
+use bus::{Bus, clock};
+use futures::StreamExt;
+use git2::Oid;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::decide::Decision;
+use crate::index::{Candidate, Handle, Index, RepoKey, Wake};
+use crate::metrics::Metrics;
+use crate::packs::Packs;
+use crate::poll;
+use crate::publish::Publisher;
+use crate::source::error::FetchError;
+use crate::source::git::{Limits, Revisions};
+
+pub use hosts::Hosts;
+pub use store::{Store, StoreLimits};
+
+/// Desired states of one repository that are published at the same time.
+const PUBLISHING: usize = 32;
+/// After a failure to publish, the applications are looked at again after this time.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What all workers share.
+#[derive(Clone)]
+pub struct Context {
+    pub index: Arc<Index>,
+    pub bus: Bus,
+    pub publisher: Publisher,
+    pub metrics: Arc<Metrics>,
+    pub hosts: Arc<Hosts>,
+    pub limits: Bounds,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    pub poll_interval: Duration,
+    pub fetch_timeout: Duration,
+    /// Bytes received in one fetch.
+    pub fetch_bytes: usize,
+    pub store: StoreLimits,
+}
+
+/// Runs a worker for each new repository, until the token is cancelled; a worker that panics ends the process.
+pub async fn supervise(
+    context: Context,
+    mut new: mpsc::UnboundedReceiver<Arc<Handle>>,
+    token: CancellationToken,
+) -> Result<(), tokio::task::JoinError> {
+    let mut workers = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = token.cancelled() => break,
+            handle = new.recv() => match handle {
+                Some(handle) => {
+                    let worker = Worker::new(context.clone(), handle);
+                    workers.spawn(worker.run(token.clone()));
+                }
+                None => break,
+            },
+            Some(ended) = workers.join_next() => ended?,
+        }
+    }
+    while let Some(ended) = workers.join_next().await {
+        ended?;
+    }
+    Ok(())
+}
+
+/// Whether a failure may pass by itself.
+struct Passing(bool);
+
+struct Worker {
+    context: Context,
+    handle: Arc<Handle>,
+    store: Arc<Store>,
+    failures: u32,
+    /// Commits that bucket `verified` holds, by its key.
+    verified: BTreeMap<String, Oid>,
+}
+
+impl Worker {
+    fn new(context: Context, handle: Arc<Handle>) -> Self {
+        let folder = context.index.fixed().cache.join(handle.key.folder());
+        let store = Store::new(
+            folder,
+            context.index.adopted(&handle.key),
+            context.limits.store,
+        );
+        Self {
+            context,
+            handle,
+            store: Arc::new(store),
+            failures: 0,
+            verified: BTreeMap::new(),
+        }
+    }
+
+    fn key(&self) -> &RepoKey {
+        &self.handle.key
+    }
+
+    async fn run(mut self, token: CancellationToken) {
+        // When to look at the host by ourselves, and when to try again what failed.
+        let (mut due, mut retry) = (None, None);
+        loop {
+            let handle = Arc::clone(&self.handle);
+            let wake = tokio::select! {
+                () = token.cancelled() => return,
+                wake = handle.woken() => wake,
+                () = until(due) => Wake::fetch(Cause::Poll, Trace::new()),
+                () = until(retry) => Wake::evaluate(),
+            };
+            if wake.stop && self.context.index.round(self.key()).is_none() {
+                self.store.remove().await;
+                return;
+            }
+            if wake.forget {
+                self.store.forget();
+                self.verified.clear();
+            }
+            let polled = wake.fetch.is_some();
+            let trace = wake.fetch.map_or_else(Trace::new, |(_, _, trace)| trace);
+            // A round once begun is ended, also when the process drains: what it publishes is whole.
+            let again = trace::within(trace, self.round(wake)).await;
+            if polled {
+                due = self.next_poll();
+            }
+            retry = again.then(|| tokio::time::Instant::now() + RETRY);
+        }
+    }
+
+    fn next_poll(&self) -> Option<tokio::time::Instant> {
+        let (interval, jitter) = self.interval();
+        let wait = poll::next(interval, jitter, self.failures, rand::random::<f64>())?;
+        Some(tokio::time::Instant::now() + wait)
+    }
+
+    fn interval(&self) -> (Duration, Option<Duration>) {
+        self.context.index.environment(|environment| {
+            let settings = &environment.settings;
+            (
+                settings
+                    .reconciliation_timeout
+                    .unwrap_or(self.context.limits.poll_interval),
+                settings.reconciliation_jitter,
+            )
+        })
+    }
+
+    /// One look at the host, if that is asked for, and at the applications. True if something should be tried again soon.
+    async fn round(&mut self, wake: Wake) -> bool {
+        let index = Arc::clone(&self.context.index);
+        let mut round = None;
+        if let Some((cause, noticed, _)) = wake.fetch {
+            let Some(begun) = index.round(self.key()) else {
+                return false;
+            };
+            let start = clock::now_ms();
+            self.context.metrics.waited(noticed, start);
+            let result = self.fetch(&begun, noticed).await;
+            match &result {
+                Ok(_) => self.failures = 0,
+                Err(error) => {
+                    self.failures = self.failures.saturating_add(1);
+                    tracing::warn!(repository = begun.location.shown(), %error, "fetching failed");
+                }
+            }
+            let news = index.fetched(self.key(), (cause, noticed), start, result);
+            self.tell(news).await;
+            round = Some(begun);
+        }
+        let again = self.evaluate(wake.fetch.is_some()).await;
+        if let Some(round) = round {
+            index.finish(&round);
+        }
+        again
+    }
+
+    async fn fetch(
+        &self,
+        round: &crate::index::Round,
+        noticed: u64,
+    ) -> Result<Revisions, FetchError> {
+        if round.targets.is_empty() {
+            return Ok(Revisions::new());
+        }
+        let Bounds {
+            fetch_timeout,
+            fetch_bytes,
+            ..
+        } = self.context.limits;
+        let _turn = self.context.hosts.turn(&round.location.host).await;
+        let started = Instant::now();
+        let limits = Limits {
+            deadline: started + fetch_timeout,
+            bytes: fetch_bytes,
+        };
+        let result = self.store.fetch(round, limits).await;
+        let outcome = result.as_ref().map_or_else(FetchError::label, |_| "ok");
+        self.context.metrics.fetched(outcome, started.elapsed());
+        tracing::debug!(
+            repository = round.location.shown(),
+            outcome,
+            elapsed = ?started.elapsed(),
+            noticed,
+            "fetched"
+        );
+        result
+    }
+
+    /// Bad news, for people.
+    async fn tell(&self, news: Vec<(bus::AppId, Option<bus::ClusterId>, FetchError)>) {
+        for (app, cluster, error) in news {
+            if let Some(cluster) = cluster {
+                let event = Event::new(&app, &cluster, EventKind::SourceFailed, error.to_string());
+                self.context.bus.event(&event).await;
+            }
+        }
+    }
+
+    /// Looks at the repository's applications and publishes what needs to be.
+    async fn evaluate(&mut self, polled: bool) -> bool {
+        let interval = u64::try_from(self.interval().0.as_millis()).unwrap_or(u64::MAX);
+        // Only a poll asks for outcomes: in between there is nothing that would be different.
+        let overdue_before = if polled && interval > 0 {
+            clock::now_ms().saturating_sub(interval)
+        } else {
+            0
+        };
+        let candidates = self.context.index.candidates(self.key(), overdue_before);
+        let examined = candidates.len();
+        let affected = match self.compare(candidates).await {
+            Ok(affected) => affected,
+            Err(error) => {
+                tracing::error!(repository = ?self.key(), %error, "comparing failed; trying again");
+                return true;
+            }
+        };
+        if examined > 0 {
+            self.context.metrics.affected(affected.len());
+        }
+        let mut failed = false;
+        let mut snapshots: BTreeMap<Arc<str>, Result<Packs, Passing>> = BTreeMap::new();
+        let mut ready = Vec::new();
+        for (candidate, cause) in affected {
+            let target = Arc::clone(&candidate.target);
+            if !snapshots.contains_key(&target) {
+                let packs = self.snapshot(&candidate).await;
+                snapshots.insert(Arc::clone(&target), packs);
+            }
+            match snapshots.get(&target) {
+                Some(Ok(packs)) => ready.push((candidate, cause, Arc::clone(packs))),
+                Some(Err(passing)) => failed |= passing.0,
+                None => {}
+            }
+        }
+        let key = self.key().clone();
+        let publisher = &self.context.publisher;
+        let mut publishing = futures::stream::iter(ready)
+            .map(|(candidate, cause, packs)| {
+                let key = &key;
+                async move { publisher.present(key, &candidate, cause, &packs).await }
+            })
+            .buffer_unordered(PUBLISHING);
+        while let Some(published) = publishing.next().await {
+            failed |= !published;
+        }
+        drop(publishing);
+        if !failed {
+            failed = !self.verify().await;
+        }
+        failed
+    }
+
+    /// The candidates that need a new desired state, and why. The others are noted as proven.
+    async fn compare(
+        &self,
+        candidates: Vec<Candidate>,
+    ) -> Result<Vec<(Candidate, Cause)>, compare::CompareError> {
+        let (compared, mut affected): (Vec<_>, Vec<_>) = candidates
+            .into_iter()
+            .partition(|candidate| matches!(candidate.decision, Decision::Compare { .. }));
+        let mut found: Vec<(Candidate, Cause)> = affected
+            .drain(..)
+            .map(|candidate| match candidate.decision {
+                Decision::Publish(cause) => (candidate, cause),
+                Decision::Compare { .. } | Decision::Current => (candidate, Cause::Poll),
+            })
+            .collect();
+        if compared.is_empty() {
+            return Ok(found);
+        }
+        let judged = compare::judge(Arc::clone(&self.store), compared).await?;
+        for (candidate, generation) in judged.unchanged {
+            self.context
+                .index
+                .verified(&candidate.id, generation, candidate.revision.commit);
+        }
+        let index = &self.context.index;
+        found.extend(judged.affected.into_iter().map(|candidate| {
+            let cause = index.cause(self.key(), &candidate.target);
+            (candidate, cause)
+        }));
+        Ok(found)
+    }
+
+    /// The packs of a candidate's tree, stored.
+    async fn snapshot(&self, candidate: &Candidate) -> Result<Packs, Passing> {
+        let (bus, tree) = (&self.context.bus, candidate.revision.tree);
+        match self.store.snapshot(bus, &candidate.target, tree).await {
+            Ok((packs, bytes)) => {
+                self.context.metrics.packed(bytes);
+                Ok(packs)
+            }
+            Err(error) => {
+                tracing::warn!(repository = ?self.key(), error = &error as &dyn std::error::Error, "no snapshot");
+                let affected = self.context.index.candidates(self.key(), 0);
+                let of_tree = affected
+                    .iter()
+                    .filter(|other| other.target == candidate.target);
+                for other in of_tree {
+                    self.context.index.problem(&other.id, Some(error.problem()));
+                }
+                Err(Passing(error.is_passing()))
+            }
+        }
+    }
+
+    /// Says up to which commit each branch was looked at. False if that couldn't be said.
+    async fn verify(&mut self) -> bool {
+        let mut all = true;
+        for (repo_url, target, commit) in self.context.index.branches(self.key()) {
+            let branch = bus::subject::branch(&repo_url, &target);
+            if self.verified.get(&branch) == Some(&commit) {
+                continue;
+            }
+            let said = self
+                .context
+                .publisher
+                .verified(&repo_url, &target, commit)
+                .await;
+            if said {
+                self.verified.insert(branch, commit);
+            }
+            all &= said;
+        }
+        all
+    }
+}
+
+async fn until(due: Option<tokio::time::Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,227 @@
+//! A repository's bare copy on disk and its snapshots: everything that blocks, behind one lock.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::time::Duration;
+
+use bus::message::condition::ConditionType;
+use bus::{Bus, BusError, Digest, subject};
+use git2::{Oid, Repository};
+
+use crate::index::Round;
+use crate::intent::Problem;
+use crate::packs::{self, Packs, Snapshots};
+use crate::snapshot::{self, SnapshotError};
+use crate::source::error::FetchError;
+use crate::source::git::{self, Limits, Revisions};
+
+/// A fetch that doesn't keep to its own deadline is given up after this much more.
+const GRACE: Duration = Duration::from_secs(15);
+/// Packs of fetches in the copy, after which it is made anew: each look-up asks each of them.
+const MAX_FETCHED_PACKS: usize = 200;
+
+#[derive(Clone, Copy, Debug)]
+pub struct StoreLimits {
+    /// Bytes of one snapshot's files.
+    pub snapshot_bytes: u64,
+    /// A full pack is made after so many.
+    pub packs: usize,
+}
+
+pub struct Store {
+    folder: PathBuf,
+    copy: Arc<Mutex<Option<Repository>>>,
+    snapshots: Mutex<Snapshots>,
+    limits: StoreLimits,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error(transparent)]
+    Open(#[from] FetchError),
+    #[error("a blocking task of the repository at {folder} ended without a result")]
+    Lost { folder: String },
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    #[error("storing a snapshot")]
+    Put(#[from] BusError),
+}
+
+impl StoreError {
+    /// Whether the same may succeed later without anybody changing the repository.
+    pub const fn is_passing(&self) -> bool {
+        match self {
+            Self::Open(_) | Self::Lost { .. } | Self::Put(_) => true,
+            Self::Snapshot(_) => false,
+        }
+    }
+
+    /// For the application's conditions.
+    pub fn problem(&self) -> Problem {
+        let what = match self {
+            Self::Snapshot(SnapshotError::TooLarge { .. }) => format!(
+                "the repository can't be used: {self}. Keep large files elsewhere, or raise the watcher's flag --max-snapshot-bytes"
+            ),
+            Self::Snapshot(error) => format!("the repository can't be used: {error}"),
+            Self::Open(_) | Self::Lost { .. } | Self::Put(_) => {
+                format!("{self} failed; it is tried again by itself")
+            }
+        };
+        (ConditionType::ComparisonError, what)
+    }
+}
+
+impl Store {
+    pub fn new(folder: PathBuf, adopted: Vec<(Arc<str>, Oid, Packs)>, limits: StoreLimits) -> Self {
+        let mut snapshots = Snapshots::default();
+        for (target, tree, packs) in adopted {
+            snapshots.remember(&target, tree, packs);
+        }
+        Self {
+            folder,
+            copy: Arc::default(),
+            snapshots: Mutex::new(snapshots),
+            limits,
+        }
+    }
+
+    /// Looks at the host and brings what is wanted.
+    pub async fn fetch(&self, round: &Round, limits: Limits) -> Result<Revisions, FetchError> {
+        let (location, access) = (round.location.clone(), Arc::clone(&round.access));
+        let targets = round.targets.clone();
+        let shown = location.shown();
+        let lost = || FetchError::Lost { url: shown.clone() };
+        let (copy, folder) = (Arc::clone(&self.copy), self.folder.clone());
+        let task = tokio::task::spawn_blocking(move || {
+            let mut copy = match copy.try_lock() {
+                Ok(copy) => copy,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                // An earlier fetch, given up, still waits for its host.
+                Err(TryLockError::WouldBlock) => {
+                    return Err(FetchError::Timeout {
+                        url: location.shown(),
+                    });
+                }
+            };
+            renew(&mut copy, &folder);
+            let repository = opened(&mut copy, &folder)?;
+            git::fetch(repository, &location, &access, &targets, limits)
+        });
+        let patience = limits
+            .deadline
+            .saturating_duration_since(std::time::Instant::now())
+            + GRACE;
+        match tokio::time::timeout(patience, task).await {
+            Ok(ended) => ended.unwrap_or_else(|_| Err(lost())),
+            Err(_) => Err(FetchError::Timeout { url: shown }),
+        }
+    }
+
+    /// Does something with the copy, where blocking is allowed.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Repository) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (copy, folder) = (Arc::clone(&self.copy), self.folder.clone());
+        let task = tokio::task::spawn_blocking(move || {
+            let mut copy = copy.lock().unwrap_or_else(PoisonError::into_inner);
+            opened(&mut copy, &folder).map(job)
+        });
+        let lost = |_| StoreError::Lost {
+            folder: self.folder.display().to_string(),
+        };
+        Ok(task.await.map_err(lost)??)
+    }
+
+    /// The packs that a tree needs, all stored; and how many bytes are new.
+    pub async fn snapshot(
+        &self,
+        bus: &Bus,
+        target: &Arc<str>,
+        tree: Oid,
+    ) -> Result<(Packs, usize), StoreError> {
+        let base = {
+            let snapshots = self.snapshots();
+            if let Some(packs) = snapshots.get(tree) {
+                return Ok((packs, 0));
+            }
+            snapshots.base(target, self.limits.packs)
+        };
+        let base_tree = base.as_ref().map(|(tree, _)| *tree);
+        let limit = self.limits.snapshot_bytes;
+        let pack = self
+            .blocking(move |repository| {
+                snapshot::pack(repository, base_tree, tree, limit)
+                    .map(|pack| pack.map(|pack| (Digest::of(&pack.bytes), pack.full, pack.bytes)))
+            })
+            .await??;
+        let mut size = 0;
+        let pack = match pack {
+            Some((digest, full, bytes)) => {
+                size = bytes.len();
+                bus.objects(&subject::Store::Snapshots)
+                    .put(&digest, bytes.into())
+                    .await?;
+                Some((digest, full))
+            }
+            None => None,
+        };
+        let packs = packs::after(base.map(|(_, packs)| packs), pack);
+        self.snapshots().remember(target, tree, Arc::clone(&packs));
+        Ok((packs, size))
+    }
+
+    /// What was stored may be gone.
+    pub fn forget(&self) {
+        self.snapshots().forget();
+    }
+
+    /// Nobody needs the copy any more.
+    pub async fn remove(&self) {
+        let (copy, folder) = (Arc::clone(&self.copy), self.folder.clone());
+        let removed = tokio::task::spawn_blocking(move || {
+            *copy.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            std::fs::remove_dir_all(&folder)
+        });
+        match removed.await {
+            Ok(Err(error)) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(folder = %self.folder.display(), %error, "can't remove a repository's copy");
+            }
+            _ => {}
+        }
+    }
+
+    fn snapshots(&self) -> std::sync::MutexGuard<'_, Snapshots> {
+        self.snapshots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn opened<'r>(
+    copy: &'r mut Option<Repository>,
+    folder: &std::path::Path,
+) -> Result<&'r Repository, FetchError> {
+    let repository = match copy.take() {
+        Some(repository) => repository,
+        None => git::open(folder)?,
+    };
+    Ok(copy.insert(repository))
+}
+
+/// Starts a copy anew that has become slow, or that can't be opened.
+fn renew(copy: &mut Option<Repository>, folder: &std::path::Path) {
+    let packs = std::fs::read_dir(folder.join("objects/pack"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.path().extension().is_some_and(|it| it == "pack"))
+        .count();
+    let broken = folder.exists() && copy.is_none() && git::open(folder).is_err();
+    if packs > MAX_FETCHED_PACKS || broken {
+        *copy = None;
+        if let Err(error) = std::fs::remove_dir_all(folder) {
+            tracing::warn!(folder = %folder.display(), %error, "can't renew a repository's copy");
+        }
+    }
+}
