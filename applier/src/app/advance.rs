@@ -235,6 +235,14 @@ impl App {
         }
     }
 
+    /// What the project and our bounds say of what would be applied.
+    pub(super) fn check_project(&mut self) {
+        self.forbidden = self
+            .effective()
+            .map(|target| self.forbidden(&target))
+            .unwrap_or_default();
+    }
+
     /// The release that we are held at, else the newest target.
     fn effective(&self) -> Option<Arc<Target>> {
         if self.pin().is_some() {
@@ -313,8 +321,8 @@ impl App {
                     .is_some_and(|present| present.spec != target.present.spec)
         });
         if stale && let Some(target) = self.kept(entry.generation, &entry.digest).await {
-            self.forbidden = self.forbidden(&target);
             self.pinned = Some(Arc::new(target));
+            self.check_project();
         }
     }
 
@@ -366,10 +374,8 @@ impl App {
     fn adopt_target(&mut self, target: Target) {
         self.trouble = None;
         self.compared.clear();
-        if self.pin().is_none() {
-            self.forbidden = self.forbidden(&target);
-        }
         self.target = Some(Arc::new(target));
+        self.check_project();
     }
 
     fn not_joined(&mut self, error: &TargetError, generation: Generation) {

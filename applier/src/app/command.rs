@@ -211,9 +211,7 @@ impl App {
         }
         self.pinned = None;
         self.unpinned_by = Some(command.user.clone());
-        if let Some(target) = self.target.clone() {
-            self.forbidden = self.forbidden(&target);
-        }
+        self.check_project();
         let event = Event::new(
             &self.id,
             &self.ctx.id,

@@ -200,11 +200,7 @@ impl App {
                 }
             }
             Note::Command(command, done) => self.command(*command, done).await,
-            Note::Projects => {
-                if let Some(target) = self.target.clone() {
-                    self.forbidden = self.forbidden(&target);
-                }
-            }
+            Note::Projects => self.check_project(),
             Note::Ready => self.broker_ready = true,
             Note::Reconnected => {
                 self.shown = view::Shown::default();

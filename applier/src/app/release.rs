@@ -218,6 +218,7 @@ impl App {
                 let applications = target.present.assess_applications;
                 let manifests = batch.iter().map(|&at| &target.manifests[at]);
                 let waited = wait::healthy(manifests, live, &running.attempt, applications);
+                self.note_hooks(batch, live);
                 return self.waited(waited, live).await;
             }
             Step::AwaitGone(keys) => {
@@ -261,6 +262,26 @@ impl App {
                 }
                 Progress::Ended
             }
+        }
+    }
+
+    /// Writes down which hooks of a batch have finished, and how.
+    fn note_hooks(&mut self, batch: &[usize], live: &Presences) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        let manifests = batch.iter().map(|&at| &running.target.manifests[at]);
+        for manifest in manifests.filter(|manifest| manifest.hook.is_some()) {
+            let Some(result) = running.results.get_mut(&manifest.key) else {
+                continue;
+            };
+            result.hook_phase = Some(
+                match wait::healthy([manifest], live, &running.attempt, false) {
+                    Waited::Met => OperationPhase::Succeeded,
+                    Waited::Pending(_) => OperationPhase::Running,
+                    Waited::Failed(_) => OperationPhase::Failed,
+                },
+            );
         }
     }
 

@@ -129,11 +129,14 @@ fn write_object(
         return write_value(object, resolved, out);
     };
     let secret = is_secret(object);
+    let strings = if secret { string_data(fields) } else { None };
+    let mut first = true;
     put(out, b"{")?;
-    for (at, (key, field)) in fields.iter().enumerate() {
-        if at > 0 {
-            put(out, b",")?;
+    for (key, field) in fields {
+        if strings.is_some() && matches!(key.as_str(), "data" | "stringData") {
+            continue;
         }
+        separate(out, &mut first)?;
         json(out, key)?;
         put(out, b":")?;
         match field {
@@ -141,7 +144,42 @@ fn write_object(
             other => write_value(other, resolved, out)?,
         }
     }
+    if let Some(strings) = strings {
+        separate(out, &mut first)?;
+        put(out, b"\"data\":{")?;
+        let mut first = true;
+        let data = fields.get("data").and_then(Value::as_object);
+        for (key, field) in data.into_iter().flatten() {
+            if !strings.contains_key(key) {
+                separate(out, &mut first)?;
+                write_datum(key, field, resolved, out)?;
+            }
+        }
+        for (key, text) in strings {
+            separate(out, &mut first)?;
+            write_text(key, resolved, out)?;
+            put(out, b":")?;
+            let plain = substitute(text.as_str().unwrap_or_default(), resolved)?;
+            json(out, &Zeroizing::new(STANDARD.encode(plain.as_bytes())))?;
+        }
+        put(out, b"}")?;
+    }
     put(out, b"}")
+}
+
+/// A Secret's `stringData`, which the API server keeps as `data`. Sent as such, so that the fields that we own are those
+/// that are live: else an edit by hand or a removed key would go unnoticed. What isn't text is left for the server to refuse.
+fn string_data(fields: &serde_json::Map<String, Value>) -> Option<&serde_json::Map<String, Value>> {
+    let strings = fields.get("stringData")?.as_object()?;
+    strings.values().all(Value::is_string).then_some(strings)
+}
+
+fn separate(out: &mut impl Write, first: &mut bool) -> Result<(), BodyError> {
+    if std::mem::take(first) {
+        Ok(())
+    } else {
+        put(out, b",")
+    }
 }
 
 fn write_data(
@@ -149,23 +187,31 @@ fn write_data(
     resolved: &Resolved,
     out: &mut impl Write,
 ) -> Result<(), BodyError> {
+    let mut first = true;
     put(out, b"{")?;
-    for (at, (key, field)) in data.iter().enumerate() {
-        if at > 0 {
-            put(out, b",")?;
-        }
-        write_text(key, resolved, out)?;
-        put(out, b":")?;
-        match field.as_str().and_then(decoded_placeholder) {
-            Some(decoded) => {
-                let plain = substitute(&decoded, resolved)?;
-                let encoded = Zeroizing::new(STANDARD.encode(plain.as_bytes()));
-                json(out, &encoded)?;
-            }
-            None => write_value(field, resolved, out)?,
-        }
+    for (key, field) in data {
+        separate(out, &mut first)?;
+        write_datum(key, field, resolved, out)?;
     }
     put(out, b"}")
+}
+
+fn write_datum(
+    key: &str,
+    field: &Value,
+    resolved: &Resolved,
+    out: &mut impl Write,
+) -> Result<(), BodyError> {
+    write_text(key, resolved, out)?;
+    put(out, b":")?;
+    match field.as_str().and_then(decoded_placeholder) {
+        Some(decoded) => {
+            let plain = substitute(&decoded, resolved)?;
+            let encoded = Zeroizing::new(STANDARD.encode(plain.as_bytes()));
+            json(out, &encoded)
+        }
+        None => write_value(field, resolved, out),
+    }
 }
 
 fn write_value(value: &Value, resolved: &Resolved, out: &mut impl Write) -> Result<(), BodyError> {
@@ -322,6 +368,19 @@ mod tests {
         assert_eq!(out["data"]["a"], STANDARD.encode("x hunter2"));
         assert_eq!(out["data"]["b"], STANDARD.encode("hunter2"));
         assert_eq!(out["data"]["c"], STANDARD.encode("plain"));
+    }
+
+    #[test]
+    fn string_data_is_sent_as_the_data_that_the_server_keeps() {
+        let object = json!({"apiVersion": "v1", "kind": "Secret", "data": {"a": STANDARD.encode("old"), "b": STANDARD.encode("b")},
+            "stringData": {"a": "<path:kv/data/a#p>", "c": "plain"}, "type": "Opaque"});
+        let out = rendered(&object, &resolved(&[("kv/data/a", "p", "hunter2")]));
+        assert_eq!(
+            out,
+            json!({"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "data": {
+                "a": STANDARD.encode("hunter2"), "b": STANDARD.encode("b"), "c": STANDARD.encode("plain"),
+            }})
+        );
     }
 
     #[test]

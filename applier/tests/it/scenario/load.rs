@@ -1,0 +1,95 @@
+use std::time::Instant;
+
+use bus::message::state::SyncStatus;
+use futures::future::join_all;
+use serde_json::json;
+
+use crate::world::{App, World, config_map, eventually};
+
+const APPS: usize = 200;
+
+pub async fn two_hundred_applications_come_up_quickly(world: &World) {
+    world.namespace("load").await;
+    let apps: Vec<App> = (0..APPS)
+        .map(|at| App::new(&format!("load-{at}"), "load"))
+        .collect();
+    let objects = |app: &App, value: &str| {
+        let name = app.id.name();
+        json!([
+            config_map(name, value),
+            config_map(&format!("{name}-b"), "1"),
+            {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"ports": [{"port": 80}], "selector": {"app": name}}},
+        ])
+    };
+    let cpu = cpu_ms(world.applier_pid());
+    let began = Instant::now();
+    join_all(apps.iter().map(|app| world.release(app, objects(app, "1")))).await;
+    let published = began.elapsed();
+    eventually("all are live", async || {
+        world
+            .config_maps("load")
+            .list_metadata(&Default::default())
+            .await
+            .unwrap()
+            .items
+            .len()
+            > 2 * APPS
+            && world
+                .objects("Service", "services", "", "load")
+                .list_metadata(&Default::default())
+                .await
+                .unwrap()
+                .items
+                .len()
+                == APPS
+    })
+    .await;
+    let live = began.elapsed();
+    join_all(
+        apps.iter()
+            .map(|app| world.state(app, "synced", |state| state.sync == SyncStatus::Synced)),
+    )
+    .await;
+    eprintln!(
+        "first sync of {APPS}: published {published:?}, live {live:?}, states {:?}, cpu {} ms",
+        began.elapsed(),
+        cpu_ms(world.applier_pid()) - cpu
+    );
+
+    let cpu = cpu_ms(world.applier_pid());
+    let mut times = Vec::new();
+    for app in &apps[..20] {
+        let began = Instant::now();
+        world.release(app, objects(app, "2")).await;
+        eventually("changed", async || {
+            world
+                .config_map("load", app.id.name())
+                .await
+                .unwrap()
+                .data
+                .unwrap()["value"]
+                == "2"
+        })
+        .await;
+        times.push(began.elapsed());
+    }
+    times.sort();
+    eprintln!(
+        "20 single changes: median {:?}, most {:?}, cpu {} ms for all",
+        times[10],
+        times[19],
+        cpu_ms(world.applier_pid()) - cpu
+    );
+}
+
+/// User and system time of a process.
+fn cpu_ms(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    (fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()) * 10
+}

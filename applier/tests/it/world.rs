@@ -1,0 +1,392 @@
+//! A broker, a cluster, the applier's program, and what scenarios say and look at.
+
+use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bus::message::command::{Action, Command as Order};
+use bus::message::desired::{Cause, Deleted, Desired, DesiredState, Present, Tracking, Trigger};
+use bus::message::event::Event;
+use bus::message::manifests::{Manifests, Payload};
+use bus::message::project::Project;
+use bus::message::state::ApplierState;
+use bus::subject::{self, Bucket, Stream};
+use bus::{AppId, Bus, ClusterId, ConnectArgs, Digest, Generation, Update, clock};
+use clap::Parser;
+use deploy::{ClusterOptions, NatsConfig, Stack, StackOptions, VaultPart};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::api::{DynamicObject, PostParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_secs(40);
+
+pub struct World {
+    pub stack: Stack,
+    pub bus: Bus,
+    pub client: Client,
+    applier: Option<Child>,
+}
+
+#[derive(Parser)]
+struct Nats {
+    #[command(flatten)]
+    args: ConnectArgs,
+}
+
+pub fn cluster() -> ClusterId {
+    ClusterId::in_cluster()
+}
+
+impl World {
+    pub async fn start() -> Self {
+        let options = StackOptions {
+            nats: Some(NatsConfig::default()),
+            cluster: Some(ClusterOptions::default()),
+            vault: VaultPart::Absent,
+        };
+        let stack = Stack::start(&options).await.unwrap();
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let bus = connect(&stack).await;
+        let kubeconfig =
+            kube::config::Kubeconfig::read_from(stack.cluster.as_ref().unwrap().kubeconfig())
+                .unwrap();
+        let config = kube::Config::from_custom_kubeconfig(
+            kubeconfig,
+            &kube::config::KubeConfigOptions::default(),
+        )
+        .await
+        .unwrap();
+        let client = Client::try_from(config).unwrap();
+        let mut world = Self {
+            stack,
+            bus,
+            client,
+            applier: None,
+        };
+        world.publish_project().await;
+        world.start_applier();
+        world
+    }
+
+    pub async fn publish_project(&self) {
+        let project = Project {
+            name: "default".to_owned(),
+            spec: api::AppProject::allow_all("default").spec,
+            secret_paths: Vec::new(),
+        };
+        self.bus
+            .put(Bucket::Projects, "default", &project)
+            .await
+            .unwrap();
+    }
+
+    pub fn start_applier(&mut self) {
+        let child = Command::new(env!("CARGO_BIN_EXE_towline-applier"))
+            .args(["--nats", &self.stack.nats.as_ref().unwrap().url()])
+            .arg("--kubeconfig")
+            .arg(self.stack.cluster.as_ref().unwrap().kubeconfig())
+            .env(
+                "TOWLINE_LOG_LEVEL",
+                std::env::var("APPLIER_LOG").unwrap_or_else(|_| "warn".to_owned()),
+            )
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        self.applier = Some(child);
+    }
+
+    /// `kill -9`.
+    pub fn kill_applier(&mut self) {
+        let mut child = self.applier.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    pub fn applier_pid(&self) -> u32 {
+        self.applier.as_ref().unwrap().id()
+    }
+
+    /// The broker with nothing in it.
+    pub async fn wipe_broker(&mut self) {
+        let nats = self.stack.nats.as_mut().unwrap();
+        nats.kill().await;
+        nats.wipe().unwrap();
+        nats.start_again().await.unwrap();
+        bus::stream::provision(&self.bus, &[cluster()])
+            .await
+            .unwrap();
+        self.publish_project().await;
+    }
+
+    pub async fn namespace(&self, name: &str) {
+        let namespace: Namespace =
+            serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
+        Api::all(self.client.clone())
+            .create(&PostParams::default(), &namespace)
+            .await
+            .unwrap();
+    }
+
+    pub async fn release(&self, app: &App, objects: Value) -> Generation {
+        let generation = app.next();
+        self.publish_desired(app, generation).await;
+        self.publish_manifests(app, generation, &objects).await;
+        generation
+    }
+
+    pub async fn publish_desired(&self, app: &App, generation: Generation) {
+        let now = clock::now_ms();
+        let present = Present {
+            uid: app.uid.clone(),
+            spec: serde_json::from_value(app.spec.clone()).unwrap(),
+            annotations: BTreeMap::new(),
+            sources: Vec::new(),
+            tracking: Tracking {
+                method: api::tracking::TrackingMethod::Annotation,
+                label_key: "app.kubernetes.io/instance".to_owned(),
+                instance: app.id.name().to_owned(),
+            },
+            assess_applications: false,
+            trigger: Trigger {
+                cause: Cause::Webhook,
+                hard: false,
+                noticed: now,
+                fetched: now,
+                published: now,
+            },
+        };
+        let desired = Desired {
+            app: app.id.clone(),
+            cluster: cluster(),
+            generation,
+            state: DesiredState::Present(Box::new(present)),
+        };
+        let subject = subject::desired(&cluster(), &app.id);
+        self.bus
+            .publish_generation(Stream::Desired, &subject, &desired)
+            .await
+            .unwrap();
+    }
+
+    pub async fn publish_manifests(&self, app: &App, generation: Generation, objects: &Value) {
+        let now = clock::now_ms();
+        let text = objects.to_string();
+        let manifests = Manifests {
+            app: app.id.clone(),
+            cluster: cluster(),
+            generation,
+            digest: Digest::of(text.as_bytes()),
+            payload: Payload::Inline(text),
+            count: objects.as_array().unwrap().len(),
+            source_types: Vec::new(),
+            conditions: Vec::new(),
+            started: now,
+            rendered: now,
+        };
+        let subject = subject::manifests(&cluster(), &app.id);
+        self.bus
+            .publish_generation(Stream::Manifests, &subject, &manifests)
+            .await
+            .unwrap();
+    }
+
+    pub async fn delete(&self, app: &App, cascade: bus::message::desired::Cascade) {
+        let desired = Desired {
+            app: app.id.clone(),
+            cluster: cluster(),
+            generation: app.next(),
+            state: DesiredState::Deleted(Deleted {
+                uid: app.uid.clone(),
+                cascade,
+            }),
+        };
+        let subject = subject::desired(&cluster(), &app.id);
+        self.bus
+            .publish_generation(Stream::Desired, &subject, &desired)
+            .await
+            .unwrap();
+    }
+
+    pub async fn order(&self, app: &App, action: Action) -> String {
+        let id = format!("{}-{}", app.id.name(), clock::now_ms());
+        let order = Order {
+            id: id.clone(),
+            app: app.id.clone(),
+            cluster: cluster(),
+            user: "jane".to_owned(),
+            issued: clock::now_ms(),
+            action,
+        };
+        let subject = subject::command(&cluster(), &app.id, order.action.verb());
+        self.bus
+            .publish(Stream::Commands, &subject, &order, None)
+            .await
+            .unwrap();
+        id
+    }
+
+    /// The state of an application when it fulfils `condition`.
+    pub async fn state(
+        &self,
+        app: &App,
+        what: &str,
+        condition: impl Fn(&ApplierState) -> bool,
+    ) -> ApplierState {
+        let key = subject::state("applier", Some(&cluster()), &app.id);
+        let mut watch = self.bus.watch_bucket::<ApplierState>(Bucket::State, &key);
+        let mut last = None;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match tokio::time::timeout(
+                deadline.saturating_duration_since(Instant::now()),
+                watch.next(),
+            )
+            .await
+            {
+                Ok(Update::Put(stored)) if condition(&stored.value) => return stored.value,
+                Ok(Update::Put(stored)) => last = Some(stored.value),
+                Ok(_) => {}
+                Err(_) => panic!(
+                    "{} never was: {what}; last: {:#?}\nevents: {:#?}",
+                    app.id,
+                    last,
+                    self.events(app).await
+                ),
+            }
+        }
+    }
+
+    /// The events of an application so far, by kind and message.
+    pub async fn events(&self, app: &App) -> Vec<(String, String)> {
+        // Last per subject and kind is enough to look at.
+        let mut watch = self.bus.watch_stream::<Event>(
+            Stream::Events,
+            &subject::events_of_application(&cluster(), &app.id),
+        );
+        let mut events = Vec::new();
+        loop {
+            match watch.next().await {
+                Update::Put(stored) => {
+                    events.push((stored.value.kind.token().to_owned(), stored.value.message))
+                }
+                Update::Ready => return events,
+                Update::Deleted { .. } | Update::Unreadable { .. } => {}
+            }
+        }
+    }
+
+    pub async fn event(&self, app: &App, kind: &str) -> String {
+        let mut found = None;
+        eventually(&format!("event {kind} of {}", app.id), async || {
+            found = self
+                .events(app)
+                .await
+                .into_iter()
+                .find(|(known, _)| known == kind)
+                .map(|(_, message)| message);
+            found.is_some()
+        })
+        .await;
+        found.unwrap()
+    }
+
+    pub fn config_maps(&self, namespace: &str) -> Api<ConfigMap> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    pub async fn config_map(&self, namespace: &str, name: &str) -> Option<ConfigMap> {
+        self.config_maps(namespace).get_opt(name).await.unwrap()
+    }
+
+    pub fn objects(
+        &self,
+        kind: &str,
+        plural: &str,
+        group: &str,
+        namespace: &str,
+    ) -> Api<DynamicObject> {
+        let resource = kube::api::ApiResource {
+            group: group.to_owned(),
+            version: "v1".to_owned(),
+            api_version: if group.is_empty() {
+                "v1".to_owned()
+            } else {
+                format!("{group}/v1")
+            },
+            kind: kind.to_owned(),
+            plural: plural.to_owned(),
+        };
+        Api::namespaced_with(self.client.clone(), namespace, &resource)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.applier.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+async fn connect(stack: &Stack) -> Bus {
+    let args = Nats::parse_from(["test", "--nats", &stack.nats.as_ref().unwrap().url()]).args;
+    // The provisioner waits for nothing: it makes what the others wait for.
+    let bus = Bus::connect(&args, "provisioner").await.unwrap();
+    bus::stream::provision(&bus, &[cluster()]).await.unwrap();
+    bus
+}
+
+/// Waits for a condition, looked at again and again.
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// An application that a scenario plays with.
+pub struct App {
+    pub id: AppId,
+    pub uid: String,
+    pub spec: Value,
+    generation: std::sync::atomic::AtomicU64,
+}
+
+impl App {
+    /// Automated with prune and self-heal.
+    pub fn new(name: &str, namespace: &str) -> Self {
+        Self {
+            id: AppId::new("argocd", name).unwrap(),
+            uid: format!("uid-{name}"),
+            spec: json!({
+                "destination": {"server": "https://kubernetes.default.svc", "namespace": namespace},
+                "project": "default",
+                "syncPolicy": {"automated": {"prune": true, "selfHeal": true}},
+            }),
+            generation: std::sync::atomic::AtomicU64::new(clock::now_ms()),
+        }
+    }
+
+    pub fn next(&self) -> Generation {
+        Generation(
+            self.generation
+                .fetch_add(1, std::sync::atomic::Ordering::SeqCst)
+                + 1,
+        )
+    }
+}
+
+pub fn config_map(name: &str, value: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"value": value}})
+}
+
+/// With annotations.
+pub fn noted(mut object: Value, notes: &[(&str, &str)]) -> Value {
+    for (key, value) in notes {
+        object["metadata"]["annotations"][*key] = (*value).into();
+    }
+    object
+}
