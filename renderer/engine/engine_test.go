@@ -252,6 +252,16 @@ func TestWrongInputIsExplained(t *testing.T) {
 	}
 }
 
+func TestAChartMayRenderToNothing(t *testing.T) {
+	w := startWorker(t, nil)
+	w.write(Request{Helm: &Helm{ReleaseName: "a", Files: []File{{Name: "Chart.yaml", Data: []byte("apiVersion: v2\nname: a\nversion: 1.0.0\n")}}}})
+	var reply map[string]map[string]json.RawMessage
+	w.read(&reply)
+	if string(reply["ok"]["documents"]) != "[]" {
+		t.Errorf("got %s", reply)
+	}
+}
+
 func TestHelmignoreHidesFilesFromTheChart(t *testing.T) {
 	w := startWorker(t, nil)
 	chart := mkChart(map[string]string{

@@ -79,7 +79,8 @@ func serve(c *channel) error {
 		case err != nil:
 			reply.Error = asError(err)
 		default:
-			reply.OK = &OK{Documents: documents}
+			// Never null: a chart may render to nothing.
+			reply.OK = &OK{Documents: append([]Document{}, documents...)}
 		}
 		if err := c.send(reply); err != nil {
 			return err

@@ -8,6 +8,9 @@ use serde_json::{Map, Value};
 
 use super::scalar::{self, ScalarError};
 
+/// Where YAML's own tags live; any other makes a text.
+const YAML_TAGS: &str = "tag:yaml.org,2002:";
+
 /// How large a document may get.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
@@ -141,7 +144,10 @@ impl<'a> Builder<'a> {
             Event::Scalar(text, style, anchor, tag) => {
                 self.grow(1, text.len())?;
                 let plain = style == ScalarStyle::Plain;
-                let tag = tag.as_deref().map(|tag| tag.core_suffix().unwrap_or("str"));
+                let tag = tag
+                    .as_deref()
+                    .map(|tag| tag.suffix_in_namespace(YAML_TAGS).unwrap_or("str".into()));
+                let tag = tag.as_deref();
                 let merge = text == "<<" && (plain && tag.is_none() || tag == Some("merge"));
                 let value = scalar::resolve(&text, tag, plain).map_err(|error| self.fail(error))?;
                 self.remember(anchor, &value, before);
@@ -285,6 +291,14 @@ mod tests {
         assert_eq!(
             parse(r#"{"a": [1, "x", null, {"b": true}]}"#),
             json!({"a": [1, "x", null, {"b": true}]})
+        );
+    }
+
+    #[test]
+    fn tags_decide_and_foreign_ones_make_text() {
+        assert_eq!(
+            parse("a: !!str 1\nb: !!binary aGk=\nc: !mine 1\n"),
+            json!({"a": "1", "b": "hi", "c": "1"})
         );
     }
 
