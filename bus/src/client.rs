@@ -108,7 +108,7 @@ impl Bus {
                         tracing::info!("connected to NATS");
                     }
                     async_nats::Event::ServerError(error) => {
-                        tracing::error!(%error, "NATS refused something")
+                        tracing::error!(%error, "NATS refused something");
                     }
                     async_nats::Event::Closed | async_nats::Event::Draining => {
                         tracing::debug!("the connection to NATS is closed");
@@ -167,7 +167,7 @@ impl Bus {
                         .collect();
                 }
                 Err(error) => {
-                    tracing::warn!(error = crate::watch::causes(&error), "waiting for NATS")
+                    tracing::warn!(error = crate::watch::causes(&error), "waiting for NATS");
                 }
             }
             if !wanted.is_empty() {
@@ -313,7 +313,7 @@ impl Bus {
         question: &Q,
         timeout: Duration,
     ) -> Result<A, BusError> {
-        let payload = self.encode(subject, question)?;
+        let payload = encode(subject, question)?;
         let request = async_nats::Request::new()
             .payload(payload)
             .headers(envelope::headers(self.inner.service, question))
@@ -418,7 +418,7 @@ impl Bus {
         id: Option<&str>,
         expected: Option<u64>,
     ) -> Result<PublishAck, BusError> {
-        let payload = self.encode(subject, body)?;
+        let payload = encode(subject, body)?;
         let mut message = PublishMessage::build()
             .headers(envelope::headers(self.inner.service, body))
             .payload(payload);
@@ -452,21 +452,6 @@ impl Bus {
             .await
             .map_err(failed)?;
         ack.await.map_err(failed)
-    }
-
-    pub(crate) fn encode<T: Message>(&self, subject: &str, body: &T) -> Result<Bytes, BusError> {
-        let payload = serde_json::to_vec(body).map_err(|source| BusError::Encode {
-            subject: subject.to_owned(),
-            source,
-        })?;
-        if payload.len() > MAX_BODY {
-            return Err(BusError::TooLarge {
-                subject: subject.to_owned(),
-                size: payload.len(),
-                limit: MAX_BODY,
-            });
-        }
-        Ok(payload.into())
     }
 }
 
@@ -519,6 +504,21 @@ pub(crate) fn is_deletion(headers: Option<&async_nats::HeaderMap>) -> bool {
     headers
         .and_then(|headers| headers.get("KV-Operation"))
         .is_some_and(|operation| matches!(operation.as_str(), "DEL" | "PURGE"))
+}
+
+fn encode<T: Message>(subject: &str, body: &T) -> Result<Bytes, BusError> {
+    let payload = serde_json::to_vec(body).map_err(|source| BusError::Encode {
+        subject: subject.to_owned(),
+        source,
+    })?;
+    if payload.len() > MAX_BODY {
+        return Err(BusError::TooLarge {
+            subject: subject.to_owned(),
+            size: payload.len(),
+            limit: MAX_BODY,
+        });
+    }
+    Ok(payload.into())
 }
 
 pub(crate) fn decode<T: DeserializeOwned>(

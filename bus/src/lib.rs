@@ -3,7 +3,8 @@
 //!
 //! `identity` → `subject` → `message` say what travels where; `stream` what must exist for it. `client` connects, reads and
 //! publishes; `watch` follows state, `work` consumes a queue, `serve` answers, `objects` carries what is large;
-//! `envelope` and `trace` are what every message carries besides its body; `service` runs a process.
+//! `envelope` and `trace` are what every message carries besides its body; `service` runs a process;
+//! `document` writes the contract down for those who don't read Rust.
 
 mod client;
 pub mod clock;

@@ -70,9 +70,7 @@ impl Objects {
         };
         let nuid = uuid::Uuid::new_v4().simple().to_string();
         self.put_chunks(&nuid, &bytes).await.map_err(failed)?;
-        let info = self
-            .describe(digest, &nuid, bytes.len())
-            .map_err(|error| failed(error.into()))?;
+        let info = self.describe(digest, &nuid, bytes.len()).map_err(failed)?;
         let message = PublishMessage::build()
             .expected_last_subject_sequence(expected)
             .payload(info.into());
@@ -91,6 +89,11 @@ impl Objects {
 
     /// The object's bytes, proven by their digest; none when there is no such object, or not all of it.
     pub async fn get(&self, digest: &Digest, limit: usize) -> Result<Option<Bytes>, BusError> {
+        // async-nats keeps a lot in it: not in the futures of all callers.
+        Box::pin(self.read(digest, limit)).await
+    }
+
+    async fn read(&self, digest: &Digest, limit: usize) -> Result<Option<Bytes>, BusError> {
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| BusError::GetObject {
             name: digest.to_string(),
             source,

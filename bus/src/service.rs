@@ -34,7 +34,7 @@ pub struct AdminArgs {
     pub admin_file: Option<std::path::PathBuf>,
     #[arg(long, env = "TOWLINE_LOG_FORMAT", default_value = "text", value_enum)]
     pub log_format: LogFormat,
-    /// Filter of log lines, as in RUST_LOG
+    /// Filter of log lines, as in `RUST_LOG`
     #[arg(
         long,
         env = "TOWLINE_LOG_LEVEL",

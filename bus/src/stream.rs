@@ -17,10 +17,10 @@ use crate::subject::{self, Bucket, Store, Stream};
 use crate::work::ACK_WAIT;
 
 /// Retries of one publish are recognised for this long.
-const DUPLICATES: Duration = Duration::from_secs(120);
-const EVENTS_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+const DUPLICATES: Duration = Duration::from_mins(2);
+const EVENTS_KEPT: Duration = Duration::from_hours(30 * 24);
 /// A command that nobody carried out in this time is forgotten.
-const COMMANDS_KEPT: Duration = Duration::from_secs(3600);
+const COMMANDS_KEPT: Duration = Duration::from_hours(1);
 const DEAD_KEPT: usize = 10_000;
 /// The most bytes that events take at the broker.
 const EVENTS_BYTES: i64 = 1 << 30;

@@ -186,14 +186,13 @@ async fn pull(
     durable: &str,
     known: Option<PullConsumer>,
 ) -> Result<(Option<jetstream::Message>, PullConsumer), Box<dyn std::error::Error + Send + Sync>> {
-    let consumer: PullConsumer = match known {
-        Some(consumer) => consumer,
-        None => {
-            let context = &bus.inner.jetstream;
-            context
-                .get_consumer_from_stream(durable, stream.name())
-                .await?
-        }
+    let consumer: PullConsumer = if let Some(consumer) = known {
+        consumer
+    } else {
+        let context = &bus.inner.jetstream;
+        context
+            .get_consumer_from_stream(durable, stream.name())
+            .await?
     };
     // No heartbeats: async-nats (0.51) loses the wake-up that follows one, and with it the message after.
     let fetch = consumer.fetch().max_messages(1).expires(PULL);
