@@ -27,6 +27,9 @@ const SOON: Duration = Duration::from_secs(1);
 /// How long the watcher gets to publish a snapshot again.
 const AFTER_WATCHER: Duration = Duration::from_secs(3);
 
+/// How long a cluster's applier gets to say what its API offers.
+const AFTER_APPLIER: Duration = Duration::from_secs(5);
+
 /// Everything that handling a desired state takes.
 pub(crate) struct Renderer {
     pub(crate) bus: Bus,
@@ -55,10 +58,10 @@ enum NotYet {
 
 impl NotYet {
     fn after(&self) -> Duration {
-        if self.lacks_objects() {
-            AFTER_WATCHER
-        } else {
-            SOON
+        match self {
+            _ if self.lacks_objects() => AFTER_WATCHER,
+            Self::Render(RenderError::NoCapabilities { .. }) => AFTER_APPLIER,
+            _ => SOON,
         }
     }
 
@@ -122,9 +125,17 @@ impl Renderer {
     ) -> Result<(), NotYet> {
         let begun = Instant::now();
         let started = clock::now_ms();
-        let job = Arc::new(self.job(desired, present).await?);
+        let key = subject::application(&desired.cluster, &desired.app);
+        let (job, record) = tokio::join!(
+            self.job(desired, present),
+            self.bus.get::<Render>(Bucket::Renders, &key)
+        );
+        let job = Arc::new(job?);
         let parameters = job.parameters(&self.engine).map_err(NotYet::Parameters)?;
-        let earlier = self.earlier(desired, &job, &parameters).await?;
+        let earlier = match readable(record)? {
+            Some(record) => self.earlier(desired, &job, &parameters, record).await?,
+            None => None,
+        };
         if let Some(earlier) = earlier.as_ref().filter(|_| !present.trigger.hard) {
             let facts = earlier.facts(&parameters, started);
             return self
@@ -231,15 +242,9 @@ impl Renderer {
         desired: &Desired,
         job: &Job,
         parameters: &Digest,
+        record: Render,
     ) -> Result<Option<Earlier>, NotYet> {
         let Desired { app, cluster, .. } = desired;
-        let record = self
-            .bus
-            .get::<Render>(Bucket::Renders, &subject::application(cluster, app))
-            .await;
-        let Some(record) = readable(record)? else {
-            return Ok(None);
-        };
         let proven = reuse::proven(&record, job, parameters).map_err(SnapshotError::from)?;
         let Some(digest) = proven else {
             return Ok(None);

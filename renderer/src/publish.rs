@@ -153,9 +153,6 @@ impl Publisher {
             source_types: facts.source_types.clone(),
             conditions: facts.conditions.clone(),
         };
-        self.record(desired, job, &facts, outcome).await?;
-        self.state(desired, Some(packed.digest.clone()), &facts, rendered)
-            .await?;
         let message = format!(
             "{} objects {} in {} ms",
             packed.count,
@@ -169,7 +166,13 @@ impl Publisher {
         let event = Event::new(app, cluster, EventKind::RenderSucceeded, message)
             .generation(*generation)
             .detail("digest", packed.digest.short());
-        self.bus.event(&with_revision(event, job)).await;
+        let event = with_revision(event, job);
+        let (record, state, ()) = tokio::join!(
+            self.record(desired, job, &facts, outcome),
+            self.state(desired, Some(packed.digest.clone()), &facts, rendered),
+            self.bus.event(&event)
+        );
+        record.and(state)?;
         Ok(published)
     }
 
