@@ -11,6 +11,7 @@ mod consume;
 pub mod declared;
 pub mod events;
 pub mod fold;
+mod listen;
 pub mod live;
 mod metrics;
 mod page;
@@ -173,6 +174,8 @@ impl OnBus {
         let carry = command::carry(bus.clone(), ordered);
         let write = async {
             if !observe {
+                // With half of the states, statuses would go back and forth.
+                tokio::select! { () = store.until_caught_up() => {} () = stop.cancelled() => return, }
                 write::Writer { store, bus, client }
                     .run(stop.cancelled())
                     .await;

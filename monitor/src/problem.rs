@@ -36,6 +36,7 @@ problems! {
     forbidden = FORBIDDEN,
     not_found = NOT_FOUND,
     conflict = CONFLICT,
+    timeout = REQUEST_TIMEOUT,
     too_large = PAYLOAD_TOO_LARGE,
     /// Something that we depend on can't be reached now.
     unavailable = SERVICE_UNAVAILABLE,

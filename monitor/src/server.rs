@@ -2,24 +2,28 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, header};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::command::Order;
+use crate::listen::listen;
 use crate::problem::Problem;
 use crate::store::Store;
 use crate::{api, page};
 
 /// Longest body of a request, in bytes.
 const MAX_BODY: usize = 64 * 1_024;
+/// Longest time from the head of a request to the head of its answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// Streams of events at a time.
 const STREAMS: usize = 512;
 
@@ -89,9 +93,7 @@ impl Shared {
 
 pub async fn serve(listener: TcpListener, shared: Shared) -> std::io::Result<()> {
     let stop = shared.stop.clone();
-    axum::serve(listener, router(shared))
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+    listen(listener, router(shared), stop).await
 }
 
 pub fn router(shared: Shared) -> Router {
@@ -102,8 +104,17 @@ pub fn router(shared: Shared) -> Router {
             Problem::not_found("nothing is here", "the page is at /, the API under /api/v1")
         })
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(in_time))
         .layer(middleware::from_fn(with_security_headers))
         .with_state(shared)
+}
+
+/// A body that dribbles in holds nobody up for long. A stream's answer is its head, so it may go on.
+async fn in_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(ANSWER_WITHIN, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::timeout("the request took too long", "send it again").into_response(),
+    }
 }
 
 /// No answer is to be sniffed, framed, cached or leaked by its address.

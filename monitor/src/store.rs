@@ -13,7 +13,7 @@ use bus::message::state::{
 };
 use bus::message::verified::Verified;
 use bus::{AppId, ClusterId};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, watch};
 
 use crate::commits::Commits;
 use crate::declared::Declared;
@@ -63,6 +63,8 @@ pub struct Store {
     inner: RwLock<Inner>,
     notices: broadcast::Sender<Notice>,
     changed: Notify,
+    /// Whether every state that was there at the start is known, so that what comes now is news.
+    caught_up: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -75,8 +77,6 @@ struct Inner {
     heard: u64,
     /// Whether every `Application` that exists is known, so that a missing one is known to be gone.
     listed: bool,
-    /// Whether every applier's state that was there at the start is known, so that what comes now is news.
-    caught_up: bool,
     /// Applications that changed since the last look.
     changed: BTreeSet<AppId>,
 }
@@ -106,6 +106,7 @@ impl Default for Store {
             inner: RwLock::default(),
             notices: broadcast::channel(NOTICES).0,
             changed: Notify::new(),
+            caught_up: watch::Sender::new(false),
         }
     }
 }
@@ -139,7 +140,7 @@ impl Store {
     /// Keeps the state and says what it means for the metrics, unless it was there before we were.
     pub fn put_applier(&self, state: ApplierState) -> (Arc<View>, Progress) {
         let app = state.app.clone();
-        let caught_up = self.read().caught_up;
+        let caught_up = *self.caught_up.borrow();
         let mut step = Progress::default();
         let view = self.change(&app, |parts, _| {
             let live = Live::from(state);
@@ -167,9 +168,18 @@ impl Store {
         (view, step)
     }
 
-    /// Every applier's state that was there at the start has been put.
+    /// Every state that was there at the start has been put.
     pub fn caught_up(&self) {
-        self.write().caught_up = true;
+        self.caught_up.send_replace(true);
+    }
+
+    pub async fn until_caught_up(&self) {
+        // The sender lives as long as we.
+        let _ = self
+            .caught_up
+            .subscribe()
+            .wait_for(|caught_up| *caught_up)
+            .await;
     }
 
     pub fn forget(&self, speaker: Speaker, cluster: Option<&ClusterId>, app: &AppId) {
