@@ -21,6 +21,8 @@ use crate::revision::{References, Resolved};
 const KEPT: &str = "refs/towline/";
 /// A refspec that matches nothing: it connects and lists, and downloads nothing.
 const NOTHING: &str = "refs/towline/nothing:refs/towline/nothing";
+/// What a branch that gained a few commits sends at most, in bytes.
+const FEW: usize = 4 << 20;
 /// Longest first line of a commit's message that travels on.
 const MAX_SUBJECT: usize = 200;
 
@@ -96,15 +98,19 @@ pub fn fetch<'a>(
     wanted: impl IntoIterator<Item = &'a Arc<str>>,
     limits: Limits,
 ) -> Result<Revisions, FetchError> {
-    let over = Cell::new(None);
+    let bounds = Bounds {
+        limits,
+        ceiling: Cell::new(limits.bytes),
+        over: Cell::new(None),
+    };
     let broken = |source: git2::Error| {
-        over.take()
-            .unwrap_or_else(|| FetchError::of(location, &source))
+        let over = bounds.over.take();
+        over.unwrap_or_else(|| FetchError::of(location, &source))
     };
     let mut remote = repository
         .remote_anonymous(location.url())
         .map_err(broken)?;
-    let mut options = options(location, access, limits, &over);
+    let mut options = options(location, access, &bounds);
     remote
         .download(&[NOTHING], Some(&mut options))
         .map_err(broken)?;
@@ -114,6 +120,7 @@ pub fn fetch<'a>(
         location,
         remote: &mut remote,
         options: &mut options,
+        bounds: &bounds,
     };
     let mut resolved = BTreeMap::new();
     for target in wanted {
@@ -139,24 +146,41 @@ pub fn fetch<'a>(
     Ok(revisions)
 }
 
-fn options<'a>(
-    location: &'a Location,
-    access: &'a Access,
+/// A fetch's bounds, and which of them it went over.
+struct Bounds {
     limits: Limits,
-    over: &'a Cell<Option<FetchError>>,
-) -> FetchOptions<'a> {
-    let mut callbacks = access.callbacks(location);
-    callbacks.transfer_progress(move |progress| {
-        if progress.received_bytes() > limits.bytes {
-            over.set(Some(FetchError::TooLarge {
+    /// Bytes that one download may have.
+    ceiling: Cell<usize>,
+    over: Cell<Option<FetchError>>,
+}
+
+impl Bounds {
+    fn within(&self, location: &Location) -> bool {
+        let in_time = Instant::now() < self.limits.deadline;
+        if !in_time {
+            self.over.set(Some(FetchError::Timeout {
                 url: location.shown(),
-                limit: limits.bytes,
+            }));
+        }
+        in_time
+    }
+
+    fn takes(&self, location: &Location, bytes: usize) -> bool {
+        if bytes > self.ceiling.get() {
+            self.over.set(Some(FetchError::TooLarge {
+                url: location.shown(),
+                limit: self.limits.bytes,
             }));
             return false;
         }
-        within(location, limits, over)
-    });
-    callbacks.sideband_progress(move |_| within(location, limits, over));
+        self.within(location)
+    }
+}
+
+fn options<'a>(location: &'a Location, access: &'a Access, bounds: &'a Bounds) -> FetchOptions<'a> {
+    let mut callbacks = access.callbacks(location);
+    callbacks.transfer_progress(move |progress| bounds.takes(location, progress.received_bytes()));
+    callbacks.sideband_progress(move |_| bounds.within(location));
     let mut options = FetchOptions::new();
     options
         .remote_callbacks(callbacks)
@@ -174,16 +198,6 @@ fn options<'a>(
     options
 }
 
-fn within(location: &Location, limits: Limits, over: &Cell<Option<FetchError>>) -> bool {
-    let intime = Instant::now() < limits.deadline;
-    if !intime {
-        over.set(Some(FetchError::Timeout {
-            url: location.shown(),
-        }));
-    }
-    intime
-}
-
 fn references(remote: &Remote<'_>) -> Result<References, git2::Error> {
     let heads = remote.list()?;
     Ok(References::new(
@@ -199,6 +213,7 @@ struct Session<'s, 'r, 'o> {
     location: &'s Location,
     remote: &'s mut Remote<'r>,
     options: &'s mut FetchOptions<'o>,
+    bounds: &'o Bounds,
 }
 
 impl Session<'_, '_, '_> {
@@ -219,10 +234,13 @@ impl Session<'_, '_, '_> {
                 }
             }
         }
-        if self.location.transport != Transport::File {
-            self.options.depth(1);
-        }
-        self.by_name(&names)?;
+        names.sort();
+        names.dedup();
+        let (known, new): (Vec<String>, Vec<String>) = names
+            .into_iter()
+            .partition(|name| self.repository.find_reference(&kept(name)).is_ok());
+        self.by_name(&new, self.shallow())?;
+        self.follow(&known)?;
         if commits.is_empty() {
             return Ok(());
         }
@@ -230,11 +248,11 @@ impl Session<'_, '_, '_> {
             .iter()
             .map(|commit| format!("+{commit}:{KEPT}commit/{commit}"))
             .collect();
+        self.options.depth(self.shallow());
         // Not every host lets one ask for a commit. Then all branches and tags with their history are what is left.
         if self.remote.download(&by_id, Some(self.options)).is_err()
             || commits.iter().any(|commit| !has(self.repository, *commit))
         {
-            self.options.depth(0);
             let all: Vec<String> = references
                 .iter()
                 .map(|(name, _)| name)
@@ -242,23 +260,90 @@ impl Session<'_, '_, '_> {
                 .filter(|name| !name.ends_with("^{}"))
                 .map(str::to_owned)
                 .collect();
-            self.by_name(&all)?;
+            self.by_name(&all, self.whole())?;
         }
         Ok(())
     }
 
-    fn by_name(&mut self, names: &[String]) -> Result<(), git2::Error> {
+    /// References that were had before. Mostly they gained a commit or two, which come with one request less when the host may
+    /// send all that is new; if that turns out to be a lot (a rewritten branch), only the tip is asked for.
+    fn follow(&mut self, names: &[String]) -> Result<(), git2::Error> {
+        if self.location.transport == Transport::File {
+            return self.by_name(names, self.whole());
+        }
+        self.bounds.ceiling.set(FEW.min(self.bounds.limits.bytes));
+        let followed = self.by_name(names, 0);
+        self.bounds.ceiling.set(self.bounds.limits.bytes);
+        match followed {
+            Err(_) if matches!(self.bounds.over.take(), Some(FetchError::TooLarge { .. })) => {
+                // What the host was still sending is in the old connection.
+                *self.remote = self.repository.remote_anonymous(self.location.url())?;
+                self.by_name(names, self.shallow())
+            }
+            followed => followed,
+        }
+    }
+
+    fn by_name(&mut self, names: &[String], depth: i32) -> Result<(), git2::Error> {
         if names.is_empty() {
             return Ok(());
         }
         let specs: Vec<String> = names
             .iter()
-            .map(|name| format!("+{name}:{KEPT}{}", name.trim_start_matches("refs/")))
+            .map(|name| format!("+{name}:{}", kept(name)))
             .collect();
+        self.options.depth(depth);
         self.remote.download(&specs, Some(self.options))?;
         self.remote
-            .update_tips(None, RemoteUpdateFlags::empty(), AutotagOption::None, None)
+            .update_tips(None, RemoteUpdateFlags::empty(), AutotagOption::None, None)?;
+        if self.location.transport != Transport::File {
+            tips_only(self.repository);
+        }
+        Ok(())
     }
+
+    /// The depth for a tip alone, where the transport allows that.
+    fn shallow(&self) -> i32 {
+        i32::from(self.location.transport != Transport::File)
+    }
+
+    /// The depth for all history: git's own word for undoing a shallow fetch.
+    fn whole(&self) -> i32 {
+        match self.location.transport {
+            Transport::File => 0,
+            Transport::Http | Transport::Ssh => i32::MAX,
+        }
+    }
+}
+
+/// Says that nothing is known behind what is kept: the next fetch then tells the host only of the tips, in one request.
+fn tips_only(repository: &Repository) {
+    let tips = || -> Result<String, git2::Error> {
+        let mut lines = String::new();
+        for reference in repository.references_glob(&format!("{KEPT}*"))? {
+            let commit = reference?.peel_to_commit()?.id();
+            if !lines.contains(&commit.to_string()) {
+                lines = format!("{lines}{commit}\n");
+            }
+        }
+        Ok(lines)
+    };
+    let (file, partial) = (
+        repository.path().join("shallow"),
+        repository.path().join("shallow.partial"),
+    );
+    let written = tips().map_err(std::io::Error::other).and_then(|lines| {
+        std::fs::write(&partial, lines).and_then(|()| std::fs::rename(&partial, &file))
+    });
+    if let Err(error) = written {
+        // The next fetch only says more than it needs to.
+        tracing::debug!(%error, "can't note the tips");
+    }
+}
+
+/// Where a reference of the host is kept.
+fn kept(name: &str) -> String {
+    format!("{KEPT}{}", name.trim_start_matches("refs/"))
 }
 
 impl Resolved {
