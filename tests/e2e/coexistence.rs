@@ -13,13 +13,12 @@ async fn an_observer_renders_and_compares_and_changes_nothing() -> anyhow::Resul
     let options = Options::own("observe").argument("--observe");
     let towline = Installation::start(LocalStack::shared()?, options).await?;
     let scene = Scene::on(&towline, "observed").await?;
-    let bus = towline.bus().await?;
     let commit = scene.repo.commit(
         "first",
         &[("web/config.yaml", &config_map("settings", "value", "1"))],
     )?;
     let app = scene.app("web").strict().create().await?;
-    said(&bus, &app, EventKind::RenderSucceeded).await?;
+    said(scene.towline, &app, EventKind::RenderSucceeded).await?;
     until("the monitor shows it OutOfSync", || async {
         let shown = app.command("get", &["-o", "json"]).await?;
         check(

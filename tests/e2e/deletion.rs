@@ -78,7 +78,6 @@ async fn with_the_background_finalizer_everything_goes_in_the_end() -> anyhow::R
 #[tokio::test]
 async fn without_a_finalizer_its_objects_stay() -> anyhow::Result<()> {
     let scene = Scene::new("orphan").await?;
-    let bus = scene.towline.bus().await?;
     let commit = scene.repo.commit(
         "first",
         &[("web/config.yaml", &config_map("settings", "value", "1"))],
@@ -90,7 +89,7 @@ async fn without_a_finalizer_its_objects_stay() -> anyhow::Result<()> {
     app.gone().await?;
     // Not until the applier has said that it is done is it proven that nothing goes.
     tests::events::said(
-        &bus,
+        scene.towline,
         &app,
         bus::message::event::EventKind::ApplicationDeleted,
     )

@@ -203,7 +203,6 @@ async fn a_broker_that_is_away_for_a_while_changes_nothing() -> anyhow::Result<(
 async fn two_renderers_that_race_end_at_the_newest_commit() -> anyhow::Result<()> {
     let towline = own("race").await?;
     let scene = Scene::on(&towline, "race").await?;
-    let bus = towline.bus().await?;
     let log = std::fs::File::create(towline.folder().join("second-renderer.log"))?;
     let mut second = tokio::process::Command::new(&towline.options.executable)
         .args(towline.arguments_of("renderer")?)
@@ -238,8 +237,8 @@ async fn two_renderers_that_race_end_at_the_newest_commit() -> anyhow::Result<()
     }
     app.settled(&newest).await?;
     scene.config("part-7", "value", "20").await?;
-    said(&bus, &app, EventKind::RenderSucceeded).await?;
-    let [published, rendered, released] = work_of(&bus, &app).await?;
+    said(scene.towline, &app, EventKind::RenderSucceeded).await?;
+    let [published, rendered, released] = work_of(scene.towline, &app).await?;
     assert!(
         released <= published + 1 && rendered <= published + 1,
         "{published} {rendered} {released}"

@@ -82,7 +82,12 @@ async fn hooks_run_before_and_after_and_are_deleted_as_they_say() -> anyhow::Res
         ],
     )?;
     let app = scene.app("web").automated().create().await?;
-    let settled = app.settled(&commit).await?;
+    app.settled(&commit).await?;
+    let ended = app
+        .until("an operation that succeeded", |app| {
+            text(app, "/status/operationState/phase") == "Succeeded"
+        })
+        .await?;
 
     let hook = scene.live("Job", "before").await?;
     let completed = text(&hook, "/status/completionTime").to_owned();
@@ -93,7 +98,7 @@ async fn hooks_run_before_and_after_and_are_deleted_as_they_say() -> anyhow::Res
         "hook {completed}, object {created}"
     );
     scene.gone("Job", "after").await?;
-    let results = settled["status"]["operationState"]["syncResult"]["resources"]
+    let results = ended["status"]["operationState"]["syncResult"]["resources"]
         .as_array()
         .cloned()
         .unwrap_or_default();

@@ -121,8 +121,12 @@ async fn a_hand_edit_is_healed_with_self_heal_and_shown_without() -> anyhow::Res
         .await?;
     scene.config("healed", "value", "1").await?;
     healed.settled(&first).await?;
-    let bus = scene.towline.bus().await?;
-    said(&bus, &healed, bus::message::event::EventKind::DriftHealed).await?;
+    said(
+        scene.towline,
+        &healed,
+        bus::message::event::EventKind::DriftHealed,
+    )
+    .await?;
     Ok(())
 }
 

@@ -55,13 +55,13 @@ async fn a_commit_renders_and_applies_only_what_it_changes() -> anyhow::Result<(
             "greeting: good day\n".to_owned(),
         ),
     ] {
-        let before = look(&scene, &bus, &apps, &objects).await?;
+        let before = look(&scene, &apps, &objects).await?;
         let commit = scene
             .push("one application's file", &[(path, &content)])
             .await?;
         apps[changed].settled(&commit).await?;
         verified(&bus, &scene.repo, &commit).await?;
-        let after = look(&scene, &bus, &apps, &objects).await?;
+        let after = look(&scene, &apps, &objects).await?;
         for (index, (before, after)) in before.iter().zip(&after).enumerate() {
             if index == changed {
                 assert_ne!(before.version, after.version, "{path} changed nothing");
@@ -90,11 +90,11 @@ async fn a_commit_outside_of_every_application_costs_no_render() -> anyhow::Resu
     )?;
     let app = scene.app("web").automated().create().await?;
     app.settled(&first).await?;
-    let before = work_of(&bus, &app).await?;
+    let before = work_of(scene.towline, &app).await?;
     let fetches = scene.towline.stack().git.fetches(&scene.repo);
     let commit = scene.push("a text", &[("README.md", "hello\n")]).await?;
     verified(&bus, &scene.repo, &commit).await?;
-    assert_eq!(before, work_of(&bus, &app).await?);
+    assert_eq!(before, work_of(scene.towline, &app).await?);
     // A fetch is one request for a pack, or two when the client first says what it has.
     assert!(scene.towline.stack().git.fetches(&scene.repo) > fetches);
     Ok(())
@@ -155,18 +155,13 @@ struct Look {
     work: [usize; 3],
 }
 
-async fn look(
-    scene: &Scene<'_>,
-    bus: &bus::Bus,
-    apps: &[App<'_>],
-    objects: &[&str],
-) -> anyhow::Result<Vec<Look>> {
+async fn look(scene: &Scene<'_>, apps: &[App<'_>], objects: &[&str]) -> anyhow::Result<Vec<Look>> {
     let mut looks = Vec::new();
     for (app, object) in apps.iter().zip(objects) {
         let live = scene.live("ConfigMap", object).await?;
         looks.push(Look {
             version: live["metadata"]["resourceVersion"].to_string(),
-            work: work_of(bus, app).await?,
+            work: work_of(scene.towline, app).await?,
         });
     }
     Ok(looks)

@@ -49,7 +49,7 @@ async fn a_service_whose_task_fails_ends_with_an_error() -> anyhow::Result<()> {
         .unwrap_or_default()
         .to_owned();
     let run = tokio::process::Command::new(&towline.options.executable)
-        .args(["service", "watcher", "--webhook-address", &address])
+        .args(["service", "watcher", "--webhook-listen", &address])
         .args(["--namespace", towline.namespace()])
         .env("KUBECONFIG", towline.stack().kubeconfig())
         .env("TOWLINE_NATS", towline.nats.url())

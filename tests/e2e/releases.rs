@@ -9,7 +9,6 @@ use tests::manifest::{annotated_config_map, config_map, deployment};
 #[tokio::test]
 async fn a_newer_revision_overtakes_a_release_that_waits() -> anyhow::Result<()> {
     let scene = Scene::new("overtake").await?;
-    let bus = scene.towline.bus().await?;
     let file = |image: &str| {
         deployment("web", image)
             .replace("progressDeadlineSeconds: 4", "progressDeadlineSeconds: 600")
@@ -51,7 +50,7 @@ async fn a_newer_revision_overtakes_a_release_that_waits() -> anyhow::Result<()>
         .await?;
     app.settled(&third).await?;
     scene.config("behind", "value", "3").await?;
-    said(&bus, &app, EventKind::ReleaseSuperseded).await?;
+    said(scene.towline, &app, EventKind::ReleaseSuperseded).await?;
     Ok(())
 }
 

@@ -294,8 +294,8 @@ async fn an_object_outside_of_what_the_project_allows() -> anyhow::Result<()> {
         ("role", role, "ClusterRole"),
     ] {
         scene
-            .repo
-            .commit(path, &[(&format!("{path}/object.yaml"), content)])?;
+            .push(path, &[(&format!("{path}/object.yaml"), content)])
+            .await?;
         let app = scene
             .app(path)
             .automated()

@@ -1,37 +1,50 @@
 //! What the services said of an application, read from the stream itself.
 
-use anyhow::Context;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use async_nats::jetstream::consumer::{AckPolicy, pull};
+use bus::Bus;
 use bus::identity::{AppId, ClusterId};
 use bus::message::event::{Event, EventKind};
 use bus::message::verified::Verified;
 use bus::subject::{self, Bucket, Stream};
-use bus::{Bus, Update};
+use futures::{StreamExt, TryStreamExt};
 
 use crate::app::App;
 use crate::git::Repo;
+use crate::installation::Installation;
 use crate::wait::{check, until};
 
 /// All events of an application so far, oldest first.
-pub async fn of(bus: &Bus, app: &App<'_>) -> anyhow::Result<Vec<Event>> {
+pub async fn of(towline: &Installation, app: &App<'_>) -> anyhow::Result<Vec<Event>> {
     let id = AppId::new(&app.namespace, &app.name)?;
-    let filter = subject::events_of_application(&ClusterId::in_cluster(), &id);
-    let mut watch = bus.watch_stream::<Event>(Stream::Events, &filter);
-    let mut events = Vec::new();
-    loop {
-        match watch.next().await {
-            Update::Put(stored) => events.push(stored.value),
-            Update::Ready => return Ok(events),
-            Update::Deleted { .. } => {}
-            Update::Unreadable { subject, error } => {
-                anyhow::bail!("{subject} is unreadable: {error}")
-            }
-        }
+    let jetstream = async_nats::jetstream::new(towline.inspector().await?);
+    let stream = jetstream.get_stream(Stream::Events.name()).await?;
+    let config = pull::Config {
+        filter_subject: subject::events_of_application(&ClusterId::in_cluster(), &id),
+        ack_policy: AckPolicy::None,
+        inactive_threshold: Duration::from_secs(30),
+        ..pull::Config::default()
+    };
+    let consumer = stream.create_consumer(config).await?;
+    let pending = usize::try_from(consumer.cached_info().num_pending)?;
+    if pending == 0 {
+        return Ok(Vec::new());
     }
+    let messages = consumer.fetch().max_messages(pending).messages().await?;
+    messages
+        .map(|message| {
+            let message = message.map_err(|error| anyhow!(error))?;
+            Ok(serde_json::from_slice(&message.payload)?)
+        })
+        .try_collect()
+        .await
 }
 
 /// How often each of the kinds that mean work was said of an application.
-pub async fn work_of(bus: &Bus, app: &App<'_>) -> anyhow::Result<[usize; 3]> {
-    let events = of(bus, app).await?;
+pub async fn work_of(towline: &Installation, app: &App<'_>) -> anyhow::Result<[usize; 3]> {
+    let events = of(towline, app).await?;
     let count = |kind| events.iter().filter(|event| event.kind == kind).count();
     Ok([
         count(EventKind::DesiredPublished),
@@ -41,9 +54,9 @@ pub async fn work_of(bus: &Bus, app: &App<'_>) -> anyhow::Result<[usize; 3]> {
 }
 
 /// Waits until an event of a kind was said of an application; the newest.
-pub async fn said(bus: &Bus, app: &App<'_>, kind: EventKind) -> anyhow::Result<Event> {
+pub async fn said(towline: &Installation, app: &App<'_>, kind: EventKind) -> anyhow::Result<Event> {
     until(&format!("{}: event {}", app.name, kind.token()), || async {
-        let events = of(bus, app).await?;
+        let events = of(towline, app).await?;
         let found = events.iter().rev().find(|event| event.kind == kind);
         found.cloned().with_context(|| {
             let kinds: Vec<_> = events.iter().map(|event| event.kind.token()).collect();
