@@ -1,16 +1,34 @@
 //! How to say who we are to a Git host, and how to know that it is the right one.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use api::settings::{Credentials, Repository};
 use git2::{CertificateCheckStatus, Cred, CredentialType, ErrorClass, ErrorCode, RemoteCallbacks};
 use sha2::{Digest, Sha256};
 
-use super::known_hosts::KnownHosts;
+use super::known_hosts::{HostKeyError, KnownHosts};
 use super::location::Location;
 
-/// How many times a host may ask for credentials in one connection: ssh asks for the user's name first.
-const MAX_ASKED: u32 = 4;
+/// How a connection's login goes.
+#[derive(Default)]
+pub struct Login {
+    /// Whether the credentials were handed over: who asks again refuses them.
+    tried: Cell<bool>,
+    /// libgit2 keeps no word of why a host key was refused.
+    refused: Cell<Option<HostKeyError>>,
+}
+
+impl Login {
+    /// Another connection follows.
+    pub fn again(&self) {
+        self.tried.set(false);
+    }
+
+    pub fn refused(&self) -> Option<HostKeyError> {
+        self.refused.take()
+    }
+}
 
 /// What a repository is fetched with.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -69,28 +87,32 @@ impl Access {
     }
 
     /// Callbacks that log in and check the host.
-    pub fn callbacks<'a>(&'a self, location: &'a Location) -> RemoteCallbacks<'a> {
+    pub fn callbacks<'a>(
+        &'a self,
+        location: &'a Location,
+        login: &'a Login,
+    ) -> RemoteCallbacks<'a> {
         let mut callbacks = RemoteCallbacks::new();
-        let mut asked = 0;
         callbacks.credentials(move |_, user, allowed| {
-            asked += 1;
-            if asked > MAX_ASKED {
-                return Err(denied("the host refuses the credentials"));
-            }
-            self.credential(location.user().or(user), allowed, asked)
+            self.credential(location.user().or(user), allowed, login)
         });
         callbacks.certificate_check(move |certificate, host| {
             if self.insecure {
                 return Ok(CertificateCheckStatus::CertificateOk);
             }
-            let key = certificate.as_hostkey().and_then(|key| key.hostkey());
-            match key {
-                Some(key) if self.known_hosts.knows(&location.host, host, key) => {
-                    Ok(CertificateCheckStatus::CertificateOk)
-                }
-                // libgit2's own verdict: the system's certificate authorities, ~/.ssh/known_hosts.
-                _ => Ok(CertificateCheckStatus::CertificatePassthrough),
-            }
+            let Some(certificate) = certificate.as_hostkey() else {
+                // libgit2's own verdict, by the system's certificate authorities.
+                return Ok(CertificateCheckStatus::CertificatePassthrough);
+            };
+            let key = certificate.hostkey().unwrap_or_default();
+            self.known_hosts
+                .check(&location.host, host, key)
+                .map(|()| CertificateCheckStatus::CertificateOk)
+                .map_err(|error| {
+                    let message = error.to_string();
+                    login.refused.set(Some(error));
+                    git2::Error::new(ErrorCode::Certificate, ErrorClass::Ssh, message)
+                })
         });
         callbacks
     }
@@ -99,33 +121,40 @@ impl Access {
         &self,
         user: Option<&str>,
         allowed: CredentialType,
-        asked: u32,
+        login: &Login,
     ) -> Result<Cred, git2::Error> {
         let credentials = &self.credentials;
         let expose = |secret: &'_ Option<api::Sensitive>| {
             secret.as_ref().map(|secret| secret.expose().to_owned())
         };
         let own_user = expose(&credentials.username);
-        let user = own_user.as_deref().or(user).unwrap_or("git");
+        // Only ssh asks for the name alone, and takes no other afterwards. A key has no name: it is the URL's, as in Argo CD.
         if allowed.contains(CredentialType::USERNAME) {
-            return Cred::username(user);
+            let own_user = own_user.filter(|_| credentials.ssh_private_key.is_none());
+            return Cred::username(user.or(own_user.as_deref()).unwrap_or("git"));
         }
         if allowed.contains(CredentialType::SSH_MEMORY)
             && let Some(key) = &credentials.ssh_private_key
         {
-            return Cred::ssh_key_from_memory(user, None, key.expose(), None);
+            if login.tried.replace(true) {
+                return Err(denied("the host refuses the ssh key"));
+            }
+            return Cred::ssh_key_from_memory(user.unwrap_or("git"), None, key.expose(), None);
         }
+        let user = own_user.as_deref().or(user).unwrap_or("git");
         if allowed.contains(CredentialType::USER_PASS_PLAINTEXT)
             && let Some(password) = &credentials.password
         {
-            if asked > 1 {
+            if login.tried.replace(true) {
                 return Err(denied("the host refuses user and password"));
             }
             return Cred::userpass_plaintext(user, password.expose());
         }
-        Err(denied(
-            "the host asks for credentials, and no repository or repo-creds Secret has any that fit",
-        ))
+        Err(denied(if allowed.contains(CredentialType::SSH_MEMORY) {
+            "the host asks for an ssh key, and no repository or repo-creds Secret for it has sshPrivateKey"
+        } else {
+            "the host asks for credentials, and no repository or repo-creds Secret has any that fit"
+        }))
     }
 }
 
@@ -164,16 +193,13 @@ mod tests {
 
     #[test]
     fn a_refused_password_is_not_sent_for_ever() {
-        let access = with("a", "b");
+        let (access, login) = (with("a", "b"), Login::default());
         let plain = CredentialType::USER_PASS_PLAINTEXT;
-        assert!(access.credential(None, plain, 1).is_ok());
-        assert_eq!(
-            access
-                .credential(None, plain, 2)
-                .err()
-                .map(|error| error.code()),
-            Some(ErrorCode::Auth)
-        );
+        assert!(access.credential(None, plain, &login).is_ok());
+        let refused = access.credential(None, plain, &login).err();
+        assert_eq!(refused.map(|error| error.code()), Some(ErrorCode::Auth));
+        login.again();
+        assert!(access.credential(None, plain, &login).is_ok());
     }
 
     #[test]

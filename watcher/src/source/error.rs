@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use git2::{ErrorClass, ErrorCode};
 
+use super::known_hosts::HostKeyError;
 use super::location::{Location, Transport};
 use crate::revision::RevisionError;
+
+/// Longest reason, in characters.
+const MAX_REASON: usize = 500;
 
 /// Cloned to every application of a repository.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -19,9 +23,11 @@ pub enum FetchError {
     )]
     Denied { url: String, reason: String },
     #[error(
-        "the identity of {url} can't be verified: {reason}. Install its certificate authority, or add its ssh host key to ConfigMap argocd-ssh-known-hosts-cm"
+        "the certificate of {url} can't be verified: {reason}. Install its certificate authority in the watcher's system"
     )]
-    Identity { url: String, reason: String },
+    Certificate { url: String, reason: String },
+    #[error("repository {url} is not fetched: {refusal}")]
+    HostKey { url: String, refusal: HostKeyError },
     #[error(
         "repository {url} does not exist, or the login may not see it: {reason}. Check repoURL"
     )]
@@ -54,7 +60,7 @@ impl FetchError {
         match self {
             Self::Unreachable { .. } => "unreachable",
             Self::Denied { .. } => "denied",
-            Self::Identity { .. } => "identity",
+            Self::Certificate { .. } | Self::HostKey { .. } => "identity",
             Self::NotFound { .. } => "not_found",
             Self::Revision { .. } | Self::NoCommit { .. } => "revision",
             Self::Timeout { .. } => "timeout",
@@ -73,24 +79,43 @@ impl FetchError {
     /// What libgit2's error means. Its text may repeat the URL, so credentials in it are taken out.
     pub fn of(location: &Location, error: &git2::Error) -> Self {
         let url = location.shown();
-        let reason = error.message().replace(location.url(), &url);
+        let reason = one_line(&error.message().replace(location.url(), &url));
         let status = reason
             .rsplit_once("status code: ")
             .map(|(_, code)| code.trim());
         match (error.code(), error.class(), status) {
             (ErrorCode::Auth, ..) | (_, _, Some("401" | "403")) => Self::Denied { url, reason },
             (ErrorCode::Certificate, ..) | (_, ErrorClass::Ssl, _) => {
-                Self::Identity { url, reason }
+                Self::Certificate { url, reason }
             }
             (ErrorCode::NotFound, ..) | (_, _, Some("404")) | (_, ErrorClass::Repository, _) => {
                 Self::NotFound { url, reason }
             }
             (ErrorCode::Timeout, ..) => Self::Timeout { url },
+            (_, ErrorClass::Ssh, _) if reason.contains("private key") => Self::Denied {
+                url,
+                reason: format!(
+                    "sshPrivateKey must be a private key without a passphrase ({reason})"
+                ),
+            },
             (_, ErrorClass::Ssh, _) if reason.contains("uthenticat") => {
                 Self::Denied { url, reason }
             }
+            // The host let us in, and then its git said this instead of references.
+            (ErrorCode::Eof, ErrorClass::Ssh, _) => Self::NotFound { url, reason },
             _ if location.transport == Transport::File => Self::NotFound { url, reason },
             _ => Self::Unreachable { url, reason },
         }
     }
+}
+
+/// What a host says may be many lines, framed and ruled.
+fn one_line(text: &str) -> String {
+    let lines = text
+        .split(|symbol: char| symbol.is_control())
+        .map(str::trim);
+    let said: Vec<_> = lines
+        .filter(|line| line.chars().any(char::is_alphanumeric))
+        .collect();
+    said.join(" ").chars().take(MAX_REASON).collect()
 }

@@ -12,7 +12,7 @@ use git2::{
     RemoteUpdateFlags, Repository, RepositoryInitOptions,
 };
 
-use super::access::Access;
+use super::access::{Access, Login};
 use super::error::FetchError;
 use super::location::{Location, Transport};
 use crate::revision::{References, Resolved};
@@ -103,14 +103,19 @@ pub fn fetch<'a>(
         ceiling: Cell::new(limits.bytes),
         over: Cell::new(None),
     };
+    let login = Login::default();
     let broken = |source: git2::Error| {
-        let over = bounds.over.take();
-        over.unwrap_or_else(|| FetchError::of(location, &source))
+        let refused = login.refused().map(|refusal| FetchError::HostKey {
+            url: location.shown(),
+            refusal,
+        });
+        let known = bounds.over.take().or(refused);
+        known.unwrap_or_else(|| FetchError::of(location, &source))
     };
     let mut remote = repository
         .remote_anonymous(location.url())
         .map_err(broken)?;
-    let mut options = options(location, access, &bounds);
+    let mut options = options(location, access, &login, &bounds);
     remote
         .download(&[NOTHING], Some(&mut options))
         .map_err(broken)?;
@@ -121,6 +126,8 @@ pub fn fetch<'a>(
         remote: &mut remote,
         options: &mut options,
         bounds: &bounds,
+        login: &login,
+        spent: false,
     };
     let mut resolved = BTreeMap::new();
     for target in wanted {
@@ -177,8 +184,13 @@ impl Bounds {
     }
 }
 
-fn options<'a>(location: &'a Location, access: &'a Access, bounds: &'a Bounds) -> FetchOptions<'a> {
-    let mut callbacks = access.callbacks(location);
+fn options<'a>(
+    location: &'a Location,
+    access: &'a Access,
+    login: &'a Login,
+    bounds: &'a Bounds,
+) -> FetchOptions<'a> {
+    let mut callbacks = access.callbacks(location, login);
     callbacks.transfer_progress(move |progress| bounds.takes(location, progress.received_bytes()));
     callbacks.sideband_progress(move |_| bounds.within(location));
     let mut options = FetchOptions::new();
@@ -214,6 +226,9 @@ struct Session<'s, 'r, 'o> {
     remote: &'s mut Remote<'r>,
     options: &'s mut FetchOptions<'o>,
     bounds: &'o Bounds,
+    login: &'o Login,
+    /// Whether the connection has carried a pack.
+    spent: bool,
 }
 
 impl Session<'_, '_, '_> {
@@ -250,7 +265,7 @@ impl Session<'_, '_, '_> {
             .collect();
         self.options.depth(self.shallow());
         // Not every host lets one ask for a commit. Then all branches and tags with their history are what is left.
-        if self.remote.download(&by_id, Some(self.options)).is_err()
+        if self.carry(&by_id).is_err()
             || commits.iter().any(|commit| !has(self.repository, *commit))
         {
             let all: Vec<String> = references
@@ -277,7 +292,7 @@ impl Session<'_, '_, '_> {
         match followed {
             Err(_) if matches!(self.bounds.over.take(), Some(FetchError::TooLarge { .. })) => {
                 // What the host was still sending is in the old connection.
-                *self.remote = self.repository.remote_anonymous(self.location.url())?;
+                self.reconnect()?;
                 self.by_name(names, self.shallow())
             }
             followed => followed,
@@ -293,12 +308,28 @@ impl Session<'_, '_, '_> {
             .map(|name| format!("+{name}:{}", kept(name)))
             .collect();
         self.options.depth(depth);
-        self.remote.download(&specs, Some(self.options))?;
+        self.carry(&specs)?;
         self.remote
             .update_tips(None, RemoteUpdateFlags::empty(), AutotagOption::None, None)?;
         if self.location.transport != Transport::File {
             tips_only(self.repository);
         }
+        Ok(())
+    }
+
+    fn carry(&mut self, specs: &[String]) -> Result<(), git2::Error> {
+        // The other side's program ends with its pack, which libgit2 doesn't see coming.
+        if self.location.transport == Transport::Ssh && self.spent {
+            self.reconnect()?;
+        }
+        self.spent = true;
+        self.remote.download(specs, Some(self.options))
+    }
+
+    fn reconnect(&mut self) -> Result<(), git2::Error> {
+        *self.remote = self.repository.remote_anonymous(self.location.url())?;
+        self.login.again();
+        self.spent = false;
         Ok(())
     }
 
