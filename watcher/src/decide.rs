@@ -1,6 +1,6 @@
 //! What to publish for one application: what is wanted against what was published. Pure.
 
-use bus::message::desired::{Cascade, Cause, Desired, DesiredState};
+use bus::message::desired::{Cascade, Cause, Commit, Desired, DesiredState};
 use bus::{Digest, Generation};
 use git2::Oid;
 
@@ -24,7 +24,7 @@ pub enum State {
         content: Digest,
         /// None when it can't be read.
         commit: Option<Oid>,
-        tree: Option<Oid>,
+        about: Option<Commit>,
     },
     Deleted(Cascade),
 }
@@ -34,7 +34,6 @@ impl From<&Desired> for Published {
         let (uid, at, state) = match &desired.state {
             DesiredState::Present(present) => {
                 let source = present.sources.first();
-                let id = |text: Option<&String>| text.and_then(|text| Oid::from_str(text).ok());
                 let state = State::Present {
                     content: content(
                         &present.uid,
@@ -42,8 +41,8 @@ impl From<&Desired> for Published {
                         &present.annotations,
                         &(&present.tracking, present.assess_applications),
                     ),
-                    commit: id(source.map(|source| &source.revision)),
-                    tree: id(source.map(|source| &source.tree)),
+                    commit: source.and_then(|source| Oid::from_str(&source.revision).ok()),
+                    about: source.and_then(|source| source.commit.clone()),
                 };
                 (present.uid.as_str(), present.trigger.published, state)
             }
@@ -103,7 +102,7 @@ pub fn decide(facts: Facts<'_>, cause: Cause) -> Decision {
         ..
     }) = facts.published
     else {
-        return Decision::Publish(cause);
+        return Decision::Publish(Cause::Application);
     };
     if content != facts.content {
         return Decision::Publish(Cause::Application);
@@ -151,7 +150,7 @@ mod tests {
             state: State::Present {
                 content: Digest::of(b"same"),
                 commit: Some(oid('1')),
-                tree: Some(oid('1')),
+                about: None,
             },
         }
     }
@@ -208,7 +207,7 @@ mod tests {
             published: None,
             ..Case::default()
         };
-        assert_eq!(case.decide(), Decision::Publish(Cause::Poll));
+        assert_eq!(case.decide(), Decision::Publish(Cause::Application));
     }
 
     #[test]

@@ -101,7 +101,7 @@ mod tests {
             state: State::Present {
                 content: Digest::of(b"same"),
                 commit: None,
-                tree: None,
+                about: None,
             },
         }
     }

@@ -170,6 +170,13 @@ pub async fn events(
         let Some(generation) = event.generation else {
             continue;
         };
+        if let Some(head) = event.detail.get("head").and_then(|head| head.parse().ok()) {
+            index.head(&Head {
+                app: event.app.clone(),
+                cluster: event.cluster.clone(),
+                generation: bus::Generation(head),
+            });
+        }
         let lost = match kind {
             EventKind::SnapshotMissing => Lost::Packs,
             _ => Lost::Message,

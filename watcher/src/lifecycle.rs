@@ -98,7 +98,14 @@ impl Lifecycle {
 
     /// True while a deletion is on its way.
     async fn act(&self, id: &AppId) -> Result<bool, LifecycleError> {
-        let gone = self.index.presence(id) == Presence::Unknown && self.is_gone(id).await?;
+        let mut gone = false;
+        if self.index.presence(id) == Presence::Unknown && self.scope.covers(id.namespace()) {
+            gone = self.is_gone(id).await?;
+            if !gone {
+                // Another selector's, or the watch is behind.
+                return Ok(true);
+            }
+        }
         for (cluster, deleted) in self.index.deletions(id, gone) {
             if !self.publisher.deleted(id, &cluster, deleted).await {
                 return Err(LifecycleError::Publish(id.clone()));
@@ -111,12 +118,8 @@ impl Lifecycle {
         Ok(waits)
     }
 
-    /// Whether the API server, asked by name, has no such object. One that it has but that isn't watched (another selector) is
-    /// not ours to delete.
+    /// Whether the API server, asked by name, has no such object.
     async fn is_gone(&self, id: &AppId) -> Result<bool, LifecycleError> {
-        if !self.scope.covers(id.namespace()) {
-            return Ok(false);
-        }
         let api: Api<Watched> = Api::namespaced(self.client.clone(), id.namespace());
         let found = api.get_metadata_opt(id.name()).await;
         let found = found.map_err(|error| LifecycleError::Ask(id.clone(), error))?;

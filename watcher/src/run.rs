@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::publish::Publisher;
 use crate::settings::watch;
 use crate::source::git;
+use crate::source::home::Home;
 use crate::worker::{self, Hosts};
 use crate::{follow, state, webhook};
 
@@ -43,6 +44,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     git::limit_libgit2(limits.fetch_timeout);
     let metrics = Arc::new(Metrics::register(service.registry())?);
     let cache = Cache::at(sources.cache_dir)?;
+    let home = Home::at(&cache.path.join("home"))?;
     let scope = scope(&namespace, application_namespaces, selector);
     let (index, new_repositories) = Index::new(Fixed {
         control_namespace: namespace,
@@ -63,7 +65,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             token.clone(),
         ),
     );
-    for_each_setting(&mut service, &client, &index, &token);
+    for_each_setting(&mut service, &client, &index, home, &token);
     service.spawn(
         "applications",
         applications::follow(
@@ -144,6 +146,7 @@ fn for_each_setting(
     service: &mut Service,
     client: &kube::Client,
     index: &Arc<Index>,
+    home: Home,
     token: &CancellationToken,
 ) {
     let with = || (client.clone(), Arc::clone(index), token.clone());
@@ -152,7 +155,10 @@ fn for_each_setting(
     let (client, index, token) = with();
     service.spawn("settings", watch::settings(client, index, token));
     let (client, index, token) = with();
-    service.spawn("known hosts", watch::known_hosts(client, index, token));
+    service.spawn(
+        "known hosts",
+        watch::known_hosts(client, index, home, token),
+    );
     let (client, index, token) = with();
     service.spawn(
         "webhook secret",

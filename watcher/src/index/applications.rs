@@ -1,11 +1,13 @@
 //! Applications and configuration: what changed, and whom it concerns.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use bus::message::desired::{Cascade, Cause, Deleted};
 use bus::trace::Trace;
 use bus::{AppId, ClusterId, clock};
 
 use super::{App, Index, Inner, Wake};
-use crate::decide::State;
+use crate::decide::{Published, State};
 use crate::deletions::{Life, deletions};
 use crate::intent::{Intent, intent};
 use crate::seen::Seen;
@@ -50,7 +52,8 @@ impl Index {
                 (app.noticed, app.trace) = (now, Trace::new());
             }
             if replaced {
-                (app.verified, app.about, app.refreshed) = (None, None, None);
+                (app.verified, app.refreshed) = (None, None);
+                app.farewells.clear();
             }
             app.seen = seen;
         } else {
@@ -68,7 +71,7 @@ impl Index {
                     forced: None,
                     verified: None,
                     problem: None,
-                    about: None,
+                    farewells: BTreeSet::new(),
                     conditions: Vec::new(),
                 },
             );
@@ -169,59 +172,37 @@ impl Index {
 
     /// The deletions to publish for an application; `gone` says that the API server was asked and has no such object.
     pub fn deletions(&self, id: &AppId, gone: bool) -> Vec<(ClusterId, Deleted)> {
-        let mut guard = self.lock();
-        let inner = &mut *guard;
-        let none = std::collections::BTreeMap::new();
-        let published = inner.published.get(id).unwrap_or(&none);
-        let Some(app) = inner.apps.get(id) else {
-            return if gone {
-                deletions(Life::Gone, published)
-            } else {
-                Vec::new()
-            };
-        };
-        let uid = &*app.seen.uid;
-        let life = match &app.intent {
-            Some(Intent::Deleting) => Life::Deleting {
-                uid,
-                cascade: app.seen.cascade.map(|cascade| match cascade {
-                    api::application::Cascade::Foreground => Cascade::Foreground,
-                    api::application::Cascade::Background => Cascade::Background,
-                }),
-                cluster: None,
-            },
-            Some(Intent::Wanted(wanted)) => Life::Live {
-                uid,
-                cluster: Some(&wanted.cluster),
-            },
-            Some(Intent::Invalid(_) | Intent::Skipped) | None => Life::Live { uid, cluster: None },
-        };
-        let target = match life {
-            Life::Deleting { .. } => inner
-                .environment
-                .target(&app.seen.spec.destination)
-                .ok()
-                .map(|target| target.id),
-            _ => None,
-        };
-        match life {
-            Life::Deleting { uid, cascade, .. } => deletions(
-                Life::Deleting {
-                    uid,
-                    cascade,
-                    cluster: target.as_ref(),
-                },
-                published,
-            ),
-            life => deletions(life, published),
+        let inner = self.lock();
+        let mut all: BTreeMap<ClusterId, Deleted> = inner.owed.get(id).cloned().unwrap_or_default();
+        // A live object's own cluster isn't one to delete from, whatever was owed there before.
+        if let Some(cluster) = inner.wanted_cluster(id) {
+            all.remove(cluster);
         }
+        all.extend(inner.deletions(id, gone));
+        all.into_iter().collect()
     }
 
     /// The broker no longer has what was published.
     pub fn lost(&self, id: &AppId, cluster: &ClusterId) {
         let mut guard = self.lock();
-        if let Some(clusters) = guard.published.get_mut(id) {
-            clusters.remove(cluster);
+        let lost = guard
+            .published
+            .get_mut(id)
+            .and_then(|clusters| clusters.remove(cluster));
+        if let Some(Published {
+            uid,
+            state: State::Deleted(cascade),
+            ..
+        }) = lost
+        {
+            let deleted = Deleted {
+                uid: uid.into(),
+                cascade,
+            };
+            let owed = guard.owed.entry(id.clone()).or_default();
+            owed.insert(cluster.clone(), deleted);
+        } else if let Some(app) = guard.apps.get_mut(id) {
+            app.forced = app.forced.or(Some(Cause::Again));
         }
         guard.wake(id, Wake::evaluate());
         self.lifecycle.push(id);
@@ -275,6 +256,12 @@ impl Index {
             app.finish_refresh();
             app.problem = None;
         }
+        if let (Intent::Wanted(new), Some(Intent::Wanted(old))) = (&intent, &app.intent)
+            && new.content != old.content
+        {
+            // Perhaps by a setting, not by the object.
+            app.noticed = app.noticed.max(clock::now_ms());
+        }
         let old = (app.repo != key).then(|| app.repo.take()).flatten();
         app.repo.clone_from(&key);
         app.intent = Some(intent);
@@ -302,6 +289,41 @@ impl Index {
 }
 
 impl Inner {
+    fn deletions(&self, id: &AppId, gone: bool) -> Vec<(ClusterId, Deleted)> {
+        let none = BTreeMap::new();
+        let published = self.published.get(id).unwrap_or(&none);
+        let Some(app) = self.apps.get(id) else {
+            return if gone {
+                deletions(Life::Gone, published)
+            } else {
+                Vec::new()
+            };
+        };
+        let uid = &*app.seen.uid;
+        match &app.intent {
+            Some(Intent::Deleting) => {
+                let target = self.environment.target(&app.seen.spec.destination).ok();
+                let cascade = app.seen.cascade.map(|cascade| match cascade {
+                    api::application::Cascade::Foreground => Cascade::Foreground,
+                    api::application::Cascade::Background => Cascade::Background,
+                });
+                let life = Life::Deleting {
+                    uid,
+                    cascade,
+                    cluster: target.as_ref().map(|target| &target.id),
+                };
+                let mut found = deletions(life, published);
+                found.retain(|(cluster, _)| !app.farewells.contains(cluster));
+                found
+            }
+            Some(Intent::Wanted(wanted)) => {
+                let cluster = Some(&wanted.cluster);
+                deletions(Life::Live { uid, cluster }, published)
+            }
+            Some(Intent::Invalid(_) | Intent::Skipped) | None => Vec::new(),
+        }
+    }
+
     pub(super) fn wanted_cluster(&self, id: &AppId) -> Option<&ClusterId> {
         match self.apps.get(id)?.intent.as_ref()? {
             Intent::Wanted(wanted) => Some(&wanted.cluster),

@@ -28,13 +28,8 @@ impl Index {
             return;
         }
         clusters.insert(desired.cluster.clone(), published);
-        if let (Some(app), DesiredState::Present(present)) =
-            (inner.apps.get_mut(&desired.app), &desired.state)
-        {
-            app.about = present
-                .sources
-                .first()
-                .and_then(|source| source.commit.clone());
+        if let Some(owed) = inner.owed.get_mut(&desired.app) {
+            owed.remove(&desired.cluster);
         }
         let elsewhere = clusters.len() > 1 || matches!(desired.state, DesiredState::Deleted(_));
         self.states.push(&desired.app);
@@ -104,6 +99,9 @@ impl Index {
         let at = (id.clone(), cluster.clone());
         inner.purging.remove(&at);
         inner.carried_out.remove(&at);
+        if let Some(app) = inner.apps.get_mut(id).filter(|app| app.seen.deleting) {
+            app.farewells.insert(cluster.clone());
+        }
         if let Some(clusters) = inner.published.get_mut(id) {
             clusters.remove(cluster);
             if clusters.is_empty() {

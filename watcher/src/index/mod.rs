@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bus::message::condition::Condition;
-use bus::message::desired::{Cause, Commit};
+use bus::message::desired::{Cause, Deleted};
 use bus::message::state::Refreshed;
 use bus::trace::Trace;
 use bus::{AppId, ClusterId, Generation};
@@ -33,7 +33,7 @@ use crate::source::location::FilePolicy;
 pub use applications::{Lost, Presence};
 pub use handle::{Handle, Wake};
 pub use publishing::Candidate;
-pub use repositories::{RepoKey, Round};
+pub use repositories::{Holder, RepoKey, Round};
 
 /// What must have been read once before anything is concluded from what isn't there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,17 +42,19 @@ pub enum Part {
     Projects,
     Secrets,
     Settings,
+    KnownHosts,
     Desired,
     Renders,
     Heads,
 }
 
 impl Part {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Applications,
         Self::Projects,
         Self::Secrets,
         Self::Settings,
+        Self::KnownHosts,
         Self::Desired,
         Self::Renders,
         Self::Heads,
@@ -129,6 +131,8 @@ struct Inner {
     reserved: HashMap<AppId, Generation>,
     /// Deletions that an applier reported: the object's uid, and when (Unix milliseconds).
     carried_out: HashMap<(AppId, ClusterId), (String, u64)>,
+    /// Deletions that the broker lost before they were carried out.
+    owed: HashMap<AppId, BTreeMap<ClusterId, Deleted>>,
     /// Subjects that are being purged.
     purging: BTreeSet<(AppId, ClusterId)>,
     repos: HashMap<RepoKey, Repo>,
@@ -156,8 +160,8 @@ struct App {
     verified: Option<(Generation, Oid)>,
     /// Why the last attempt to publish failed.
     problem: Option<Problem>,
-    /// Who made the revision of the newest generation.
-    about: Option<Commit>,
+    /// Clusters whose applier carried out the object's deletion.
+    farewells: BTreeSet<ClusterId>,
     conditions: Vec<Condition>,
 }
 

@@ -29,14 +29,29 @@ pub struct Candidate {
 impl Index {
     /// The repository's applications that may need a new desired state.
     pub fn candidates(&self, key: &RepoKey, overdue_before: u64) -> Vec<Candidate> {
-        let inner = self.lock();
+        let mut guard = self.lock();
+        let inner = &mut *guard;
         let Some(repo) = inner.repos.get(key) else {
             return Vec::new();
         };
-        repo.apps
-            .iter()
-            .filter_map(|id| inner.candidate(repo, id, overdue_before))
-            .collect()
+        let (mut found, mut settled) = (Vec::new(), Vec::new());
+        for id in &repo.apps {
+            match inner.candidate(repo, id, overdue_before) {
+                Some(candidate) => found.push(candidate),
+                None => settled.push(id.clone()),
+            }
+        }
+        // What couldn't be published is no longer what should be.
+        for id in settled {
+            if inner
+                .apps
+                .get_mut(&id)
+                .is_some_and(|app| app.problem.take().is_some())
+            {
+                self.states.push(&id);
+            }
+        }
+        found
     }
 
     /// The newest generation was proven to need nothing new for this commit.
@@ -69,13 +84,13 @@ impl Index {
         }
         let target = inner.repos.get(repo)?.targets.get(&candidate.target)?;
         let now = clock::now_ms();
+        let hard = app.forced.take() == Some(Cause::Refresh);
         let noticed = match cause {
             Cause::Application => app.noticed,
             Cause::Again => now,
+            Cause::Refresh if hard => app.refreshing.unwrap_or(now),
             Cause::Webhook | Cause::Poll | Cause::Refresh => target.noticed,
         };
-        let hard = app.forced.take() == Some(Cause::Refresh);
-        app.about = Some(candidate.revision.about.clone());
         let trigger = Trigger {
             cause,
             hard,

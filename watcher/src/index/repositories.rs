@@ -66,6 +66,15 @@ pub struct Round {
     pub refreshing: Vec<AppId>,
 }
 
+/// Which worker a repository belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    This,
+    /// Applications left it and came back: a new worker has it.
+    Another,
+    Nobody,
+}
+
 impl Index {
     pub(super) fn attach(&self, inner: &mut Inner, id: &AppId, key: &RepoKey) {
         let Inner { apps, repos, .. } = inner;
@@ -86,7 +95,8 @@ impl Index {
                 fetched: None,
             }
         });
-        if *repo.access != wanted.access {
+        let other_access = *repo.access != wanted.access;
+        if other_access {
             repo.access = Arc::new(wanted.access.clone());
         }
         repo.apps.insert(id.clone());
@@ -96,7 +106,7 @@ impl Index {
         let unknown = !repo.targets.contains_key(&wanted.target_revision);
         repo.handle.wake(if app.refreshing.is_some() {
             Wake::fetch(Cause::Refresh, app.trace)
-        } else if unknown || stale {
+        } else if unknown || stale || other_access {
             Wake::fetch(Cause::Application, app.trace)
         } else {
             Wake::evaluate()
@@ -124,6 +134,15 @@ impl Index {
     pub fn wake_all(&self, wake: Wake) {
         for repo in self.lock().repos.values() {
             repo.handle.wake(wake);
+        }
+    }
+
+    /// Whose repository a worker's is.
+    pub fn holder(&self, handle: &Arc<Handle>) -> Holder {
+        match self.lock().repos.get(&handle.key) {
+            Some(repo) if Arc::ptr_eq(&repo.handle, handle) => Holder::This,
+            Some(_) => Holder::Another,
+            None => Holder::Nobody,
         }
     }
 
@@ -192,6 +211,15 @@ impl Index {
         match result {
             Ok(revisions) => {
                 repo.fetched = Some(began);
+                let used: BTreeSet<&Arc<str>> = repo
+                    .apps
+                    .iter()
+                    .filter_map(|id| match &apps.get(id)?.intent {
+                        Some(Intent::Wanted(wanted)) => Some(&wanted.target_revision),
+                        _ => None,
+                    })
+                    .collect();
+                repo.targets.retain(|target, _| used.contains(target));
                 for (target, revision) in revisions {
                     let known = repo
                         .targets

@@ -44,16 +44,18 @@ impl Index {
         let newest = cluster
             .as_ref()
             .and_then(|cluster| published.and_then(|it| it.get(cluster)));
-        let revision = match newest.map(|it| &it.state) {
-            Some(State::Present { commit, .. }) => commit.map(|commit| commit.to_string()),
-            _ => None,
+        let (revision, about) = match newest.map(|it| &it.state) {
+            Some(State::Present { commit, about, .. }) => {
+                (commit.map(|commit| commit.to_string()), about.clone())
+            }
+            Some(State::Deleted(_)) | None => (None, None),
         };
         app.conditions = conditions(&app.conditions, &problems, clock::now_ms());
         let sources = app.seen.spec.sources().iter().map(|source| SourceState {
             repo_url: source.repo_url.clone(),
             target_revision: source.target_revision.clone().unwrap_or_default(),
             revision: revision.clone(),
-            commit: app.about.clone().filter(|_| revision.is_some()),
+            commit: about.clone(),
         });
         Some(WatcherState {
             app: id.clone(),

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::index::{Index, Part};
+use crate::source::home::Home;
 use crate::source::known_hosts::KnownHosts;
 
 const KNOWN_HOSTS: &str = "argocd-ssh-known-hosts-cm";
@@ -281,6 +282,7 @@ pub async fn settings(
 pub async fn known_hosts(
     client: kube::Client,
     index: Arc<Index>,
+    home: Home,
     token: CancellationToken,
 ) -> Result<(), Infallible> {
     let api: Api<ConfigMap> = Api::namespaced(client, &index.fixed().control_namespace);
@@ -291,8 +293,17 @@ pub async fn known_hosts(
                 KnownHosts::parse(data.get(KNOWN_HOSTS_KEY).map_or("", String::as_str))
             }
             Change::Gone(_) => KnownHosts::default(),
-            Change::Complete(_) => return,
+            Change::Complete(names) => {
+                if names.is_empty() {
+                    index.configure(|it| it.known_hosts = Arc::default());
+                }
+                index.started(Part::KnownHosts);
+                return;
+            }
         };
+        if let Err(error) = home.prefer(&known) {
+            tracing::warn!(%error, "can't tell libgit2 which kinds of host keys are known");
+        }
         index.configure(|it| it.known_hosts = Arc::new(known));
     })
     .await;

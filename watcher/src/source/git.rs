@@ -1,28 +1,27 @@
 //! Fetching a Git repository into a bare one, by libgit2. Blocking: run it where blocking is allowed.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Once};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bus::message::desired::Commit;
 use git2::{
     AutotagOption, ErrorClass, ErrorCode, FetchOptions, ObjectType, Oid, ProxyOptions, Remote,
-    RemoteUpdateFlags, Repository, RepositoryInitOptions,
+    Repository, RepositoryInitOptions,
 };
 
 use super::access::{Access, Login};
+use super::bounds::Bounds;
 use super::error::FetchError;
-use super::location::{Location, Transport};
+use super::location::Location;
+use super::session::{Session, has};
 use crate::revision::{References, Resolved};
 
-/// Where fetched commits are kept reachable, so that the next fetch can say what is there.
-const KEPT: &str = "refs/towline/";
+pub use super::bounds::Limits;
+
 /// A refspec that matches nothing: it connects and lists, and downloads nothing.
 const NOTHING: &str = "refs/towline/nothing:refs/towline/nothing";
-/// What a branch that gained a few commits sends at most, in bytes.
-const FEW: usize = 4 << 20;
 /// Longest first line of a commit's message that travels on.
 const MAX_SUBJECT: usize = 200;
 
@@ -36,14 +35,6 @@ pub struct Revision {
 
 /// What became of each target revision.
 pub type Revisions = BTreeMap<Arc<str>, Result<Revision, FetchError>>;
-
-/// Bounds of one fetch.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    pub deadline: Instant,
-    /// Bytes received from the host.
-    pub bytes: usize,
-}
 
 /// Sets libgit2's process-wide bounds: nothing of the host's configuration counts, caches stay small, a connection that
 /// says nothing ends.
@@ -98,11 +89,7 @@ pub fn fetch<'a>(
     wanted: impl IntoIterator<Item = &'a Arc<str>>,
     limits: Limits,
 ) -> Result<Revisions, FetchError> {
-    let bounds = Bounds {
-        limits,
-        ceiling: Cell::new(limits.bytes),
-        over: Cell::new(None),
-    };
+    let bounds = Bounds::new(limits);
     let login = Login::default();
     let broken = |source: git2::Error| {
         let refused = login.refused().map(|refusal| FetchError::HostKey {
@@ -153,37 +140,6 @@ pub fn fetch<'a>(
     Ok(revisions)
 }
 
-/// A fetch's bounds, and which of them it went over.
-struct Bounds {
-    limits: Limits,
-    /// Bytes that one download may have.
-    ceiling: Cell<usize>,
-    over: Cell<Option<FetchError>>,
-}
-
-impl Bounds {
-    fn within(&self, location: &Location) -> bool {
-        let in_time = Instant::now() < self.limits.deadline;
-        if !in_time {
-            self.over.set(Some(FetchError::Timeout {
-                url: location.shown(),
-            }));
-        }
-        in_time
-    }
-
-    fn takes(&self, location: &Location, bytes: usize) -> bool {
-        if bytes > self.ceiling.get() {
-            self.over.set(Some(FetchError::TooLarge {
-                url: location.shown(),
-                limit: self.limits.bytes,
-            }));
-            return false;
-        }
-        self.within(location)
-    }
-}
-
 fn options<'a>(
     location: &'a Location,
     access: &'a Access,
@@ -219,174 +175,12 @@ fn references(remote: &Remote<'_>) -> Result<References, git2::Error> {
     ))
 }
 
-/// One connection to a host.
-struct Session<'s, 'r, 'o> {
-    repository: &'r Repository,
-    location: &'s Location,
-    remote: &'s mut Remote<'r>,
-    options: &'s mut FetchOptions<'o>,
-    bounds: &'o Bounds,
-    login: &'o Login,
-    /// Whether the connection has carried a pack.
-    spent: bool,
-}
-
-impl Session<'_, '_, '_> {
-    fn download(
-        &mut self,
-        missing: &[&Resolved],
-        references: &References,
-    ) -> Result<(), git2::Error> {
-        let (mut names, mut commits) = (Vec::new(), Vec::new());
-        for found in missing {
-            match found {
-                Resolved::Reference { name, .. } => names.push(name.clone()),
-                Resolved::Commit(commit) => {
-                    match references.iter().find(|(_, oid)| oid == commit) {
-                        Some((name, _)) => names.push(name.trim_end_matches("^{}").to_owned()),
-                        None => commits.push(*commit),
-                    }
-                }
-            }
-        }
-        names.sort();
-        names.dedup();
-        let (known, new): (Vec<String>, Vec<String>) = names
-            .into_iter()
-            .partition(|name| self.repository.find_reference(&kept(name)).is_ok());
-        self.by_name(&new, self.shallow())?;
-        self.follow(&known)?;
-        if commits.is_empty() {
-            return Ok(());
-        }
-        let by_id: Vec<String> = commits
-            .iter()
-            .map(|commit| format!("+{commit}:{KEPT}commit/{commit}"))
-            .collect();
-        self.options.depth(self.shallow());
-        // Not every host lets one ask for a commit. Then all branches and tags with their history are what is left.
-        if self.carry(&by_id).is_err()
-            || commits.iter().any(|commit| !has(self.repository, *commit))
-        {
-            let all: Vec<String> = references
-                .iter()
-                .map(|(name, _)| name)
-                .filter(|name| name.starts_with("refs/heads/") || name.starts_with("refs/tags/"))
-                .filter(|name| !name.ends_with("^{}"))
-                .map(str::to_owned)
-                .collect();
-            self.by_name(&all, self.whole())?;
-        }
-        Ok(())
-    }
-
-    /// References that were had before. Mostly they gained a commit or two, which come with one request less when the host may
-    /// send all that is new; if that turns out to be a lot (a rewritten branch), only the tip is asked for.
-    fn follow(&mut self, names: &[String]) -> Result<(), git2::Error> {
-        if self.location.transport == Transport::File {
-            return self.by_name(names, self.whole());
-        }
-        self.bounds.ceiling.set(FEW.min(self.bounds.limits.bytes));
-        let followed = self.by_name(names, 0);
-        self.bounds.ceiling.set(self.bounds.limits.bytes);
-        match followed {
-            Err(_) if matches!(self.bounds.over.take(), Some(FetchError::TooLarge { .. })) => {
-                // What the host was still sending is in the old connection.
-                self.reconnect()?;
-                self.by_name(names, self.shallow())
-            }
-            followed => followed,
-        }
-    }
-
-    fn by_name(&mut self, names: &[String], depth: i32) -> Result<(), git2::Error> {
-        if names.is_empty() {
-            return Ok(());
-        }
-        let specs: Vec<String> = names
-            .iter()
-            .map(|name| format!("+{name}:{}", kept(name)))
-            .collect();
-        self.options.depth(depth);
-        self.carry(&specs)?;
-        self.remote
-            .update_tips(None, RemoteUpdateFlags::empty(), AutotagOption::None, None)?;
-        if self.location.transport != Transport::File {
-            tips_only(self.repository);
-        }
-        Ok(())
-    }
-
-    fn carry(&mut self, specs: &[String]) -> Result<(), git2::Error> {
-        // The other side's program ends with its pack, which libgit2 doesn't see coming.
-        if self.location.transport == Transport::Ssh && self.spent {
-            self.reconnect()?;
-        }
-        self.spent = true;
-        self.remote.download(specs, Some(self.options))
-    }
-
-    fn reconnect(&mut self) -> Result<(), git2::Error> {
-        *self.remote = self.repository.remote_anonymous(self.location.url())?;
-        self.login.again();
-        self.spent = false;
-        Ok(())
-    }
-
-    /// The depth for a tip alone, where the transport allows that.
-    fn shallow(&self) -> i32 {
-        i32::from(self.location.transport != Transport::File)
-    }
-
-    /// The depth for all history: git's own word for undoing a shallow fetch.
-    fn whole(&self) -> i32 {
-        match self.location.transport {
-            Transport::File => 0,
-            Transport::Http | Transport::Ssh => i32::MAX,
-        }
-    }
-}
-
-/// Says that nothing is known behind what is kept: the next fetch then tells the host only of the tips, in one request.
-fn tips_only(repository: &Repository) {
-    let tips = || -> Result<String, git2::Error> {
-        let mut lines = String::new();
-        for reference in repository.references_glob(&format!("{KEPT}*"))? {
-            let commit = reference?.peel_to_commit()?.id();
-            if !lines.contains(&commit.to_string()) {
-                lines = format!("{lines}{commit}\n");
-            }
-        }
-        Ok(lines)
-    };
-    let (file, partial) = (
-        repository.path().join("shallow"),
-        repository.path().join("shallow.partial"),
-    );
-    let written = tips().map_err(std::io::Error::other).and_then(|lines| {
-        std::fs::write(&partial, lines).and_then(|()| std::fs::rename(&partial, &file))
-    });
-    if let Err(error) = written {
-        // The next fetch only says more than it needs to.
-        tracing::debug!(%error, "can't note the tips");
-    }
-}
-
-/// Where a reference of the host is kept.
-fn kept(name: &str) -> String {
-    format!("{KEPT}{}", name.trim_start_matches("refs/"))
-}
-
 impl Resolved {
     fn target(&self) -> Oid {
         match self {
             Self::Reference { target, .. } | Self::Commit(target) => *target,
         }
     }
-}
-
-fn has(repository: &Repository, oid: Oid) -> bool {
-    repository.odb().is_ok_and(|odb| odb.exists(oid))
 }
 
 fn read(

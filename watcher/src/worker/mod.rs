@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::decide::Decision;
-use crate::index::{Candidate, Handle, Index, RepoKey, Wake};
+use crate::index::{Candidate, Handle, Holder, Index, RepoKey, Wake};
 use crate::metrics::Metrics;
 use crate::packs::Packs;
 use crate::poll;
@@ -125,9 +125,13 @@ impl Worker {
                 () = until(due) => Wake::fetch(Cause::Poll, Trace::new()),
                 () = until(retry) => Wake::evaluate(),
             };
-            if wake.stop && self.context.index.round(self.key()).is_none() {
-                self.store.remove().await;
-                return;
+            match self.context.index.holder(&self.handle) {
+                Holder::This => {}
+                Holder::Another => return,
+                Holder::Nobody => {
+                    self.store.remove().await;
+                    return;
+                }
             }
             if wake.forget {
                 self.store.forget();

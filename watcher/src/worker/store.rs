@@ -105,7 +105,12 @@ impl Store {
             };
             renew(&mut copy, &folder);
             let repository = opened(&mut copy, &folder)?;
-            git::fetch(repository, &location, &access, &targets, limits)
+            let result = git::fetch(repository, &location, &access, &targets, limits);
+            if matches!(result, Err(FetchError::Local { .. })) || !folder.exists() {
+                // The copy is broken, or was removed under us: the next look makes it anew.
+                *copy = None;
+            }
+            result
         });
         let patience = limits
             .deadline

@@ -71,9 +71,12 @@ impl World {
         let kubeconfig = stack.cluster.as_ref().unwrap().kubeconfig().to_owned();
         let nats = stack.nats.as_ref().unwrap().url();
         let config = kube::config::Kubeconfig::read_from(&kubeconfig).unwrap();
-        let config = kube::Config::from_custom_kubeconfig(config, &Default::default())
-            .await
-            .unwrap();
+        let config = kube::Config::from_custom_kubeconfig(
+            config,
+            &kube::config::KubeConfigOptions::default(),
+        )
+        .await
+        .unwrap();
         let client = kube::Client::try_from(config).unwrap();
         install(&client).await;
         let connect = ConnectArgs {
