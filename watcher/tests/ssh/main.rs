@@ -1,10 +1,10 @@
-//! Fetching private repositories over ssh, from a host that this test plays, by what Secrets and ConfigMaps say.
+//! Fetching private repositories over ssh, from a host that this test plays, as the Secrets and settings say.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod host;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use api::settings::Labelled;
@@ -19,8 +19,16 @@ use tempfile::TempDir;
 use watcher::settings::Environment;
 use watcher::source::error::FetchError;
 use watcher::source::git::{self, Limits, Revision, Revisions};
+use watcher::source::home::Home;
 use watcher::source::known_hosts::KnownHosts;
 use watcher::source::location::{FilePolicy, Location};
+
+/// libgit2's, for all tests of this process.
+static HOME: LazyLock<Home> = LazyLock::new(|| {
+    let home = Home::at(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("ssh-home")).unwrap();
+    home.prefer(&KnownHosts::default()).unwrap();
+    home
+});
 
 /// A private repository, its host, and the watcher's copy of it.
 struct World {
@@ -40,12 +48,19 @@ impl World {
     }
 
     fn with(host_key: PrivateKey, login: PrivateKey) -> Self {
+        let host = Host::start(&[&host_key], &login);
+        Self::of(host, host_key, login)
+    }
+
+    fn of(host: Host, host_key: PrivateKey, login: PrivateKey) -> Self {
+        // Nothing that whoever runs the tests has in ~/.ssh counts.
+        LazyLock::force(&HOME);
         let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         let mut options = git2::RepositoryInitOptions::new();
         options.bare(true).initial_head("main");
         Self {
             origin: Repository::init_opts(folders[0].path(), &options).unwrap(),
-            host: Host::start(&[&host_key], &login),
+            host,
             host_key,
             login,
             copy: git::open(&folders[1].path().join("copy")).unwrap(),
@@ -289,6 +304,23 @@ fn a_key_of_the_same_name_at_another_port_does_not_replace_the_ports_own() {
     let both = general + &vouch(&world.host_name(), &key(ED25519));
     let error = world.error(&world.secret(), &both);
     assert!(matches!(error, FetchError::HostKey { .. }), "{error:?}");
+}
+
+#[test]
+fn a_host_with_several_keys_is_asked_for_one_that_is_known() {
+    let (liked, known) = (key(ED25519), key(ECDSA));
+    let login = key(ED25519);
+    let host = Host::start(&[&liked, &known], &login);
+    let world = World::of(host, known, login);
+    let commit = world.commit("main", "1");
+    let error = world.error(&world.secret(), &world.vouched());
+    assert!(
+        error.to_string().contains("only keys of other kinds"),
+        "{error}"
+    );
+    HOME.prefer(&KnownHosts::parse(&world.vouched())).unwrap();
+    let found = world.fetch(&["main"]);
+    assert_eq!(found["main"].as_ref().unwrap().commit, commit);
 }
 
 #[test]
