@@ -70,7 +70,7 @@ pub(crate) async fn run(
         tokio::select! {
             () = token.cancelled() => break,
             update = desired.next() => match update {
-                Update::Put(stored) => apps.send(stored.value.app.clone(), Note::Desired(Arc::new(stored.value))),
+                Update::Put(stored) => apps.send(&stored.value.app.clone(), Note::Desired(Arc::new(stored.value))),
                 Update::Deleted { subject } => if let Some((_, app)) = subject::parse_application(&subject) {
                     apps.tell(&app, Note::Purged);
                 },
@@ -78,7 +78,7 @@ pub(crate) async fn run(
                 Update::Unreadable { subject, error } => tracing::error!(subject, error, "unreadable desired state"),
             },
             update = manifests.next() => match update {
-                Update::Put(stored) => apps.send(stored.value.app.clone(), Note::Manifests(Arc::new(stored.value))),
+                Update::Put(stored) => apps.send(&stored.value.app.clone(), Note::Manifests(Arc::new(stored.value))),
                 Update::Deleted { .. } => {}
                 Update::Ready => { delivered.manifests = true; apps.ready(&delivered); }
                 Update::Unreadable { subject, error } => tracing::error!(subject, error, "unreadable manifests"),
@@ -93,7 +93,7 @@ pub(crate) async fn run(
                 Update::Unreadable { subject, error } => tracing::error!(subject, error, "unreadable project"),
             },
             command = commands.recv() => match command {
-                Some((app, note)) => apps.send(app, note),
+                Some((app, note)) => apps.send(&app, note),
                 None => return Err(ConsumeError::Commands),
             },
             changed = connections.changed() => match changed {
@@ -130,16 +130,16 @@ impl Applications {
     }
 
     /// To the application, which begins if it isn't known.
-    fn send(&mut self, app: AppId, note: Note) {
-        let Some(mailbox) = self.mailboxes.get(&app) else {
+    fn send(&mut self, app: &AppId, note: Note) {
+        let Some(mailbox) = self.mailboxes.get(app) else {
             self.begin(app.clone(), None);
-            self.tell(&app, note);
+            self.tell(app, note);
             return;
         };
         if let Err(mpsc::error::SendError(note)) = mailbox.send(note) {
             // It ended a moment ago, and nobody has noticed yet.
             self.begin(app.clone(), None);
-            self.tell(&app, note);
+            self.tell(app, note);
         }
     }
 

@@ -56,7 +56,7 @@ impl KindsHandle {
     }
 }
 
-/// Discovers again when a CustomResourceDefinition changes or a kind is missed; publishes what is new, and everything after a
+/// Discovers again when a `CustomResourceDefinition` changes or a kind is missed; publishes what is new, and everything after a
 /// reconnect to the broker.
 pub(crate) async fn run(
     cluster: Cluster,
@@ -90,7 +90,7 @@ pub(crate) async fn run(
             },
             () = handle.wanted.notified() => {}
             Some(()) = retries.recv() => {}
-            changed = connections.changed() => if changed.is_ok() { published = None } else { return Err(DescribeEnded) },
+            again = connections.changed() => if again.is_ok() { published = None } else { return Err(DescribeEnded) },
         }
         tokio::time::sleep(SETTLE).await;
         match Kinds::discover(&cluster).await {

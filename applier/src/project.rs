@@ -55,6 +55,9 @@ pub(crate) struct Bounds {
     pub(crate) cluster_objects: bool,
 }
 
+/// One mistake in a project can concern every object: a person needs to see a few.
+const MOST: usize = 10;
+
 /// Why manifests may not be applied; empty when they may.
 pub(crate) fn check(
     project: Option<&Project>,
@@ -116,8 +119,6 @@ pub(crate) fn check(
             )));
         }
     }
-    // One project mistake can concern every object: a person needs to see a few.
-    const MOST: usize = 10;
     if findings.len() > MOST {
         let more = findings.len() - MOST;
         findings.truncate(MOST);

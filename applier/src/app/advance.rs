@@ -10,7 +10,7 @@ use bus::{Digest, Generation};
 
 use super::App;
 use super::decide::{Decision, HealPace, Retry, Situation, decide};
-use super::release::Progress;
+use super::steps::Progress;
 use super::target::{Target, TargetError};
 use super::unchanged;
 use crate::live::{Chain, Owner};
@@ -19,16 +19,19 @@ use crate::plan::{Presence, Presences, Pruning};
 
 /// How soon something that failed for reasons of the moment is looked at again.
 const AGAIN_MS: u64 = 2_000;
-/// Rounds of one wake-up; more would be a loop.
+/// Rounds of one wake-up.
 const ROUNDS: usize = 16;
 
 impl App {
     pub(super) async fn advance(&mut self) {
         for _ in 0..ROUNDS {
             if !self.step().await {
-                break;
+                self.changed();
+                return;
             }
         }
+        // Others have their turn first.
+        self.waker.notify_one();
         self.changed();
     }
 
@@ -63,7 +66,11 @@ impl App {
             hash: &self.hash,
             tracking: &target.present.tracking,
         };
-        let live = match self.presences(Some(&target), owner).await {
+        let running = self.running.as_ref().map(|running| running.target.clone());
+        let live = match self
+            .presences([Some(&*target), running.as_deref()], owner)
+            .await
+        {
             Ok(live) => live,
             Err(error) => {
                 let message = format!("{error}: {}", error.source.describe(error.key.is_secret()));
@@ -147,7 +154,7 @@ impl App {
     ) -> Situation<'a> {
         let spec = &target.present.spec;
         let record = self.record.as_ref();
-        let leaving = match self.pruning(target, false) {
+        let leaving = match Self::pruning(target, false) {
             Pruning::No => 0,
             pruning => record.map_or(0, |record| {
                 let leaving = unchanged::leaving(&record.inventory, &target.manifests, live);
@@ -173,9 +180,6 @@ impl App {
             self_heal: spec.self_heal(),
             asked: !self.requests.is_empty(),
             target: target.generation,
-            live: record
-                .and_then(|record| record.live.as_ref())
-                .map(|(generation, _)| *generation),
             difference,
             failure: record.and_then(|record| record.failure.as_ref()),
             retry: Retry::of(spec.sync_policy.as_ref()),
@@ -222,7 +226,7 @@ impl App {
             .or_else(|| self.record.as_ref()?.desired.clone())
     }
 
-    pub(super) fn pruning(&self, target: &Target, confirmed: bool) -> Pruning {
+    pub(super) fn pruning(target: &Target, confirmed: bool) -> Pruning {
         let spec = &target.present.spec;
         if confirmed {
             Pruning::Confirmed
@@ -343,7 +347,7 @@ impl App {
             Ok(Some(bytes)) => match self.recall(&entry, &present, bytes) {
                 Ok(target) => return Some(target),
                 Err(error) => {
-                    self.fault(ConditionType::ComparisonError, &Chain(&error).to_string())
+                    self.fault(ConditionType::ComparisonError, &Chain(&error).to_string());
                 }
             },
             Ok(None) => self.fault(

@@ -29,20 +29,19 @@ impl App {
                 force,
                 resources,
             } => {
-                match self.refuses_sync(dry_run) {
-                    Some(why) => Err(why),
-                    None => {
-                        self.requests.push_back(Request {
-                            cause: ReleaseCause::from_command(&command),
-                            prune,
-                            force,
-                            resources,
-                            id: command.id.clone(),
-                            // Answered when the release ends; a crash before that delivers it again.
-                            done: Some(done),
-                        });
-                        return;
-                    }
+                if let Some(why) = self.refuses_sync(dry_run) {
+                    Err(why)
+                } else {
+                    self.requests.push_back(Request {
+                        cause: ReleaseCause::from_command(&command),
+                        prune,
+                        force,
+                        resources,
+                        id: command.id.clone(),
+                        // Answered when the release ends; a crash before that delivers it again.
+                        done: Some(done),
+                    });
+                    return;
                 }
             }
             Action::Rollback { release } => self.roll_back(release, &command).await,
@@ -234,7 +233,7 @@ impl App {
             tracking: &target.present.tracking,
         };
         let live = self
-            .presences(Some(&target), owner)
+            .presences([Some(&target), None], owner)
             .await
             .map_err(|error| error.to_string())?;
         if let Some(record) = &mut self.record {

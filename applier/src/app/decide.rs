@@ -6,6 +6,10 @@ use crate::store::Failure;
 
 /// Everything that the decision depends on.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, named where it is given"
+)]
 pub(crate) struct Situation<'a> {
     pub(crate) observe: bool,
     /// Something forbids to apply anything of the target.
@@ -17,8 +21,6 @@ pub(crate) struct Situation<'a> {
     /// A person asked for a release.
     pub(crate) asked: bool,
     pub(crate) target: Generation,
-    /// The generation that was released last.
-    pub(crate) live: Option<Generation>,
     pub(crate) difference: Difference,
     pub(crate) failure: Option<&'a Failure>,
     pub(crate) retry: Retry,
@@ -208,7 +210,6 @@ mod tests {
             self_heal: true,
             asked: false,
             target: Generation(2),
-            live: Some(Generation(1)),
             difference: Difference::default(),
             failure: None,
             retry: Retry::DEFAULT,

@@ -5,7 +5,7 @@ use bus::message::desired::{Cascade, Deleted, Tracking};
 use bus::message::event::{Event, EventKind};
 
 use super::App;
-use super::release::uids;
+use super::steps::uids;
 use crate::execute;
 use crate::live::Owner;
 use crate::plan::wait::{self, Waited};
@@ -45,7 +45,7 @@ impl App {
             let tracking = running.target.present.tracking.clone();
             if let Ok(live) = self
                 .presences(
-                    None,
+                    [None, None],
                     Owner {
                         hash: &self.hash,
                         tracking: &tracking,
@@ -77,7 +77,7 @@ impl App {
         };
         let live = match self
             .presences(
-                None,
+                [None, None],
                 Owner {
                     hash: &self.hash,
                     tracking: &tracking,
@@ -92,18 +92,17 @@ impl App {
                 return false;
             }
         };
-        let run = match self.deletion.take().filter(|run| run.uid == deleted.uid) {
-            Some(run) => run,
-            None => {
-                let inventory = self.record.as_ref().map(|record| &record.inventory);
-                let steps = inventory
-                    .map(|inventory| plan::deletion::deletion(inventory, &live))
-                    .unwrap_or_default();
-                Run {
-                    uid: deleted.uid.clone(),
-                    steps,
-                    at: 0,
-                }
+        let run = if let Some(run) = self.deletion.take().filter(|run| run.uid == deleted.uid) {
+            run
+        } else {
+            let inventory = self.record.as_ref().map(|record| &record.inventory);
+            let steps = inventory
+                .map(|inventory| plan::deletion::deletion(inventory, &live))
+                .unwrap_or_default();
+            Run {
+                uid: deleted.uid.clone(),
+                steps,
+                at: 0,
             }
         };
         let Some(step) = run.steps.get(run.at) else {

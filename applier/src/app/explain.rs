@@ -35,7 +35,7 @@ impl App {
                     self.explained.insert(key, entry.resource_version);
                 }
                 Err(error) => {
-                    tracing::debug!(app = %self.id, object = %key, error = %error.describe(false), "pods can't be read")
+                    tracing::debug!(app = %self.id, object = %key, error = %error.describe(false), "pods can't be read");
                 }
             }
         }

@@ -5,7 +5,8 @@ use bus::message::event::EventKind;
 use bus::message::state::{HistoryEntry, Operation, OperationPhase, Timeline};
 
 use super::App;
-use super::release::{Request, Running, answer, revision_words, uids};
+use super::release::{Request, Running, answer, revision_words};
+use super::steps::uids;
 use super::target::Target;
 use crate::execute;
 use crate::metrics::ReleaseEnd;
@@ -94,7 +95,7 @@ impl App {
     }
 
     /// Before its first step: secrets or the store failed.
-    pub(super) async fn not_started(
+    pub(super) fn not_started(
         &mut self,
         target: &Target,
         request: Option<Request>,
@@ -299,7 +300,7 @@ impl App {
                     self.applied.remove(&key);
                 }
                 Err(error) => {
-                    tracing::warn!(app = %self.id, error = error.describe(), "a hook was not deleted")
+                    tracing::warn!(app = %self.id, error = error.describe(), "a hook was not deleted");
                 }
             }
         }

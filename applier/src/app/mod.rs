@@ -12,6 +12,8 @@ mod finish;
 mod heal;
 mod presence;
 mod release;
+mod resolve;
+mod steps;
 mod target;
 mod unchanged;
 mod view;
@@ -277,7 +279,7 @@ impl App {
 async fn until(at: Option<u64>) {
     match at {
         Some(at) => {
-            tokio::time::sleep(Duration::from_millis(at.saturating_sub(clock::now_ms()))).await
+            tokio::time::sleep(Duration::from_millis(at.saturating_sub(clock::now_ms()))).await;
         }
         None => std::future::pending().await,
     }

@@ -46,14 +46,15 @@ impl App {
         all
     }
 
-    /// Every object of the target and the inventory.
+    /// Every object of the targets and the inventory.
     pub(super) async fn presences(
         &self,
-        target: Option<&Target>,
+        targets: [Option<&Target>; 2],
         owner: Owner<'_>,
     ) -> Result<Presences, LookError> {
-        let of_target = target
-            .iter()
+        let of_targets = targets
+            .into_iter()
+            .flatten()
             .flat_map(|target| &target.manifests)
             .map(|manifest| (&manifest.key, &manifest.version));
         let of_record = self
@@ -63,7 +64,7 @@ impl App {
             .map(|(key, item)| (key, &item.version));
         let mut presences = Presences::new();
         let mut unknown = Vec::new();
-        for (key, version) in of_target.chain(of_record) {
+        for (key, version) in of_targets.chain(of_record) {
             if presences.contains_key(key) {
                 continue;
             }

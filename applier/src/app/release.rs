@@ -1,27 +1,22 @@
-//! A release under way: started from a plan, carried out step by step, and left at once when something newer comes.
+//! A release: begun from a plan, and left at once when something newer comes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bus::message::condition::ConditionType;
 use bus::message::event::{Event, EventKind};
-use bus::message::state::{
-    Operation, OperationPhase, ReleaseCause, ResourceResult, ResultStatus, Timeline,
-};
+use bus::message::state::{Operation, OperationPhase, ReleaseCause, ResourceResult, Timeline};
 use bus::{Outcome, ReleaseId};
 use tokio::sync::oneshot;
 
 use super::App;
 use super::target::Target;
 use super::unchanged;
-use crate::execute::{self, ApplyError, Job};
-use crate::live::Owner;
 use crate::metrics::ReleaseEnd;
-use crate::object::{Key, Manifest, Phase};
-use crate::plan::wait::{self, Waited};
-use crate::plan::{self, Input, Item, Plan, Policy, Presence, Presences, Step, Why};
-use crate::secrets::{Resolved, body};
-use crate::store::{Applied, Record};
+use crate::object::Key;
+use crate::plan::{self, Input, Item, Plan, Policy, Presence, Presences};
+use crate::secrets::Resolved;
+use crate::store::Record;
 
 /// A release that a person asked for.
 pub(crate) struct Request {
@@ -51,14 +46,7 @@ pub(crate) struct Running {
     pub(crate) results: BTreeMap<Key, ResourceResult>,
     pub(crate) request: Option<Request>,
     /// Values of the release's references; dropped with it.
-    resolved: Resolved,
-}
-
-pub(crate) enum Progress {
-    /// For a watch event.
-    Waiting,
-    Moved,
-    Ended,
+    pub(super) resolved: Resolved,
 }
 
 impl App {
@@ -84,7 +72,7 @@ impl App {
         let resolved = match self.resolve(&target).await {
             Ok(resolved) => resolved,
             Err((message, kind)) => {
-                self.not_started(&target, request, &message, kind).await;
+                self.not_started(&target, request, &message, kind);
                 return false;
             }
         };
@@ -104,20 +92,7 @@ impl App {
         record.release = id;
         record.uid.clone_from(&target.present.uid);
         let attempt = format!("{id}.{retries}");
-        let policy = Policy {
-            pruning: self.pruning(
-                &target,
-                request.as_ref().is_some_and(|request| request.prune),
-            ),
-            create_namespace: (target.present.spec.option("CreateNamespace") == Some("true"))
-                .then(|| target.present.spec.destination.namespace().to_owned())
-                .filter(|namespace| !namespace.is_empty()),
-            force: request.as_ref().is_some_and(|request| request.force),
-            only: request
-                .as_ref()
-                .map(|request| request.resources.clone())
-                .filter(|only| !only.is_empty()),
-        };
+        let policy = policy(&target, request.as_ref());
         let unchanged = unchanged::with_secrets(
             &target.manifests,
             &self.applied,
@@ -132,24 +107,10 @@ impl App {
             policy: &policy,
             attempt: &attempt,
         });
-        let operation = Operation {
-            release: id,
-            generation: target.generation,
-            phase: OperationPhase::Running,
-            message: String::new(),
-            revisions: target.revisions.clone(),
-            digest: target.digest.clone(),
-            cause: cause.clone(),
-            started: now,
-            finished: None,
-            retries,
-            timeline: Timeline::default(),
-            results: Vec::new(),
-        };
         // What a crash could orphan is written down before it exists.
         let grown = grow(&mut record, &target, live, policy.only.as_deref());
         if grown {
-            record.operation = Some(operation);
+            record.operation = Some(begun(&target, id, retries, cause.clone(), now));
             let saved = self
                 .ctx
                 .store
@@ -162,8 +123,7 @@ impl App {
                     request,
                     &error.describe(),
                     ConditionType::SyncError,
-                )
-                .await;
+                );
                 return false;
             }
         }
@@ -194,324 +154,6 @@ impl App {
             resolved,
         });
         true
-    }
-
-    /// Carries out steps until one has to wait.
-    pub(super) async fn proceed(&mut self, live: &Presences) -> Progress {
-        let Some(running) = &self.running else {
-            return Progress::Ended;
-        };
-        let Some(step) = running.plan.steps.get(running.at).cloned() else {
-            self.succeed(live).await;
-            return Progress::Ended;
-        };
-        let target = running.target.clone();
-        let result = match &step {
-            Step::CreateNamespace(name) => self.create_namespace(&target, name).await,
-            Step::Apply { phase, batch } => self.apply(&target, *phase, batch, live).await,
-            Step::Delete { keys, why } => self.delete_objects(&target, keys, *why, live).await,
-            Step::Applied => {
-                self.applied_all(&target);
-                Ok(())
-            }
-            Step::Await { batch, .. } => {
-                let applications = target.present.assess_applications;
-                let manifests = batch.iter().map(|&at| &target.manifests[at]);
-                let waited = wait::healthy(manifests, live, &running.attempt, applications);
-                self.note_hooks(batch, live);
-                return self.waited(waited, live).await;
-            }
-            Step::AwaitGone(keys) => {
-                let waited = wait::gone(keys, live);
-                return self.waited(waited, live).await;
-            }
-        };
-        match result {
-            Ok(()) => {
-                self.next_step();
-                Progress::Moved
-            }
-            Err(message) => {
-                self.fail(&message, live).await;
-                Progress::Ended
-            }
-        }
-    }
-
-    async fn waited(&mut self, waited: Waited, live: &Presences) -> Progress {
-        match waited {
-            Waited::Met => {
-                self.next_step();
-                Progress::Moved
-            }
-            Waited::Pending(what) => {
-                if let Some(running) = &mut self.running {
-                    running.waits_for = what;
-                }
-                Progress::Waiting
-            }
-            Waited::Failed(message) => {
-                if self
-                    .running
-                    .as_ref()
-                    .is_some_and(|running| running.applied_at.is_some())
-                {
-                    self.end_unhealthy(&message, live).await;
-                } else {
-                    self.fail(&message, live).await;
-                }
-                Progress::Ended
-            }
-        }
-    }
-
-    /// Writes down which hooks of a batch have finished, and how.
-    fn note_hooks(&mut self, batch: &[usize], live: &Presences) {
-        let Some(running) = &mut self.running else {
-            return;
-        };
-        let manifests = batch.iter().map(|&at| &running.target.manifests[at]);
-        for manifest in manifests.filter(|manifest| manifest.hook.is_some()) {
-            let Some(result) = running.results.get_mut(&manifest.key) else {
-                continue;
-            };
-            result.hook_phase = Some(
-                match wait::healthy([manifest], live, &running.attempt, false) {
-                    Waited::Met => OperationPhase::Succeeded,
-                    Waited::Pending(_) => OperationPhase::Running,
-                    Waited::Failed(_) => OperationPhase::Failed,
-                },
-            );
-        }
-    }
-
-    fn next_step(&mut self) {
-        if let Some(running) = &mut self.running {
-            running.at += 1;
-            running.waits_for.clear();
-        }
-    }
-
-    async fn create_namespace(&mut self, target: &Target, name: &str) -> Result<(), String> {
-        let metadata = target
-            .present
-            .spec
-            .sync_policy
-            .as_ref()
-            .and_then(|policy| policy.managed_namespace_metadata.as_ref());
-        execute::create_namespace(&self.ctx.cluster, name, metadata)
-            .await
-            .map_err(|error| format!("making namespace {name}: {}", error.describe(false)))
-    }
-
-    async fn apply(
-        &mut self,
-        target: &Target,
-        phase: Phase,
-        batch: &[usize],
-        live: &Presences,
-    ) -> Result<(), String> {
-        let Some(running) = &mut self.running else {
-            return Ok(());
-        };
-        let jobs = batch
-            .iter()
-            .map(|&at| &target.manifests[at])
-            .map(|manifest| Job {
-                manifest,
-                attempt: &running.attempt,
-                adopt: manifest.hook.is_none()
-                    && !self.applied.contains_key(&manifest.key)
-                    && matches!(live.get(&manifest.key), Some(Presence::Present(_))),
-            })
-            .collect();
-        let outcomes = execute::apply_all(&self.ctx, jobs, &running.resolved).await;
-        let mut failures = Vec::new();
-        for (manifest, outcome) in outcomes {
-            running.results.insert(
-                manifest.key.clone(),
-                result(manifest, phase, outcome.as_ref()),
-            );
-            match outcome {
-                Ok(outcome) => {
-                    if let Some(managers) = outcome.overridden {
-                        let owners = if managers.is_empty() {
-                            "nobody".to_owned()
-                        } else {
-                            managers.join(", ")
-                        };
-                        let message = format!(
-                            "{} was there already and is managed from now on; it was applied by {owners}",
-                            manifest.key
-                        );
-                        let event =
-                            Event::new(&self.id, &self.ctx.id, EventKind::ObjectAdopted, message)
-                                .release(running.id)
-                                .detail("object", manifest.key.path())
-                                .detail("managers", managers.join(","));
-                        self.ctx.publisher.event(event);
-                    }
-                    if manifest.hook.is_some() {
-                        let event = Event::new(
-                            &self.id,
-                            &self.ctx.id,
-                            EventKind::HookStarted,
-                            format!("{} {} started", phase.as_str(), manifest.key),
-                        );
-                        self.ctx.publisher.event(
-                            event
-                                .release(running.id)
-                                .detail("object", manifest.key.path()),
-                        );
-                    }
-                    let applied = Applied {
-                        manifest: manifest.digest.clone(),
-                        resolved: unchanged::resolved_digest(
-                            manifest,
-                            &running.resolved,
-                            &self.ctx.digest_key,
-                        ),
-                        reference: outcome.reference,
-                        client_side: outcome.client_side,
-                    };
-                    self.applied.insert(manifest.key.clone(), applied);
-                }
-                Err(error) => failures.push(error.describe()),
-            }
-        }
-        if failures.is_empty() {
-            Ok(())
-        } else {
-            Err(failures.join("; "))
-        }
-    }
-
-    async fn delete_objects(
-        &mut self,
-        target: &Target,
-        keys: &[Key],
-        why: Why,
-        live: &Presences,
-    ) -> Result<(), String> {
-        let objects = uids(keys, live);
-        let propagation = match target.present.spec.option("PrunePropagationPolicy") {
-            Some("background") => "Background",
-            // Foreground is Argo CD's default.
-            _ => "Foreground",
-        };
-        let outcomes = execute::delete_all(&self.ctx, objects, propagation).await;
-        let mut failures = Vec::new();
-        for (key, outcome) in outcomes {
-            match outcome {
-                Ok(_) => {
-                    if why == Why::Pruned {
-                        self.pruned(&key);
-                    }
-                }
-                Err(error) => failures.push(error.describe()),
-            }
-        }
-        if failures.is_empty() {
-            Ok(())
-        } else {
-            Err(failures.join("; "))
-        }
-    }
-
-    fn pruned(&mut self, key: &Key) {
-        let Some(running) = &mut self.running else {
-            return;
-        };
-        let event = Event::new(
-            &self.id,
-            &self.ctx.id,
-            EventKind::ObjectPruned,
-            format!("{key} is no longer in the manifests and was deleted"),
-        );
-        self.ctx
-            .publisher
-            .event(event.release(running.id).detail("object", key.path()));
-        running.results.insert(
-            key.clone(),
-            ResourceResult {
-                group: key.group.to_string(),
-                version: String::new(),
-                kind: key.kind.to_string(),
-                namespace: key.namespace.to_string(),
-                name: key.name.to_string(),
-                status: ResultStatus::Pruned,
-                message: "pruned".to_owned(),
-                phase: Phase::Sync.as_str().to_owned(),
-                hook_phase: None,
-            },
-        );
-    }
-
-    fn applied_all(&mut self, target: &Target) {
-        let Some(running) = &mut self.running else {
-            return;
-        };
-        running.applied_at = Some(Self::now());
-        let (id, message) = (
-            running.id,
-            format!(
-                "every object of release {} is in the API server",
-                running.id
-            ),
-        );
-        let user = running.cause.user().map(str::to_owned);
-        self.say(
-            EventKind::ReleaseApplied,
-            message,
-            target,
-            id,
-            user.as_deref(),
-        );
-    }
-
-    /// Values of all references of the target, in one request; what went wrong in words, with its condition.
-    pub(super) async fn resolve(
-        &self,
-        target: &Target,
-    ) -> Result<Resolved, (String, ConditionType)> {
-        self.resolve_some(target, target.manifests.iter()).await
-    }
-
-    pub(super) async fn resolve_some<'a>(
-        &self,
-        target: &Target,
-        manifests: impl Iterator<Item = &'a Manifest>,
-    ) -> Result<Resolved, (String, ConditionType)> {
-        let mut wanted = BTreeSet::new();
-        for manifest in manifests.filter(|manifest| manifest.has_references) {
-            body::references(&manifest.body, &mut wanted).map_err(|error| {
-                (
-                    format!("{}: {error}", manifest.key),
-                    ConditionType::SecretError,
-                )
-            })?;
-        }
-        if wanted.is_empty() {
-            return Ok(Resolved::new());
-        }
-        let resolved = self
-            .ctx
-            .secrets
-            .resolve(&self.id, self.asking_as(target), &wanted)
-            .await;
-        resolved.map_err(|error| {
-            (
-                crate::live::Chain(&error).to_string(),
-                ConditionType::SecretError,
-            )
-        })
-    }
-
-    /// The agent answers for the generation that it knows, which under a pin is the newest and not the release's own.
-    fn asking_as(&self, target: &Target) -> bus::Generation {
-        self.desired
-            .as_ref()
-            .map_or(target.generation, |desired| desired.generation)
     }
 
     pub(super) async fn supersede(&mut self, live: &Presences) {
@@ -565,13 +207,6 @@ impl App {
         }
         self.ctx.publisher.event(event);
     }
-
-    pub(super) fn owner<'a>(&'a self, target: &'a Target) -> Owner<'a> {
-        Owner {
-            hash: &self.hash,
-            tracking: &target.present.tracking,
-        }
-    }
 }
 
 /// The command was carried out, as far as it ever will be.
@@ -580,17 +215,6 @@ pub(super) fn answer(request: Option<Request>) {
         // Nobody may wait for it any more, when the process drains.
         let _ = done.send(Outcome::Done);
     }
-}
-
-pub(super) fn uids(keys: &[Key], live: &Presences) -> Vec<(Key, Box<str>)> {
-    keys.iter()
-        .filter_map(|key| match live.get(key) {
-            Some(Presence::Present(facts)) if facts.proven => {
-                Some((key.clone(), facts.uid.clone()))
-            }
-            _ => None,
-        })
-        .collect()
 }
 
 /// A release that a crash cut off, or that failed and is tried again, goes on under its own id.
@@ -614,10 +238,47 @@ fn attempt_of(record: &Record, target: &Target, asked: Option<&ReleaseCause>) ->
     match (asked, failed) {
         // A command that is delivered again after a crash names itself.
         (Some(cause), _) if cut_off && *cause == last.cause => (last.release, last.retries),
-        (Some(_), _) => next,
         (None, _) if cut_off => (last.release, last.retries),
         (None, Some(failure)) if !failure.early => (last.release, failure.attempts),
-        (None, _) => next,
+        _ => next,
+    }
+}
+
+fn policy(target: &Target, request: Option<&Request>) -> Policy {
+    let spec = &target.present.spec;
+    Policy {
+        pruning: App::pruning(target, request.is_some_and(|request| request.prune)),
+        create_namespace: (spec.option("CreateNamespace") == Some("true"))
+            .then(|| spec.destination.namespace().to_owned())
+            .filter(|namespace| !namespace.is_empty()),
+        force: request.is_some_and(|request| request.force),
+        only: request
+            .map(|request| request.resources.clone())
+            .filter(|only| !only.is_empty()),
+    }
+}
+
+/// The operation as it is written down before the first step.
+fn begun(
+    target: &Target,
+    release: ReleaseId,
+    retries: u32,
+    cause: ReleaseCause,
+    now: u64,
+) -> Operation {
+    Operation {
+        release,
+        generation: target.generation,
+        phase: OperationPhase::Running,
+        message: String::new(),
+        revisions: target.revisions.clone(),
+        digest: target.digest.clone(),
+        cause,
+        started: now,
+        finished: None,
+        retries,
+        timeline: Timeline::default(),
+        results: Vec::new(),
     }
 }
 
@@ -641,33 +302,6 @@ fn grow(record: &mut Record, target: &Target, live: &Presences, only: Option<&[S
             .is_none();
     }
     grown
-}
-
-fn result(
-    manifest: &Manifest,
-    phase: Phase,
-    outcome: Result<&execute::Outcome, &ApplyError>,
-) -> ResourceResult {
-    let key = &manifest.key;
-    let (status, message) = match outcome {
-        Ok(outcome) if outcome.client_side.is_some() => {
-            (ResultStatus::Synced, "applied client-side".to_owned())
-        }
-        Ok(outcome) if outcome.created => (ResultStatus::Synced, "created".to_owned()),
-        Ok(_) => (ResultStatus::Synced, "applied".to_owned()),
-        Err(error) => (ResultStatus::SyncFailed, error.describe()),
-    };
-    ResourceResult {
-        group: key.group.to_string(),
-        version: manifest.version.to_string(),
-        kind: key.kind.to_string(),
-        namespace: key.namespace.to_string(),
-        name: key.name.to_string(),
-        status,
-        message,
-        phase: phase.as_str().to_owned(),
-        hook_phase: manifest.hook.is_some().then_some(OperationPhase::Running),
-    }
 }
 
 pub(super) fn revision_words(target: &Target) -> String {

@@ -76,7 +76,7 @@ pub(super) fn difference(
             }
             _ if !unchanged => difference.changed = true,
             Some(Presence::Present(facts)) => {
-                difference.drifted |= facts.drifted && !facts.deleting
+                difference.drifted |= facts.drifted && !facts.deleting;
             }
             Some(Presence::Absent) | None => difference.drifted = true,
         }

@@ -161,25 +161,12 @@ impl App {
                 continue;
             };
             out_of_sync |= resource.sync == Some(SyncStatus::OutOfSync);
-            if let Some(status) = resource.health.filter(|_| {
-                counts && (target.present.assess_applications || !is_application(manifest))
-            }) {
-                let worse = worst.0.worse(status) != worst.0;
-                if worse {
-                    let message = if resource.message.is_empty() {
-                        manifest.key.to_string()
-                    } else {
-                        format!("{}: {}", manifest.key, resource.message)
-                    };
-                    worst = (
-                        status,
-                        if status == HealthStatus::Healthy {
-                            String::new()
-                        } else {
-                            message
-                        },
-                    );
-                }
+            let counts =
+                counts && (target.present.assess_applications || !is_application(manifest));
+            if let Some(status) = resource.health.filter(|_| counts)
+                && worst.0.worse(status) != worst.0
+            {
+                worst = (status, told(&manifest.key, &resource.message));
             }
             if let Look::Present(entry) = self.ctx.live.look(&manifest.key) {
                 images.extend(entry.images.iter().map(ToString::to_string));
@@ -417,10 +404,18 @@ impl App {
             .manifests
             .iter()
             .all(|manifest| manifest.hook.is_some());
-        let withheld = plan::withheld(leaving, members, empty, self.pruning(target, false));
+        let withheld = plan::withheld(leaving, members, empty, Self::pruning(target, false));
         if let Some(message) = withheld.and_then(|withheld| withheld.confirmation()) {
             add(ConditionType::ConfirmationNeeded, &message);
         }
+    }
+}
+
+fn told(key: &Key, message: &str) -> String {
+    if message.is_empty() {
+        key.to_string()
+    } else {
+        format!("{key}: {message}")
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which kinds the cluster serves: asked once, again when a kind is missing or a CustomResourceDefinition changes.
+//! Which kinds the cluster serves: asked once, again when a kind is missing or a `CustomResourceDefinition` changes.
 
 use std::collections::HashMap;
 
@@ -74,11 +74,13 @@ impl ApiKind {
     }
 }
 
+type GroupVersionKind = (Box<str>, Box<str>, Box<str>);
+
 /// What the cluster serves.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kinds {
     pub(crate) version: String,
-    by_version: HashMap<(Box<str>, Box<str>, Box<str>), ApiKind>,
+    by_version: HashMap<GroupVersionKind, ApiKind>,
     /// The version that the server lists first.
     preferred: HashMap<(Box<str>, Box<str>), ApiKind>,
 }

@@ -53,15 +53,6 @@ impl ClusterError {
         self.code() == Some(409)
     }
 
-    /// Whether the same request may succeed later without anybody changing it.
-    pub(crate) fn is_passing(&self) -> bool {
-        match self {
-            Self::Refused { code, .. } => matches!(code, 429 | 500 | 502 | 503 | 504),
-            Self::Unreachable(_) | Self::Timeout => true,
-            Self::Unreadable(_) | Self::Malformed | Self::TooLarge { .. } => false,
-        }
-    }
-
     /// Whether server-side apply refuses the object itself, which a client-side apply may not.
     pub(crate) fn is_apply_schema(&self) -> bool {
         const SIGNS: [&str; 5] = [

@@ -122,13 +122,13 @@ fn union(into: &mut Value, from: &Value) {
 mod tests {
     use super::*;
 
-    fn live(entries: Value) -> Value {
+    fn live(entries: &Value) -> Value {
         json!({"metadata": {"resourceVersion": "7", "managedFields": entries}})
     }
 
     #[test]
     fn fields_of_kubectl_and_helm_become_ours_in_one_entry() {
-        let object = live(json!([
+        let object = live(&json!([
             {"manager": "kubectl-client-side-apply", "operation": "Update", "apiVersion": "v1",
              "fieldsV1": {"f:data": {"f:a": {}}}},
             {"manager": "helm", "operation": "Apply", "apiVersion": "v1", "fieldsV1": {"f:data": {"f:b": {}}}},
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn people_and_controllers_keep_what_they_own() {
-        let object = live(json!([
+        let object = live(&json!([
             {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:data": {}}},
             {"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:data": {}}},
             {"manager": "kubectl-client-side-apply", "operation": "Update", "subresource": "status", "fieldsV1": {}},
@@ -157,12 +157,12 @@ mod tests {
 
     #[test]
     fn who_lost_a_field_to_us_is_named() {
-        let before = live(json!([
+        let before = live(&json!([
             {"manager": "hpa", "operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
             {"manager": "other", "operation": "Update", "fieldsV1": {"f:data": {}}},
         ]));
         let after =
-            live(json!([{"manager": "other", "operation": "Update", "fieldsV1": {"f:data": {}}}]));
+            live(&json!([{"manager": "other", "operation": "Update", "fieldsV1": {"f:data": {}}}]));
         assert_eq!(overridden(&before, &after), ["hpa"]);
     }
 }

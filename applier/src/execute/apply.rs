@@ -39,12 +39,12 @@ pub(crate) enum ApplyError {
     #[error("{key}: the cluster doesn't know its kind")]
     UnknownKind { key: Key },
     #[error("{key}")]
-    Body { key: Key, source: BodyError },
+    Body { key: Key, source: Box<BodyError> },
     #[error("applying {key}")]
     Request {
         key: Key,
         sensitive: bool,
-        source: ClusterError,
+        source: Box<ClusterError>,
     },
 }
 
@@ -118,7 +118,7 @@ async fn apply(
     let failed = |source| ApplyError::Request {
         key: key.clone(),
         sensitive,
-        source,
+        source: Box::new(source),
     };
     let kind = resolve_kind(ctx, key, Some(&manifest.version)).ok_or_else(|| {
         ctx.kinds.refresh();
@@ -138,7 +138,7 @@ async fn apply(
             Ok(_) => moved = names,
             // It changed meanwhile, which the next attempt looks at anew; or it can't be patched, which force makes up for.
             Err(error) => {
-                tracing::warn!(object = %key, error = %error.describe(sensitive), "fields of earlier managers were not moved")
+                tracing::warn!(object = %key, error = %error.describe(sensitive), "fields of earlier managers were not moved");
             }
         }
     }
@@ -177,7 +177,7 @@ fn content(job: &Job<'_>, resolved: &Resolved) -> Result<Content, ApplyError> {
     };
     rendered.map_err(|source| ApplyError::Body {
         key: manifest.key.clone(),
-        source,
+        source: Box::new(source),
     })
 }
 

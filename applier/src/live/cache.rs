@@ -12,9 +12,10 @@ use crate::drift::Reference;
 use crate::object::Key;
 
 /// What the cache knows of one object.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) enum Look {
     /// Nothing: ask the server.
+    #[default]
     Unknown,
     /// The server said that it isn't there.
     Absent,
@@ -23,7 +24,7 @@ pub(crate) enum Look {
 
 #[derive(Default)]
 struct Slot {
-    look: Option<Option<Arc<Entry>>>,
+    look: Look,
     reference: Option<Arc<Reference>>,
     /// An apply is under way: what the watch says meanwhile waits for the apply's answer.
     applying: bool,
@@ -79,16 +80,10 @@ impl Live {
     }
 
     pub(crate) fn look(&self, key: &Key) -> Look {
-        match self
-            .lock()
+        self.lock()
             .slots
             .get(key)
-            .and_then(|slot| slot.look.clone())
-        {
-            None => Look::Unknown,
-            Some(None) => Look::Absent,
-            Some(Some(entry)) => Look::Present(entry),
-        }
+            .map_or(Look::Unknown, |slot| slot.look.clone())
     }
 
     pub(crate) fn interest(&self, key: &Key, hash: &str) {
@@ -111,7 +106,7 @@ impl Live {
 
     /// A GET by name found nothing.
     pub(crate) fn found_absent(&self, key: &Key) {
-        self.lock().slots.entry(key.clone()).or_default().look = Some(None);
+        self.lock().slots.entry(key.clone()).or_default().look = Look::Absent;
     }
 
     /// A GET by name, or a watch, found this.
@@ -141,7 +136,7 @@ impl Live {
         let mut inner = self.lock();
         let mut hashes: Vec<Box<str>> = Vec::new();
         if let Some(slot) = inner.slots.get_mut(key) {
-            if let Some(Some(entry)) = slot.look.take() {
+            if let Look::Present(entry) = std::mem::take(&mut slot.look) {
                 hashes.extend(entry.hash.clone());
             }
             hashes.extend(slot.interested.iter().cloned());
@@ -151,20 +146,18 @@ impl Live {
 
     /// All objects of one kind were listed anew: what isn't among them is doubtful.
     pub(crate) fn listed(&self, group: &str, kind: &str, seen: &HashSet<Key>) {
-        let gone: Vec<Key> =
-            self.lock()
-                .slots
-                .iter()
-                .filter(|(key, slot)| {
-                    &*key.group == group
-                        && &*key.kind == kind
-                        && slot.look.as_ref().is_some_and(|look| {
-                            look.as_ref().is_some_and(|entry| entry.hash.is_some())
-                        })
-                        && !seen.contains(key)
-                })
-                .map(|(key, _)| key.clone())
-                .collect();
+        let gone: Vec<Key> = self
+            .lock()
+            .slots
+            .iter()
+            .filter(|(key, slot)| {
+                &*key.group == group
+                    && &*key.kind == kind
+                    && matches!(&slot.look, Look::Present(entry) if entry.hash.is_some())
+                    && !seen.contains(key)
+            })
+            .map(|(key, _)| key.clone())
+            .collect();
         for key in gone {
             self.lost(&key);
         }
@@ -203,7 +196,7 @@ impl Live {
         let Some(slot) = inner.slots.get_mut(key) else {
             return;
         };
-        if let Some(Some(entry)) = &mut slot.look
+        if let Look::Present(entry) = &mut slot.look
             && entry.resource_version == resource_version
         {
             let mut explained = Entry::clone(entry);
@@ -216,8 +209,8 @@ impl Live {
         let mut inner = self.lock();
         let slot = inner.slots.entry(key.clone()).or_default();
         let mut hashes: Vec<Box<str>> = Vec::new();
-        let matters = match slot.look.as_ref() {
-            Some(Some(known)) => {
+        let matters = match &slot.look {
+            Look::Present(known) => {
                 let older =
                     known.uid == entry.uid && known.resource_version > entry.resource_version;
                 if older {
@@ -231,11 +224,11 @@ impl Live {
                 }
                 entry.matters_beside(known)
             }
-            _ => true,
+            Look::Unknown | Look::Absent => true,
         };
         hashes.extend(entry.hash.clone());
         hashes.extend(slot.interested.iter().cloned());
-        slot.look = Some(Some(Arc::new(entry)));
+        slot.look = Look::Present(Arc::new(entry));
         if matters {
             inner.wake(&hashes);
         }

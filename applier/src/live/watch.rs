@@ -20,6 +20,9 @@ use super::Live;
 use crate::cluster::{ApiKind, Cluster};
 use crate::object::Key;
 
+/// By group and kind.
+type Kinds = Arc<Mutex<HashMap<(Box<str>, Box<str>), Progress>>>;
+
 /// How far the watch of a kind is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Progress {
@@ -32,7 +35,7 @@ enum Progress {
 
 #[derive(Clone)]
 pub(crate) struct Watches {
-    kinds: Arc<Mutex<HashMap<(Box<str>, Box<str>), Progress>>>,
+    kinds: Kinds,
     starts: mpsc::UnboundedSender<ApiKind>,
 }
 
@@ -101,12 +104,7 @@ pub(crate) struct WatchesEnded;
 
 type Events = Pin<Box<dyn Stream<Item = Result<watcher::Event<Seen>, watcher::Error>> + Send>>;
 
-async fn follow(
-    cluster: Cluster,
-    live: Arc<Live>,
-    kind: ApiKind,
-    kinds: Arc<Mutex<HashMap<(Box<str>, Box<str>), Progress>>>,
-) -> ApiKind {
+async fn follow(cluster: Cluster, live: Arc<Live>, kind: ApiKind, kinds: Kinds) -> ApiKind {
     let settle = |progress: Progress| {
         let mut kinds = kinds.lock().unwrap_or_else(PoisonError::into_inner);
         let before = kinds.insert((kind.group.clone(), kind.kind.clone()), progress.clone());
@@ -182,7 +180,7 @@ fn refusal(error: &watcher::Error) -> Option<String> {
     else {
         return None;
     };
-    matches!(status.code, 403 | 404 | 405).then(|| format!("{} {}", status.code, status.reason))
+    matches!(status.code, 403..=405).then(|| format!("{} {}", status.code, status.reason))
 }
 
 fn map<A, B>(event: watcher::Event<A>, f: impl FnOnce(A) -> B) -> watcher::Event<B> {

@@ -12,8 +12,6 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    pub(crate) const ALL: [Self; 3] = [Self::PreSync, Self::Sync, Self::PostSync];
-
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::PreSync => "PreSync",

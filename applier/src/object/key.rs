@@ -3,7 +3,6 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(from = "Parts", into = "Parts")]
@@ -43,21 +42,6 @@ impl Key {
             namespace: namespace.into(),
             name: name.into(),
         }
-    }
-
-    /// The identity that a live object states.
-    pub(crate) fn of(object: &Value) -> Option<Self> {
-        let (group, _) = group_version(object.get("apiVersion")?.as_str()?);
-        let metadata = object.get("metadata")?;
-        Some(Self::new(
-            group,
-            object.get("kind")?.as_str()?,
-            metadata
-                .get("namespace")
-                .and_then(Value::as_str)
-                .unwrap_or_default(),
-            metadata.get("name")?.as_str()?,
-        ))
     }
 
     pub(crate) fn is_secret(&self) -> bool {

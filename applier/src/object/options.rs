@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "sync options are independent switches"
+)]
 pub(crate) struct Options {
     /// `Prune=false`: stays when it leaves the manifests.
     #[serde(rename = "p", default, skip_serializing_if = "is_no")]
@@ -22,19 +26,6 @@ pub(crate) struct Options {
     /// `Validate=false`: unknown fields are the server's to drop.
     #[serde(skip)]
     pub(crate) lenient: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            keep_on_prune: false,
-            keep_on_delete: false,
-            replace: false,
-            force: false,
-            client_side: false,
-            lenient: false,
-        }
-    }
 }
 
 impl Options {

@@ -78,9 +78,9 @@ pub(crate) fn prepare(
     let mut prepared = Prepared::default();
     let mut seen: HashMap<Key, usize> = HashMap::new();
     for object in objects {
-        match manifest(object, stamp, &scope, &mut prepared.findings) {
-            Ok(Some(manifest)) => match seen.get(&manifest.key) {
-                Some(&at) => {
+        match manifest(object, stamp, scope, &mut prepared.findings) {
+            Ok(Some(manifest)) => {
+                if let Some(&at) = seen.get(&manifest.key) {
                     prepared.findings.push(Finding::warning(
                         ConditionType::RepeatedResourceWarning,
                         format!(
@@ -89,12 +89,11 @@ pub(crate) fn prepare(
                         ),
                     ));
                     prepared.manifests[at] = manifest;
-                }
-                None => {
+                } else {
                     seen.insert(manifest.key.clone(), prepared.manifests.len());
                     prepared.manifests.push(manifest);
                 }
-            },
+            }
             Ok(None) => {}
             Err(finding) => prepared.findings.push(finding),
         }
@@ -240,7 +239,7 @@ fn child<'a>(metadata: &'a mut Map<String, Value>, name: &str) -> &'a mut Map<St
     }
 }
 
-/// Kinds that CustomResourceDefinitions among the objects will bring, as (group, kind) → namespaced.
+/// Kinds that `CustomResourceDefinitions` among the objects will bring, as (group, kind) → namespaced.
 fn kinds_brought(objects: &[Value]) -> HashMap<(String, String), bool> {
     objects
         .iter()

@@ -96,10 +96,9 @@ fn judge(key: &Key, status: HealthStatus, message: &str) -> Waited {
         format!("{key} is {}: {message}", status.as_str())
     };
     match status {
-        HealthStatus::Healthy => Waited::Met,
-        HealthStatus::Degraded => Waited::Failed(words),
         // A paused roll-out is somebody's decision; Argo CD goes on past it, too.
-        HealthStatus::Suspended => Waited::Met,
+        HealthStatus::Healthy | HealthStatus::Suspended => Waited::Met,
+        HealthStatus::Degraded => Waited::Failed(words),
         HealthStatus::Progressing | HealthStatus::Missing | HealthStatus::Unknown => {
             Waited::Pending(words)
         }

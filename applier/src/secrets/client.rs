@@ -43,21 +43,6 @@ pub(crate) enum SecretsError {
     Missing(SecretReference),
 }
 
-impl SecretsError {
-    /// Whether the same request may succeed later without anybody changing it.
-    pub(crate) fn is_passing(&self) -> bool {
-        match self {
-            Self::Ask { .. } => true,
-            Self::Refused(refusal) => refusal.reason.is_passing(),
-            Self::NoKeys
-            | Self::Version(_)
-            | Self::Seal(_)
-            | Self::NotText(_)
-            | Self::Missing(_) => false,
-        }
-    }
-}
-
 impl Secrets {
     pub(crate) fn new(
         bus: Bus,

@@ -1,4 +1,4 @@
-//! The ConfigMaps behind a record.
+//! The `ConfigMaps` behind a record.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use super::{AppliedMap, Record, codec};
 use crate::cluster::{ApiKind, Cluster, ClusterError, Deletion, PatchForm};
 use crate::object::Key;
 
-/// Label on each of our ConfigMaps: the application's hash. Not the label of live objects, which would make it one.
+/// Label on each of our `ConfigMaps`: the application's hash. Not the label of live objects, which would make it one.
 const LABEL: &str = "towline.dev/store";
 /// Label that tells records from manifests that are too large to stand beside one.
 const PART: &str = "towline.dev/part";
@@ -21,7 +21,7 @@ const PART: &str = "towline.dev/part";
 const INLINE: usize = 48 * 1024;
 /// Packed manifests over this size can't be kept: a ConfigMap holds 1 MiB.
 const MAX_PART: usize = 1000 * 1024;
-/// ConfigMaps per page when all are read.
+/// `ConfigMaps` per page when all are read.
 const PAGE: usize = 100;
 
 #[derive(Debug, thiserror::Error)]

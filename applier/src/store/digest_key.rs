@@ -69,9 +69,4 @@ impl DigestKey {
         mac.update(body);
         hex::encode(&mac.finalize().into_bytes()[..16]).into()
     }
-
-    #[cfg(test)]
-    pub(crate) fn fixed() -> Self {
-        Self(Zeroizing::new([7; 32]))
-    }
 }

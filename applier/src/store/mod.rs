@@ -1,4 +1,4 @@
-//! What must survive this process and the broker, as ConfigMaps in the target cluster: one per application with its record,
+//! What must survive this process and the broker, as `ConfigMaps` in the target cluster: one per application with its record,
 //! its drift references, and the manifests of its last releases.
 
 mod codec;

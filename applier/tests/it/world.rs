@@ -10,6 +10,7 @@ use bus::message::event::Event;
 use bus::message::manifests::{Manifests, Payload};
 use bus::message::project::Project;
 use bus::message::state::ApplierState;
+use bus::seal::{AnswererKey, AskerPublic};
 use bus::subject::{self, Bucket, Stream};
 use bus::{AppId, Bus, ClusterId, ConnectArgs, Digest, Generation, Update, clock};
 use clap::Parser;
@@ -21,11 +22,13 @@ use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
-pub struct World {
+pub(crate) struct World {
     pub stack: Stack,
     pub bus: Bus,
     pub client: Client,
     applier: Option<Child>,
+    pub agent: AnswererKey,
+    pub asker: AskerPublic,
 }
 
 #[derive(Parser)]
@@ -34,12 +37,12 @@ struct Nats {
     args: ConnectArgs,
 }
 
-pub fn cluster() -> ClusterId {
+pub(crate) fn cluster() -> ClusterId {
     ClusterId::in_cluster()
 }
 
 impl World {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let options = StackOptions {
             nats: Some(NatsConfig::default()),
             cluster: Some(ClusterOptions::default()),
@@ -58,7 +61,11 @@ impl World {
         .await
         .unwrap();
         let client = Client::try_from(config).unwrap();
+        let (asker, answerer) = bus::seal::generate().unwrap();
+        bus::seal::write_key(&stack.folder().join("seal.key"), &asker.secret).unwrap();
         let mut world = Self {
+            agent: AnswererKey::from_secret(&answerer.secret).unwrap(),
+            asker: asker.public.parse().unwrap(),
             stack,
             bus,
             client,
@@ -69,7 +76,7 @@ impl World {
         world
     }
 
-    pub async fn publish_project(&self) {
+    pub(crate) async fn publish_project(&self) {
         let project = Project {
             name: "default".to_owned(),
             spec: api::AppProject::allow_all("default").spec,
@@ -81,7 +88,7 @@ impl World {
             .unwrap();
     }
 
-    pub fn start_applier(&mut self) {
+    pub(crate) fn start_applier(&mut self) {
         let child = Command::new(env!("CARGO_BIN_EXE_towline-applier"))
             .args(["--nats", &self.stack.nats.as_ref().unwrap().url()])
             .arg("--kubeconfig")
@@ -90,25 +97,50 @@ impl World {
                 "TOWLINE_LOG_LEVEL",
                 std::env::var("APPLIER_LOG").unwrap_or_else(|_| "warn".to_owned()),
             )
+            .arg("--admin-file")
+            .arg(self.admin_file())
+            .arg("--seal-key")
+            .arg(self.stack.folder().join("seal.key"))
+            .args(["--secrets-agent-key", &self.agent.public().to_string()])
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
         self.applier = Some(child);
     }
 
+    fn admin_file(&self) -> std::path::PathBuf {
+        self.stack.folder().join("applier.admin")
+    }
+
+    /// The applier's metrics, as lines.
+    pub(crate) fn metrics(&self) -> Vec<String> {
+        use std::io::{Read, Write};
+        let address = std::fs::read_to_string(self.admin_file()).unwrap();
+        let mut stream = std::net::TcpStream::connect(address.trim()).unwrap();
+        stream
+            .write_all(b"GET /metrics HTTP/1.0\r\nhost: x\r\n\r\n")
+            .unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text.lines()
+            .filter(|line| line.starts_with("towline_"))
+            .map(str::to_owned)
+            .collect()
+    }
+
     /// `kill -9`.
-    pub fn kill_applier(&mut self) {
+    pub(crate) fn kill_applier(&mut self) {
         let mut child = self.applier.take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
     }
 
-    pub fn applier_pid(&self) -> u32 {
+    pub(crate) fn applier_pid(&self) -> u32 {
         self.applier.as_ref().unwrap().id()
     }
 
     /// The broker with nothing in it.
-    pub async fn wipe_broker(&mut self) {
+    pub(crate) async fn wipe_broker(&mut self) {
         let nats = self.stack.nats.as_mut().unwrap();
         nats.kill().await;
         nats.wipe().unwrap();
@@ -119,7 +151,7 @@ impl World {
         self.publish_project().await;
     }
 
-    pub async fn namespace(&self, name: &str) {
+    pub(crate) async fn namespace(&self, name: &str) {
         let namespace: Namespace =
             serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
         Api::all(self.client.clone())
@@ -128,14 +160,14 @@ impl World {
             .unwrap();
     }
 
-    pub async fn release(&self, app: &App, objects: Value) -> Generation {
+    pub(crate) async fn release(&self, app: &App, objects: Value) -> Generation {
         let generation = app.next();
         self.publish_desired(app, generation).await;
         self.publish_manifests(app, generation, &objects).await;
         generation
     }
 
-    pub async fn publish_desired(&self, app: &App, generation: Generation) {
+    pub(crate) async fn publish_desired(&self, app: &App, generation: Generation) {
         let now = clock::now_ms();
         let present = Present {
             uid: app.uid.clone(),
@@ -169,7 +201,12 @@ impl World {
             .unwrap();
     }
 
-    pub async fn publish_manifests(&self, app: &App, generation: Generation, objects: &Value) {
+    pub(crate) async fn publish_manifests(
+        &self,
+        app: &App,
+        generation: Generation,
+        objects: &Value,
+    ) {
         let now = clock::now_ms();
         let text = objects.to_string();
         let manifests = Manifests {
@@ -191,7 +228,7 @@ impl World {
             .unwrap();
     }
 
-    pub async fn delete(&self, app: &App, cascade: bus::message::desired::Cascade) {
+    pub(crate) async fn delete(&self, app: &App, cascade: bus::message::desired::Cascade) {
         let desired = Desired {
             app: app.id.clone(),
             cluster: cluster(),
@@ -208,7 +245,7 @@ impl World {
             .unwrap();
     }
 
-    pub async fn order(&self, app: &App, action: Action) -> String {
+    pub(crate) async fn order(&self, app: &App, action: Action) -> String {
         let id = format!("{}-{}", app.id.name(), clock::now_ms());
         let order = Order {
             id: id.clone(),
@@ -227,7 +264,7 @@ impl World {
     }
 
     /// The state of an application when it fulfils `condition`.
-    pub async fn state(
+    pub(crate) async fn state(
         &self,
         app: &App,
         what: &str,
@@ -247,7 +284,7 @@ impl World {
                 Ok(Update::Put(stored)) if condition(&stored.value) => return stored.value,
                 Ok(Update::Put(stored)) => last = Some(stored.value),
                 Ok(_) => {}
-                Err(_) => panic!(
+                Err(tokio::time::error::Elapsed { .. }) => panic!(
                     "{} never was: {what}; last: {:#?}\nevents: {:#?}",
                     app.id,
                     last,
@@ -258,7 +295,7 @@ impl World {
     }
 
     /// The events of an application so far, by kind and message.
-    pub async fn events(&self, app: &App) -> Vec<(String, String)> {
+    pub(crate) async fn events(&self, app: &App) -> Vec<(String, String)> {
         // Last per subject and kind is enough to look at.
         let mut watch = self.bus.watch_stream::<Event>(
             Stream::Events,
@@ -268,7 +305,7 @@ impl World {
         loop {
             match watch.next().await {
                 Update::Put(stored) => {
-                    events.push((stored.value.kind.token().to_owned(), stored.value.message))
+                    events.push((stored.value.kind.token().to_owned(), stored.value.message));
                 }
                 Update::Ready => return events,
                 Update::Deleted { .. } | Update::Unreadable { .. } => {}
@@ -276,7 +313,7 @@ impl World {
         }
     }
 
-    pub async fn event(&self, app: &App, kind: &str) -> String {
+    pub(crate) async fn event(&self, app: &App, kind: &str) -> String {
         let mut found = None;
         eventually(&format!("event {kind} of {}", app.id), async || {
             found = self
@@ -291,15 +328,15 @@ impl World {
         found.unwrap()
     }
 
-    pub fn config_maps(&self, namespace: &str) -> Api<ConfigMap> {
+    pub(crate) fn config_maps(&self, namespace: &str) -> Api<ConfigMap> {
         Api::namespaced(self.client.clone(), namespace)
     }
 
-    pub async fn config_map(&self, namespace: &str, name: &str) -> Option<ConfigMap> {
+    pub(crate) async fn config_map(&self, namespace: &str, name: &str) -> Option<ConfigMap> {
         self.config_maps(namespace).get_opt(name).await.unwrap()
     }
 
-    pub fn objects(
+    pub(crate) fn objects(
         &self,
         kind: &str,
         plural: &str,
@@ -339,7 +376,7 @@ async fn connect(stack: &Stack) -> Bus {
 }
 
 /// Waits for a condition, looked at again and again.
-pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition().await {
         assert!(Instant::now() < deadline, "never: {what}");
@@ -348,7 +385,7 @@ pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
 }
 
 /// An application that a scenario plays with.
-pub struct App {
+pub(crate) struct App {
     pub id: AppId,
     pub uid: String,
     pub spec: Value,
@@ -357,7 +394,7 @@ pub struct App {
 
 impl App {
     /// Automated with prune and self-heal.
-    pub fn new(name: &str, namespace: &str) -> Self {
+    pub(crate) fn new(name: &str, namespace: &str) -> Self {
         Self {
             id: AppId::new("argocd", name).unwrap(),
             uid: format!("uid-{name}"),
@@ -370,7 +407,7 @@ impl App {
         }
     }
 
-    pub fn next(&self) -> Generation {
+    pub(crate) fn next(&self) -> Generation {
         Generation(
             self.generation
                 .fetch_add(1, std::sync::atomic::Ordering::SeqCst)
@@ -379,12 +416,12 @@ impl App {
     }
 }
 
-pub fn config_map(name: &str, value: &str) -> Value {
+pub(crate) fn config_map(name: &str, value: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"value": value}})
 }
 
 /// With annotations.
-pub fn noted(mut object: Value, notes: &[(&str, &str)]) -> Value {
+pub(crate) fn noted(mut object: Value, notes: &[(&str, &str)]) -> Value {
     for (key, value) in notes {
         object["metadata"]["annotations"][*key] = (*value).into();
     }

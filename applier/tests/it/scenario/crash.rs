@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::world::{App, World, config_map, eventually, noted};
 
-pub async fn a_killed_applier_goes_on_where_it_was(world: &mut World) {
+pub(crate) async fn a_killed_applier_goes_on_where_it_was(world: &mut World) {
     world.namespace("crash").await;
     let app = App::new("crash", "crash");
     // Never Ready: no such node.
@@ -60,7 +60,7 @@ pub async fn a_killed_applier_goes_on_where_it_was(world: &mut World) {
     .await;
 }
 
-pub async fn a_wiped_broker_deletes_nothing_and_keeps_the_pin(world: &mut World) {
+pub(crate) async fn a_wiped_broker_deletes_nothing_and_keeps_the_pin(world: &mut World) {
     world.namespace("wiped").await;
     let app = App::new("wiped", "wiped");
     world.release(&app, json!([config_map("a", "1")])).await;

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::world::{App, World, config_map, noted};
 
-pub async fn a_cascade_removes_objects_but_not_kept_ones(world: &World) {
+pub(crate) async fn a_cascade_removes_objects_but_not_kept_ones(world: &World) {
     world.namespace("deletion").await;
     let app = App::new("deletion", "deletion");
     let kept = noted(

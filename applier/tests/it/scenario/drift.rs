@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::world::{App, World, config_map, eventually};
 
-pub async fn a_hand_edit_is_healed_and_told_of(world: &World) {
+pub(crate) async fn a_hand_edit_is_healed_and_told_of(world: &World) {
     world.namespace("drift").await;
     let app = App::new("drift", "drift");
     world
@@ -55,7 +55,7 @@ pub async fn a_hand_edit_is_healed_and_told_of(world: &World) {
         .await;
 }
 
-pub async fn fields_of_kubectl_go_when_git_drops_them(world: &World) {
+pub(crate) async fn fields_of_kubectl_go_when_git_drops_them(world: &World) {
     world.namespace("adopt").await;
     let app = App::new("adopt", "adopt");
     let kubectl = PatchParams {

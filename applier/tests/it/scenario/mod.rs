@@ -1,6 +1,7 @@
-pub mod crash;
-pub mod deletion;
-pub mod drift;
-pub mod load;
-pub mod pin;
-pub mod release;
+pub(crate) mod crash;
+pub(crate) mod deletion;
+pub(crate) mod drift;
+pub(crate) mod load;
+pub(crate) mod pin;
+pub(crate) mod release;
+pub mod secret;

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::world::{App, World, config_map, eventually};
 
-pub async fn a_rollback_pins_and_an_unpin_returns(world: &World) {
+pub(crate) async fn a_rollback_pins_and_an_unpin_returns(world: &World) {
     world.namespace("pin").await;
     let app = App::new("pin", "pin");
     world.release(&app, json!([config_map("a", "1")])).await;

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::world::{App, World, config_map, eventually, noted};
 
-pub async fn objects_are_applied_and_told_of(world: &World) {
+pub(crate) async fn objects_are_applied_and_told_of(world: &World) {
     let mut app = App::new("plain", "plain");
     app.spec["syncPolicy"]["syncOptions"] = json!(["CreateNamespace=true"]);
     let generation = world
@@ -57,7 +57,7 @@ pub async fn objects_are_applied_and_told_of(world: &World) {
     );
 }
 
-pub async fn waves_and_hooks_follow_each_other(world: &World) {
+pub(crate) async fn waves_and_hooks_follow_each_other(world: &World) {
     world.namespace("waves").await;
     let app = App::new("waves", "waves");
     let job = |name: &str, hook: &str, policy: &str| {
@@ -120,7 +120,7 @@ pub async fn waves_and_hooks_follow_each_other(world: &World) {
     assert!(state.images.contains(&"nginx:1".to_owned()));
 }
 
-pub async fn what_leaves_the_manifests_is_pruned(world: &World) {
+pub(crate) async fn what_leaves_the_manifests_is_pruned(world: &World) {
     world.namespace("prune").await;
     let app = App::new("prune", "prune");
     let kept = noted(
@@ -164,7 +164,7 @@ pub async fn what_leaves_the_manifests_is_pruned(world: &World) {
     assert!(world.config_map("prune", "a").await.is_some());
 }
 
-pub async fn a_forbidden_namespace_applies_nothing(world: &World) {
+pub(crate) async fn a_forbidden_namespace_applies_nothing(world: &World) {
     world.namespace("allowed").await;
     world.namespace("forbidden").await;
     let mut app = App::new("forbidden", "allowed");
@@ -197,4 +197,167 @@ pub async fn a_forbidden_namespace_applies_nothing(world: &World) {
         .await;
     assert_eq!(state.sync, SyncStatus::OutOfSync);
     assert!(world.config_map("allowed", "a").await.is_none());
+}
+
+pub async fn a_bad_release_is_degraded_by_its_pods_reason_and_overtaken(world: &World) {
+    world.namespace("bad").await;
+    let app = App::new("bad", "bad");
+    let deployment = |labels: serde_json::Value| {
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {
+            "replicas": 1, "progressDeadlineSeconds": 3, "selector": {"matchLabels": {"app": "web"}},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "nginx:1"}]}}}})
+    };
+    world
+        .release(&app, json!([deployment(json!({"app": "web"}))]))
+        .await;
+    world
+        .state(&app, "good", |state| {
+            state.health.status == HealthStatus::Healthy && state.history.len() == 1
+        })
+        .await;
+    world
+        .release(
+            &app,
+            json!([deployment(
+                json!({"app": "web", "towline.dev/fail": "CrashLoopBackOff"})
+            )]),
+        )
+        .await;
+    let state = world
+        .state(&app, "bad", |state| {
+            state.health.status == HealthStatus::Degraded
+        })
+        .await;
+    eprintln!(
+        "bad release: {} / {}",
+        state.health.message,
+        state.operation.as_ref().unwrap().message
+    );
+    let generation = world
+        .release(&app, json!([deployment(json!({"app": "web"}))]))
+        .await;
+    world
+        .state(&app, "good again", |state| {
+            state.generation == generation
+                && state.health.status == HealthStatus::Healthy
+                && state
+                    .operation
+                    .as_ref()
+                    .is_some_and(|operation| operation.phase == OperationPhase::Succeeded)
+        })
+        .await;
+}
+
+pub async fn a_definition_and_its_objects_come_in_one_release(world: &World) {
+    world.namespace("definition").await;
+    let app = App::new("definition", "definition");
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "widgets.x.io"},
+        "spec": {"group": "x.io", "scope": "Namespaced", "names": {"kind": "Widget", "plural": "widgets", "singular": "widget"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                "type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]},
+    });
+    let widget = json!({"apiVersion": "x.io/v1", "kind": "Widget", "metadata": {"name": "a"}, "spec": {"size": 1}});
+    world.release(&app, json!([widget, definition])).await;
+    world
+        .state(&app, "released", |state| {
+            state.sync == SyncStatus::Synced && state.history.len() == 1
+        })
+        .await;
+    assert!(
+        world
+            .objects("Widget", "widgets", "x.io", "definition")
+            .get_opt("a")
+            .await
+            .unwrap()
+            .is_some()
+    );
+}
+
+pub async fn what_another_application_holds_is_not_taken_over(world: &World) {
+    world.namespace("shared").await;
+    let (first, second) = (App::new("first", "shared"), App::new("second", "shared"));
+    world.release(&first, json!([config_map("a", "1")])).await;
+    world
+        .state(&first, "released", |state| state.sync == SyncStatus::Synced)
+        .await;
+    world
+        .release(&second, json!([config_map("a", "2"), config_map("b", "2")]))
+        .await;
+    let state = world
+        .state(&second, "warned", |state| !state.history.is_empty())
+        .await;
+    assert!(
+        state
+            .conditions
+            .iter()
+            .any(|condition| condition.kind == ConditionType::SharedResourceWarning),
+        "{state:#?}"
+    );
+    assert_eq!(
+        world.config_map("shared", "a").await.unwrap().data.unwrap()["value"],
+        "1"
+    );
+    assert!(world.config_map("shared", "b").await.is_some());
+}
+
+pub async fn a_manual_application_waits_for_a_command(world: &World) {
+    use bus::message::command::Action;
+    world.namespace("manual").await;
+    let mut app = App::new("manual", "manual");
+    app.spec["syncPolicy"] = json!({});
+    world.release(&app, json!([config_map("a", "1")])).await;
+    world
+        .state(&app, "out of sync", |state| {
+            state.sync == SyncStatus::OutOfSync
+        })
+        .await;
+    assert!(world.config_map("manual", "a").await.is_none());
+    let sync = Action::Sync {
+        prune: false,
+        dry_run: false,
+        force: false,
+        resources: Vec::new(),
+    };
+    world.order(&app, sync).await;
+    let state = world
+        .state(&app, "synced", |state| state.sync == SyncStatus::Synced)
+        .await;
+    assert_eq!(state.operation.unwrap().cause.user(), Some("jane"));
+    // A release that fails says what the server said.
+    let bad = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "bad"}, "spec": {"ports": [{"port": 0}]}});
+    world
+        .release(&app, json!([config_map("a", "1"), bad]))
+        .await;
+    world
+        .state(&app, "out of sync again", |state| {
+            state.sync == SyncStatus::OutOfSync
+        })
+        .await;
+    world
+        .order(
+            &app,
+            Action::Sync {
+                prune: false,
+                dry_run: false,
+                force: false,
+                resources: Vec::new(),
+            },
+        )
+        .await;
+    let state = world
+        .state(&app, "failed", |state| {
+            state
+                .conditions
+                .iter()
+                .any(|condition| condition.kind == ConditionType::SyncError)
+        })
+        .await;
+    assert!(
+        state
+            .conditions
+            .iter()
+            .any(|condition| condition.message.contains("Service manual/bad")),
+        "{state:#?}"
+    );
 }

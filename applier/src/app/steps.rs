@@ -1,0 +1,355 @@
+//! A release's steps, carried out one after another until one has to wait.
+
+use bus::message::event::{Event, EventKind};
+use bus::message::state::{OperationPhase, ResourceResult, ResultStatus};
+
+use super::target::Target;
+use super::{App, unchanged};
+use crate::execute::{self, ApplyError, Job};
+use crate::object::{Key, Manifest, Phase};
+use crate::plan::wait::{self, Waited};
+use crate::plan::{Presence, Presences, Step, Why};
+use crate::store::Applied;
+
+/// How soon the cluster's kinds are asked for again when one is missing.
+const KINDS_AGAIN_MS: u64 = 1_000;
+
+pub(crate) enum Progress {
+    /// For a watch event.
+    Waiting,
+    Moved,
+    Ended,
+}
+
+impl App {
+    /// Carries out steps until one has to wait.
+    pub(super) async fn proceed(&mut self, live: &Presences) -> Progress {
+        let Some(running) = &self.running else {
+            return Progress::Ended;
+        };
+        let Some(step) = running.plan.steps.get(running.at).cloned() else {
+            self.succeed(live).await;
+            return Progress::Ended;
+        };
+        let target = running.target.clone();
+        if let Step::Apply { batch, .. } = &step
+            && let Some(missing) = self.missing_kind(&target, batch)
+        {
+            // A CustomResourceDefinition of this very release takes a moment to be served.
+            self.ctx.kinds.refresh();
+            self.look_again_at(Self::now() + KINDS_AGAIN_MS);
+            let pending = Waited::Pending(format!("{missing}: its kind is not served yet"));
+            return self.waited(pending, live).await;
+        }
+        let result = match &step {
+            Step::CreateNamespace(name) => self.create_namespace(&target, name).await,
+            Step::Apply { phase, batch } => self.apply(&target, *phase, batch, live).await,
+            Step::Delete { keys, why } => self.delete_objects(&target, keys, *why, live).await,
+            Step::Applied => {
+                self.applied_all(&target);
+                Ok(())
+            }
+            Step::Await { batch, .. } => {
+                let applications = target.present.assess_applications;
+                let manifests = batch.iter().map(|&at| &target.manifests[at]);
+                let waited = wait::healthy(manifests, live, &running.attempt, applications);
+                self.note_hooks(batch, live);
+                return self.waited(waited, live).await;
+            }
+            Step::AwaitGone(keys) => {
+                let waited = wait::gone(keys, live);
+                return self.waited(waited, live).await;
+            }
+        };
+        match result {
+            Ok(()) => {
+                self.next_step();
+                Progress::Moved
+            }
+            Err(message) => {
+                self.fail(&message, live).await;
+                Progress::Ended
+            }
+        }
+    }
+
+    /// The first object of a kind that the cluster doesn't serve.
+    fn missing_kind(&self, target: &Target, batch: &[usize]) -> Option<Key> {
+        batch
+            .iter()
+            .map(|&at| &target.manifests[at])
+            .find(|manifest| {
+                execute::resolve_kind(&self.ctx, &manifest.key, Some(&manifest.version)).is_none()
+            })
+            .map(|manifest| manifest.key.clone())
+    }
+
+    async fn waited(&mut self, waited: Waited, live: &Presences) -> Progress {
+        match waited {
+            Waited::Met => {
+                self.next_step();
+                Progress::Moved
+            }
+            Waited::Pending(what) => {
+                if let Some(running) = &mut self.running {
+                    running.waits_for = what;
+                }
+                Progress::Waiting
+            }
+            Waited::Failed(message) => {
+                if self
+                    .running
+                    .as_ref()
+                    .is_some_and(|running| running.applied_at.is_some())
+                {
+                    self.end_unhealthy(&message, live).await;
+                } else {
+                    self.fail(&message, live).await;
+                }
+                Progress::Ended
+            }
+        }
+    }
+
+    /// Writes down which hooks of a batch have finished, and how.
+    fn note_hooks(&mut self, batch: &[usize], live: &Presences) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        let manifests = batch.iter().map(|&at| &running.target.manifests[at]);
+        for manifest in manifests.filter(|manifest| manifest.hook.is_some()) {
+            let Some(result) = running.results.get_mut(&manifest.key) else {
+                continue;
+            };
+            result.hook_phase = Some(
+                match wait::healthy([manifest], live, &running.attempt, false) {
+                    Waited::Met => OperationPhase::Succeeded,
+                    Waited::Pending(_) => OperationPhase::Running,
+                    Waited::Failed(_) => OperationPhase::Failed,
+                },
+            );
+        }
+    }
+
+    fn next_step(&mut self) {
+        if let Some(running) = &mut self.running {
+            running.at += 1;
+            running.waits_for.clear();
+        }
+    }
+
+    async fn create_namespace(&mut self, target: &Target, name: &str) -> Result<(), String> {
+        let metadata = target
+            .present
+            .spec
+            .sync_policy
+            .as_ref()
+            .and_then(|policy| policy.managed_namespace_metadata.as_ref());
+        execute::create_namespace(&self.ctx.cluster, name, metadata)
+            .await
+            .map_err(|error| format!("making namespace {name}: {}", error.describe(false)))
+    }
+
+    async fn apply(
+        &mut self,
+        target: &Target,
+        phase: Phase,
+        batch: &[usize],
+        live: &Presences,
+    ) -> Result<(), String> {
+        let Some(running) = &mut self.running else {
+            return Ok(());
+        };
+        let jobs = batch
+            .iter()
+            .map(|&at| &target.manifests[at])
+            .map(|manifest| Job {
+                manifest,
+                attempt: &running.attempt,
+                adopt: manifest.hook.is_none()
+                    && !self.applied.contains_key(&manifest.key)
+                    && matches!(live.get(&manifest.key), Some(Presence::Present(_))),
+            })
+            .collect();
+        let outcomes = execute::apply_all(&self.ctx, jobs, &running.resolved).await;
+        let mut failures = Vec::new();
+        for (manifest, outcome) in outcomes {
+            running.results.insert(
+                manifest.key.clone(),
+                result(manifest, phase, outcome.as_ref()),
+            );
+            match outcome {
+                Ok(outcome) => {
+                    if let Some(managers) = outcome.overridden {
+                        let owners = if managers.is_empty() {
+                            "nobody".to_owned()
+                        } else {
+                            managers.join(", ")
+                        };
+                        let message = format!(
+                            "{} was there already and is managed from now on; it was applied by {owners}",
+                            manifest.key
+                        );
+                        let event =
+                            Event::new(&self.id, &self.ctx.id, EventKind::ObjectAdopted, message)
+                                .release(running.id)
+                                .detail("object", manifest.key.path())
+                                .detail("managers", managers.join(","));
+                        self.ctx.publisher.event(event);
+                    }
+                    if manifest.hook.is_some() {
+                        let event = Event::new(
+                            &self.id,
+                            &self.ctx.id,
+                            EventKind::HookStarted,
+                            format!("{} {} started", phase.as_str(), manifest.key),
+                        );
+                        self.ctx.publisher.event(
+                            event
+                                .release(running.id)
+                                .detail("object", manifest.key.path()),
+                        );
+                    }
+                    let applied = Applied {
+                        manifest: manifest.digest.clone(),
+                        resolved: unchanged::resolved_digest(
+                            manifest,
+                            &running.resolved,
+                            &self.ctx.digest_key,
+                        ),
+                        reference: outcome.reference,
+                        client_side: outcome.client_side,
+                    };
+                    self.applied.insert(manifest.key.clone(), applied);
+                }
+                Err(error) => failures.push(error.describe()),
+            }
+        }
+        if failures.is_empty() {
+            Ok(())
+        } else {
+            Err(failures.join("; "))
+        }
+    }
+
+    async fn delete_objects(
+        &mut self,
+        target: &Target,
+        keys: &[Key],
+        why: Why,
+        live: &Presences,
+    ) -> Result<(), String> {
+        let objects = uids(keys, live);
+        let propagation = match target.present.spec.option("PrunePropagationPolicy") {
+            Some("background") => "Background",
+            // Foreground is Argo CD's default.
+            _ => "Foreground",
+        };
+        let outcomes = execute::delete_all(&self.ctx, objects, propagation).await;
+        let mut failures = Vec::new();
+        for (key, outcome) in outcomes {
+            match outcome {
+                Ok(_) => {
+                    if why == Why::Pruned {
+                        self.pruned(&key);
+                    }
+                }
+                Err(error) => failures.push(error.describe()),
+            }
+        }
+        if failures.is_empty() {
+            Ok(())
+        } else {
+            Err(failures.join("; "))
+        }
+    }
+
+    fn pruned(&mut self, key: &Key) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        let event = Event::new(
+            &self.id,
+            &self.ctx.id,
+            EventKind::ObjectPruned,
+            format!("{key} is no longer in the manifests and was deleted"),
+        );
+        self.ctx
+            .publisher
+            .event(event.release(running.id).detail("object", key.path()));
+        running.results.insert(
+            key.clone(),
+            ResourceResult {
+                group: key.group.to_string(),
+                version: String::new(),
+                kind: key.kind.to_string(),
+                namespace: key.namespace.to_string(),
+                name: key.name.to_string(),
+                status: ResultStatus::Pruned,
+                message: "pruned".to_owned(),
+                phase: Phase::Sync.as_str().to_owned(),
+                hook_phase: None,
+            },
+        );
+    }
+
+    fn applied_all(&mut self, target: &Target) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        running.applied_at = Some(Self::now());
+        let (id, message) = (
+            running.id,
+            format!(
+                "every object of release {} is in the API server",
+                running.id
+            ),
+        );
+        let user = running.cause.user().map(str::to_owned);
+        self.say(
+            EventKind::ReleaseApplied,
+            message,
+            target,
+            id,
+            user.as_deref(),
+        );
+    }
+}
+
+pub(super) fn uids(keys: &[Key], live: &Presences) -> Vec<(Key, Box<str>)> {
+    keys.iter()
+        .filter_map(|key| match live.get(key) {
+            Some(Presence::Present(facts)) if facts.proven => {
+                Some((key.clone(), facts.uid.clone()))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+fn result(
+    manifest: &Manifest,
+    phase: Phase,
+    outcome: Result<&execute::Outcome, &ApplyError>,
+) -> ResourceResult {
+    let key = &manifest.key;
+    let (status, message) = match outcome {
+        Ok(outcome) if outcome.client_side.is_some() => {
+            (ResultStatus::Synced, "applied client-side".to_owned())
+        }
+        Ok(outcome) if outcome.created => (ResultStatus::Synced, "created".to_owned()),
+        Ok(_) => (ResultStatus::Synced, "applied".to_owned()),
+        Err(error) => (ResultStatus::SyncFailed, error.describe()),
+    };
+    ResourceResult {
+        group: key.group.to_string(),
+        version: manifest.version.to_string(),
+        kind: key.kind.to_string(),
+        namespace: key.namespace.to_string(),
+        name: key.name.to_string(),
+        status,
+        message,
+        phase: phase.as_str().to_owned(),
+        hook_phase: manifest.hook.is_some().then_some(OperationPhase::Running),
+    }
+}
