@@ -91,7 +91,10 @@ impl App {
             self.trouble = None;
         }
         self.clean_up_after_crash(&live).await;
-        self.explain(&live).await;
+        if self.explain(&live).await {
+            // With the reasons in it.
+            return true;
+        }
         self.compare(&target, &live).await;
         self.tell_drift(&target, &live);
         let did = self.act(&target, &live).await;

@@ -16,7 +16,9 @@ use crate::plan::{Presence, Presences};
 const WORKLOADS: [&str; 4] = ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"];
 
 impl App {
-    pub(super) async fn explain(&mut self, live: &Presences) {
+    /// Whether a reason was found that wasn't known.
+    pub(super) async fn explain(&mut self, live: &Presences) -> bool {
+        let mut found = false;
         let unwell: Vec<Key> = live
             .iter()
             .filter(|(key, presence)| needs_reason(key, presence))
@@ -31,6 +33,7 @@ impl App {
             }
             match self.pod_reason(&key).await {
                 Ok(reason) => {
+                    found |= reason.is_some();
                     self.ctx.live.explain(&key, entry.resource_version, reason);
                     self.explained.insert(key, entry.resource_version);
                 }
@@ -40,6 +43,7 @@ impl App {
             }
         }
         self.explained.retain(|key, _| live.contains_key(key));
+        found
     }
 
     async fn pod_reason(&self, key: &Key) -> Result<Option<String>, ClusterError> {

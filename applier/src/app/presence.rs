@@ -6,6 +6,7 @@ use super::App;
 use super::target::Target;
 use crate::cluster::ClusterError;
 use crate::execute::resolve_kind;
+use crate::health::Health;
 use crate::live::{Claim, Entry, Look, Owner};
 use crate::object::Key;
 use crate::plan::{Facts, Presence, Presences};
@@ -120,8 +121,20 @@ impl App {
             proven,
             drifted: entry.drift.is_some(),
             deleting: entry.deleting,
-            health: entry.health.clone(),
+            health: explained(entry),
             attempt: entry.attempt.clone(),
         })
     }
+}
+
+/// The health, with the reason of the worst pod where one was found.
+fn explained(entry: &Entry) -> Option<Health> {
+    let mut health = entry.health.clone()?;
+    if let Some(reason) = &entry.pod_reason {
+        health.message = match health.message.as_str() {
+            "" => reason.to_string(),
+            message => format!("{reason} ({message})"),
+        };
+    }
+    Some(health)
 }

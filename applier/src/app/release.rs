@@ -65,7 +65,7 @@ impl App {
         newer && other && !blocked && (spec.automated() || self.pin().is_some())
     }
 
-    /// Plans a release and makes what must be safe before its first step. Whether it started.
+    /// Plans a release and makes what must be safe before its first step. Whether anything came of it, be it a failure.
     pub(super) async fn start(&mut self, target: Arc<Target>, live: &Presences) -> bool {
         let request = self.requests.pop_front();
         let now = Self::now();
@@ -73,7 +73,7 @@ impl App {
             Ok(resolved) => resolved,
             Err((message, kind)) => {
                 self.not_started(&target, request, &message, kind);
-                return false;
+                return true;
             }
         };
         let cause = match &request {
@@ -124,7 +124,7 @@ impl App {
                     &error.describe(),
                     ConditionType::SyncError,
                 );
-                return false;
+                return true;
             }
         }
         self.record = Some(record);

@@ -199,7 +199,7 @@ impl App {
         let (sync, health, message) = match presence {
             Some(Presence::Present(facts)) => {
                 let synced = self.is_synced(manifest, facts, same);
-                let (health, message) = self.health(key, facts);
+                let (health, message) = health(facts);
                 (
                     if synced {
                         SyncStatus::Synced
@@ -249,22 +249,6 @@ impl App {
             .is_some_and(|(digest, _, differs)| *digest == manifest.digest && !differs)
     }
 
-    fn health(&self, key: &Key, facts: &Facts) -> (Option<HealthStatus>, String) {
-        let Some(health) = &facts.health else {
-            return (None, String::new());
-        };
-        let reason = match self.ctx.live.look(key) {
-            Look::Present(entry) => entry.pod_reason.clone(),
-            Look::Unknown | Look::Absent => None,
-        };
-        let message = match (health.message.as_str(), reason) {
-            (message, None) => message.to_owned(),
-            ("", Some(reason)) => reason.into_string(),
-            (message, Some(reason)) => format!("{reason} ({message})"),
-        };
-        (Some(health.status), message)
-    }
-
     /// What left the manifests and is still there.
     fn extras(&self, target: &Target, live: &Presences) -> Vec<ResourceState> {
         let Some(record) = &self.record else {
@@ -283,7 +267,7 @@ impl App {
                 let Some(Presence::Present(facts)) = live.get(key) else {
                     return None;
                 };
-                let (health, message) = self.health(key, facts);
+                let (health, message) = health(facts);
                 Some(ResourceState {
                     group: key.group.to_string(),
                     version: item.version.to_string(),
@@ -408,6 +392,13 @@ impl App {
         if let Some(message) = withheld.and_then(|withheld| withheld.confirmation()) {
             add(ConditionType::ConfirmationNeeded, &message);
         }
+    }
+}
+
+fn health(facts: &Facts) -> (Option<HealthStatus>, String) {
+    match &facts.health {
+        Some(health) => (Some(health.status), health.message.clone()),
+        None => (None, String::new()),
     }
 }
 

@@ -4,4 +4,4 @@ pub(crate) mod drift;
 pub(crate) mod load;
 pub(crate) mod pin;
 pub(crate) mod release;
-pub mod secret;
+pub(crate) mod secret;

@@ -199,29 +199,22 @@ pub(crate) async fn a_forbidden_namespace_applies_nothing(world: &World) {
     assert!(world.config_map("allowed", "a").await.is_none());
 }
 
-pub async fn a_bad_release_is_degraded_by_its_pods_reason_and_overtaken(world: &World) {
+pub(crate) async fn a_bad_release_is_degraded_by_its_pods_reason_and_overtaken(world: &World) {
     world.namespace("bad").await;
     let app = App::new("bad", "bad");
-    let deployment = |labels: serde_json::Value| {
+    let deployment = |image: &str| {
         json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {
             "replicas": 1, "progressDeadlineSeconds": 3, "selector": {"matchLabels": {"app": "web"}},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "nginx:1"}]}}}})
+            "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": image}]}}}})
     };
-    world
-        .release(&app, json!([deployment(json!({"app": "web"}))]))
-        .await;
+    world.release(&app, json!([deployment("nginx:1")])).await;
     world
         .state(&app, "good", |state| {
             state.health.status == HealthStatus::Healthy && state.history.len() == 1
         })
         .await;
     world
-        .release(
-            &app,
-            json!([deployment(
-                json!({"app": "web", "towline.dev/fail": "CrashLoopBackOff"})
-            )]),
-        )
+        .release(&app, json!([deployment("nginx:broken")]))
         .await;
     let state = world
         .state(&app, "bad", |state| {
@@ -233,9 +226,7 @@ pub async fn a_bad_release_is_degraded_by_its_pods_reason_and_overtaken(world: &
         state.health.message,
         state.operation.as_ref().unwrap().message
     );
-    let generation = world
-        .release(&app, json!([deployment(json!({"app": "web"}))]))
-        .await;
+    let generation = world.release(&app, json!([deployment("nginx:1")])).await;
     world
         .state(&app, "good again", |state| {
             state.generation == generation
@@ -248,7 +239,7 @@ pub async fn a_bad_release_is_degraded_by_its_pods_reason_and_overtaken(world: &
         .await;
 }
 
-pub async fn a_definition_and_its_objects_come_in_one_release(world: &World) {
+pub(crate) async fn a_definition_and_its_objects_come_in_one_release(world: &World) {
     world.namespace("definition").await;
     let app = App::new("definition", "definition");
     let definition = json!({
@@ -274,7 +265,7 @@ pub async fn a_definition_and_its_objects_come_in_one_release(world: &World) {
     );
 }
 
-pub async fn what_another_application_holds_is_not_taken_over(world: &World) {
+pub(crate) async fn what_another_application_holds_is_not_taken_over(world: &World) {
     world.namespace("shared").await;
     let (first, second) = (App::new("first", "shared"), App::new("second", "shared"));
     world.release(&first, json!([config_map("a", "1")])).await;
@@ -301,7 +292,7 @@ pub async fn what_another_application_holds_is_not_taken_over(world: &World) {
     assert!(world.config_map("shared", "b").await.is_some());
 }
 
-pub async fn a_manual_application_waits_for_a_command(world: &World) {
+pub(crate) async fn a_manual_application_waits_for_a_command(world: &World) {
     use bus::message::command::Action;
     world.namespace("manual").await;
     let mut app = App::new("manual", "manual");

@@ -9,7 +9,7 @@ use crate::world::{App, World, cluster, eventually};
 
 const CANARY: &str = "canary-5f1d";
 
-pub async fn secrets_reach_the_object_and_nothing_else(world: &World) {
+pub(crate) async fn secrets_reach_the_object_and_nothing_else(world: &World) {
     world.namespace("secret").await;
     let app = App::new("secret", "secret");
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"},
