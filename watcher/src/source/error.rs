@@ -23,7 +23,7 @@ pub enum FetchError {
     )]
     Denied { url: String, reason: String },
     #[error(
-        "the certificate of {url} can't be verified: {reason}. Install its certificate authority in the watcher's system"
+        "the certificate of {url} can't be verified: {reason}. Install its certificate authority in the watcher's system, or name it in SSL_CERT_FILE"
     )]
     Certificate { url: String, reason: String },
     #[error("repository {url} is not fetched: {refusal}")]
