@@ -10,6 +10,7 @@ use bus::service::Service;
 use bus::subject::{self, Stream};
 use bus::{Bus, Digest};
 use sha2::{Digest as _, Sha256};
+use tokio::task::JoinSet;
 
 use crate::args::Args;
 use crate::consume::{self, Renderer};
@@ -62,23 +63,40 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         },
         metrics.workers_replaced.clone(),
     );
-    let bus = Bus::connect(&connect, "renderer").await?;
-    let renderer = Arc::new(Renderer {
-        snapshots: Snapshots::new(&bus, folder.path().to_owned(), metrics.clone()),
-        publisher: Publisher::new(bus.clone()),
-        bus: bus.clone(),
-        pool,
-        metrics,
-        engine: engine_digest,
+    let snapshots = folder.path().to_owned();
+    let token = service.token();
+    // In a task: a broker that isn't ready must not keep the process from hearing signals.
+    service.spawn("consumers", async move {
+        let bus = tokio::select! {
+            () = token.cancelled() => return Ok(()),
+            bus = Bus::connect(&connect, "renderer") => bus?,
+        };
+        let renderer = Arc::new(Renderer {
+            snapshots: Snapshots::new(&bus, snapshots, metrics.clone()),
+            publisher: Publisher::new(bus.clone()),
+            bus: bus.clone(),
+            pool,
+            metrics,
+            engine: engine_digest,
+        });
+        let work = bus.work::<Desired>(Stream::Desired, subject::RENDERER);
+        let mut consumers = JoinSet::new();
+        for _ in 0..concurrency {
+            consumers.spawn(consume::consume(
+                Arc::clone(&renderer),
+                work.clone(),
+                token.clone(),
+            ));
+        }
+        readiness.ready();
+        // They end when told to; a panic of one ends the process.
+        while let Some(ended) = consumers.join_next().await {
+            ended
+                .context("a consumer")?
+                .unwrap_or_else(|never| match never {});
+        }
+        anyhow::Ok(())
     });
-    let work = bus.work::<Desired>(Stream::Desired, subject::RENDERER);
-    for _ in 0..concurrency {
-        service.spawn(
-            "consumer",
-            consume::consume(Arc::clone(&renderer), work.clone(), service.token()),
-        );
-    }
-    readiness.ready();
     service.run().await
 }
 
