@@ -117,7 +117,11 @@ impl App {
         let situation = self.situation(target, live, &unchanged);
         let decision = decide(&situation, Self::now());
         match decision {
-            Decision::Rest => false,
+            Decision::Rest => {
+                // An unpin that found nothing to change is over.
+                self.unpinned_by = None;
+                false
+            }
             Decision::Wait(at) => {
                 self.look_again_at(at);
                 false

@@ -205,7 +205,7 @@ impl App {
             Note::Projects => self.check_project(),
             Note::Ready => self.broker_ready = true,
             Note::Reconnected => {
-                self.shown = view::Shown::default();
+                self.shown.not_sent();
                 if let Some(record) = &self.record {
                     self.ctx.publisher.head(&self.id, &self.ctx.id, record.head);
                 }

@@ -27,6 +27,13 @@ pub(crate) struct Shown {
     looked: Option<(Arc<Target>, Presences)>,
 }
 
+impl Shown {
+    /// The broker may have lost it.
+    pub(super) fn not_sent(&mut self) {
+        self.state = None;
+    }
+}
+
 impl App {
     /// Keeps what was just seen for the next time that the state is shown.
     pub(super) fn look(&mut self, target: &Arc<Target>, live: Presences) {

@@ -3,7 +3,7 @@ use bus::message::secret::{Answer, Refusal, RefusalReason, Request};
 use bus::message::state::SyncStatus;
 use bus::seal::{ReplayWindow, SecretValue, verify};
 use bus::{clock, subject};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::world::{App, World, cluster, eventually};
 
@@ -64,64 +64,62 @@ pub(crate) async fn secrets_reach_the_object_and_nothing_else(world: &World) {
             asked.reply(&answer).await.unwrap();
         }
     };
-    let released = async {
-        let secrets = world.objects("Secret", "secrets", "", "secret");
-        eventually("the secret is there", async || {
-            secrets.get_opt("a").await.unwrap().is_some()
-        })
-        .await;
-        let live = secrets.get("a").await.unwrap();
-        let value = live.data["data"]["password"].as_str().unwrap();
-        assert_eq!(value, "Y2FuYXJ5LTVmMWQ=");
-        let state = world
-            .state(&app, "synced", |state| {
-                state.sync == SyncStatus::Synced && state.history.len() == 1
-            })
-            .await;
-        assert!(!serde_json::to_string(&state).unwrap().contains(CANARY));
-        // The server refuses it, quoting it: a name with the value would be an invalid label.
-        let bad = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "bad", "labels": {"x": "<path:kv/data/app#password> !"}}});
-        world.release(&app, json!([secret, bad])).await;
-        let state = world
-            .state(&app, "refused", |state| {
-                state.conditions.iter().any(|condition| {
-                    condition.kind == ConditionType::SyncError
-                        && condition.message.contains("withheld")
-                })
-            })
-            .await;
-        assert!(!serde_json::to_string(&state).unwrap().contains(CANARY));
-        assert!(!format!("{:?}", world.events(&app).await).contains(CANARY));
-        let record = format!(
-            "app-{}",
-            api::tracking::application_label("argocd", "secret")
-        );
-        assert!(
-            !format!("{:?}", world.config_map("towline", &record).await.unwrap()).contains(CANARY)
-        );
-        // A hand edit takes the field, which shows without reading the value.
-        let edit = kube::api::PatchParams {
-            field_manager: Some("kubectl-edit".to_owned()),
-            ..Default::default()
-        };
-        let app = App::new("secret", "secret");
-        let only = json!([{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"},
-            "stringData": {"password": "<path:kv/data/app#password>"}}]);
-        let generation = world.release(&app, only).await;
-        world
-            .state(&app, "good again", |state| {
-                state.generation == generation && state.sync == SyncStatus::Synced
-            })
-            .await;
-        let patch = kube::api::Patch::Merge(json!({"stringData": {"password": "other"}}));
-        secrets.patch("a", &edit, &patch).await.unwrap();
-        eventually("the secret is healed", async || {
-            secrets.get("a").await.unwrap().data["data"]["password"] == "Y2FuYXJ5LTVmMWQ="
-        })
-        .await;
-    };
     tokio::select! {
         () = answering => {}
-        () = released => {}
+        () = released(world, &app, secret) => {}
     }
+}
+
+async fn released(world: &World, app: &App, secret: Value) {
+    let secrets = world.objects("Secret", "secrets", "", "secret");
+    eventually("the secret is there", async || {
+        secrets.get_opt("a").await.unwrap().is_some()
+    })
+    .await;
+    let live = secrets.get("a").await.unwrap();
+    let value = live.data["data"]["password"].as_str().unwrap();
+    assert_eq!(value, "Y2FuYXJ5LTVmMWQ=");
+    let state = world
+        .state(app, "synced", |state| {
+            state.sync == SyncStatus::Synced && state.history.len() == 1
+        })
+        .await;
+    assert!(!serde_json::to_string(&state).unwrap().contains(CANARY));
+    // The server refuses it, quoting it: a name with the value would be an invalid label.
+    let bad = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "bad", "labels": {"x": "<path:kv/data/app#password> !"}}});
+    world.release(app, json!([secret, bad])).await;
+    let state = world
+        .state(app, "refused", |state| {
+            state.conditions.iter().any(|condition| {
+                condition.kind == ConditionType::SyncError && condition.message.contains("withheld")
+            })
+        })
+        .await;
+    assert!(!serde_json::to_string(&state).unwrap().contains(CANARY));
+    assert!(!format!("{:?}", world.events(app).await).contains(CANARY));
+    let record = format!(
+        "app-{}",
+        api::tracking::application_label("argocd", "secret")
+    );
+    assert!(!format!("{:?}", world.config_map("towline", &record).await.unwrap()).contains(CANARY));
+    // A hand edit takes the field, which shows without reading the value.
+    let edit = kube::api::PatchParams {
+        field_manager: Some("kubectl-edit".to_owned()),
+        ..Default::default()
+    };
+    let app = &App::new("secret", "secret");
+    let only = json!([{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"},
+            "stringData": {"password": "<path:kv/data/app#password>"}}]);
+    let generation = world.release(app, only).await;
+    world
+        .state(app, "good again", |state| {
+            state.generation == generation && state.sync == SyncStatus::Synced
+        })
+        .await;
+    let patch = kube::api::Patch::Merge(json!({"stringData": {"password": "other"}}));
+    secrets.patch("a", &edit, &patch).await.unwrap();
+    eventually("the secret is healed", async || {
+        secrets.get("a").await.unwrap().data["data"]["password"] == "Y2FuYXJ5LTVmMWQ="
+    })
+    .await;
 }
