@@ -74,6 +74,14 @@ pub(crate) fn check(
     };
     let mut findings = Vec::new();
     let mut namespaces: BTreeMap<&str, bool> = BTreeMap::new();
+    let destination = spec.destination.namespace();
+    if !destination.is_empty() && !permits(project, spec, cluster, destination) {
+        // Also where no object is in it: CreateNamespace=true would make it.
+        findings.push(refused(format!(
+            "project {name} doesn't allow namespace {destination} of cluster {cluster}; see its destinations"
+        )));
+        namespaces.insert(destination, true);
+    }
     for manifest in manifests {
         let key = &manifest.key;
         if key.namespace.is_empty() {

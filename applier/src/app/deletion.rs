@@ -27,6 +27,13 @@ impl App {
         if self.deleted.as_deref() == Some(&*deleted.uid) {
             return false;
         }
+        if self.ctx.observe {
+            self.fault(
+                ConditionType::DeletionError,
+                "this applier only observes: nothing is deleted",
+            );
+            return false;
+        }
         let Some(record) = &self.record else {
             // Nothing of it was ever put into this cluster, or it is done already.
             self.gone(deleted, "nothing of it is in the cluster").await;

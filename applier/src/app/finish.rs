@@ -308,7 +308,7 @@ impl App {
 
     /// Hooks whose deletion a crash cut off.
     pub(super) async fn clean_up_after_crash(&mut self, live: &Presences) {
-        if self.running.is_some() {
+        if self.running.is_some() || self.ctx.observe {
             return;
         }
         let doomed = self

@@ -91,6 +91,8 @@ impl App {
         );
         record.release = id;
         record.uid.clone_from(&target.present.uid);
+        // Should it be deleted before it ever landed, its objects must be told from others'.
+        record.desired.get_or_insert_with(|| target.present.clone());
         let attempt = format!("{id}.{retries}");
         let policy = policy(&target, request.as_ref());
         let unchanged = unchanged::with_secrets(

@@ -59,6 +59,7 @@ pub(crate) async fn two_hundred_applications_come_up_quickly(world: &World) {
     {
         eprintln!("{line}");
     }
+    eprintln!("resident: {}", resident(world.applier_pid()));
     let cpu = cpu_ms(world.applier_pid());
     let mut times = Vec::new();
     for app in &apps[..20] {
@@ -83,6 +84,19 @@ pub(crate) async fn two_hundred_applications_come_up_quickly(world: &World) {
         times[19],
         cpu_ms(world.applier_pid()) - cpu
     );
+}
+
+/// Resident memory of a process.
+fn resident(pid: u32) -> String {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS"))
+        .unwrap();
+    line.split_whitespace()
+        .skip(1)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// User and system time of a process.
