@@ -21,14 +21,14 @@ const MAX_LINE: usize = 1 << 20;
 
 /// Where the monitor is, and who asks.
 #[derive(Clone, Debug, clap::Args)]
-pub struct ClientArgs {
+pub(crate) struct ClientArgs {
     /// Address of the monitor [default: that of the running `towline up`]
     #[arg(long, env = "TOWLINE_SERVER", value_name = "URL", global = true)]
     pub server: Option<String>,
     /// File with a bearer token of the control cluster [default: the kubeconfig's]
     #[arg(long, env = "TOWLINE_TOKEN_FILE", value_name = "FILE", global = true)]
     pub token_file: Option<PathBuf>,
-    /// State file of the running `towline up` [default: $XDG_STATE_HOME/towline/up.json]
+    /// State file of the running `towline up` [default: $`XDG_STATE_HOME/towline/up.json`]
     #[arg(
         long = "up-state",
         env = "TOWLINE_STATE",
@@ -48,7 +48,7 @@ pub struct ClientArgs {
 
 /// A client of one monitor.
 #[derive(Clone)]
-pub struct Client {
+pub(crate) struct Client {
     http: reqwest::Client,
     server: String,
     token: String,
@@ -73,17 +73,16 @@ struct List<T> {
 }
 
 impl Client {
-    pub async fn from_args(args: &ClientArgs) -> anyhow::Result<Self> {
-        let state = match (&args.server, &args.token_file) {
-            (Some(_), Some(_)) => None,
-            _ => {
-                let path = args
-                    .state
-                    .clone()
-                    .or_else(StateFile::default_path)
-                    .context("no home folder: give --server")?;
-                Some(StateFile::read(&path)?)
-            }
+    pub(crate) async fn from_args(args: &ClientArgs) -> anyhow::Result<Self> {
+        let state = if let (Some(_), Some(_)) = (&args.server, &args.token_file) {
+            None
+        } else {
+            let path = args
+                .state
+                .clone()
+                .or_else(StateFile::default_path)
+                .context("no home folder: give --server")?;
+            Some(StateFile::read(&path)?)
         };
         let server = args
             .server
@@ -111,7 +110,7 @@ impl Client {
         )
     }
 
-    pub fn new(server: &str, token: String, namespace: String) -> anyhow::Result<Self> {
+    pub(crate) fn new(server: &str, token: String, namespace: String) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder()
             .connect_timeout(TIMEOUT)
             .build()
@@ -125,30 +124,30 @@ impl Client {
     }
 
     /// `<namespace>/<name>`, or a name alone in the client's namespace.
-    pub fn app(&self, text: &str) -> anyhow::Result<AppId> {
+    pub(crate) fn app(&self, text: &str) -> anyhow::Result<AppId> {
         match text.split_once('/') {
             Some(_) => Ok(text.parse()?),
             None => Ok(AppId::new(&self.namespace, text)?),
         }
     }
 
-    pub async fn applications(&self) -> anyhow::Result<Vec<Summary>> {
+    pub(crate) async fn applications(&self) -> anyhow::Result<Vec<Summary>> {
         let list: List<Summary> = self.get("/api/v1/applications").await?;
         Ok(list.items)
     }
 
-    pub async fn application(&self, app: &AppId) -> anyhow::Result<View> {
+    pub(crate) async fn application(&self, app: &AppId) -> anyhow::Result<View> {
         self.get(&format!("/api/v1/applications/{app}")).await
     }
 
     /// The events that the monitor still has, oldest first.
-    pub async fn events(&self, app: Option<&AppId>) -> anyhow::Result<Vec<Event>> {
+    pub(crate) async fn events(&self, app: Option<&AppId>) -> anyhow::Result<Vec<Event>> {
         let list: List<Event> = self.get(&events_path(app, None)).await?;
         Ok(list.items)
     }
 
     /// Events as they come, behind the newest `past` of those that came before.
-    pub async fn follow(
+    pub(crate) async fn follow(
         &self,
         app: Option<&AppId>,
         past: Option<usize>,
@@ -171,7 +170,7 @@ impl Client {
                     }
                     match bytes.try_next().await.context("reading events")? {
                         Some(chunk) if rest.len() + chunk.len() <= MAX_LINE => {
-                            rest.extend_from_slice(&chunk)
+                            rest.extend_from_slice(&chunk);
                         }
                         Some(_) => bail!("the monitor sent a line over {MAX_LINE} bytes"),
                         None => return Ok(None),
@@ -190,7 +189,7 @@ impl Client {
     }
 
     /// Sends a command; its id.
-    pub async fn command(&self, app: &AppId, action: &Action) -> anyhow::Result<String> {
+    pub(crate) async fn command(&self, app: &AppId, action: &Action) -> anyhow::Result<String> {
         let body = match serde_json::to_value(action)? {
             serde_json::Value::Object(object) => object
                 .into_iter()
@@ -263,7 +262,7 @@ async fn checked(sent: Result<Response, reqwest::Error>, server: &str) -> anyhow
 }
 
 /// The bearer token of a kubeconfig's current user.
-pub async fn kubeconfig_token(path: Option<&std::path::Path>) -> anyhow::Result<String> {
+pub(crate) async fn kubeconfig_token(path: Option<&std::path::Path>) -> anyhow::Result<String> {
     use secrecy::ExposeSecret as _;
     let options = kube::config::KubeConfigOptions::default();
     let config = match path {

@@ -161,7 +161,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Demo(args) => {
             log_warnings();
-            return demo::run(*args).await;
+            return Box::pin(demo::run(*args)).await;
         }
         Command::Get { app, output } => {
             command::get::get(
@@ -183,7 +183,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             command::events::events(&client, app.as_deref(), follow, output).await?;
         }
         Command::Refresh { app, hard } => {
-            app_command(app, Action::Refresh { hard }, at_once).await?
+            app_command(app, Action::Refresh { hard }, at_once).await?;
         }
         Command::Sync {
             app,

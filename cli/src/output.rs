@@ -1,5 +1,9 @@
 //! What commands print: tables for people, JSON or YAML for programs.
-#![expect(clippy::print_stdout, reason = "printing is what this module is for")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "printing is what this module is for"
+)]
 
 use bus::clock;
 use bus::message::event::Event;
@@ -10,7 +14,7 @@ use serde::Serialize;
 use crate::state_file::StateFile;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     #[default]
     Table,
     Json,
@@ -18,7 +22,11 @@ pub enum Format {
 }
 
 /// `value` in the format of programs; `people` prints it otherwise.
-pub fn print<T: Serialize>(format: Format, value: &T, people: impl FnOnce()) -> anyhow::Result<()> {
+pub(crate) fn print<T: Serialize>(
+    format: Format,
+    value: &T,
+    people: impl FnOnce(),
+) -> anyhow::Result<()> {
     match format {
         Format::Table => people(),
         Format::Json => println!("{}", serde_json::to_string_pretty(value)?),
@@ -27,8 +35,13 @@ pub fn print<T: Serialize>(format: Format, value: &T, people: impl FnOnce()) -> 
     Ok(())
 }
 
+/// A word to whoever waits, beside what the command prints.
+pub(crate) fn note(text: &str) {
+    eprintln!("{text}");
+}
+
 /// A table without lines, as kubectl prints.
-pub fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
+pub(crate) fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
     let mut table = Table::new();
     table
         .load_preset(presets::NOTHING)
@@ -43,7 +56,7 @@ pub fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
     }
 }
 
-pub fn services(state: &StateFile) {
+pub(crate) fn services(state: &StateFile) {
     table(
         &["SERVICE", "PID", "ADMIN"],
         state.services.iter().map(|service| {
@@ -63,7 +76,7 @@ pub fn services(state: &StateFile) {
     println!("logs          {}", state.logs.display());
 }
 
-pub fn summaries(list: &[Summary]) {
+pub(crate) fn summaries(list: &[Summary]) {
     table(
         &[
             "NAMESPACE",
@@ -97,7 +110,7 @@ pub fn summaries(list: &[Summary]) {
     );
 }
 
-pub fn view(view: &View) {
+pub(crate) fn view(view: &View) {
     let line = |name: &str, value: &str| println!("{name:<14}{value}");
     line("Name", &view.app.to_string());
     line("Project", &view.project);
@@ -144,11 +157,7 @@ pub fn view(view: &View) {
     for condition in &view.conditions {
         line(
             "Condition",
-            &format!(
-                "{}: {}",
-                monitor::view::condition_word(condition.kind),
-                condition.message
-            ),
+            &format!("{}: {}", condition.kind.as_str(), condition.message),
         );
     }
     println!();
@@ -187,7 +196,7 @@ pub fn view(view: &View) {
     );
 }
 
-pub fn history(view: &View) {
+pub(crate) fn history(view: &View) {
     table(
         &["ID", "DEPLOYED", "REVISION", "HEALTHY", "CAUSE", "BY"],
         view.history.iter().rev().map(|entry| {
@@ -208,7 +217,7 @@ pub fn history(view: &View) {
     );
 }
 
-pub fn event(event: &Event) {
+pub(crate) fn event(event: &Event) {
     let when = i64::try_from(event.time)
         .ok()
         .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
@@ -222,7 +231,7 @@ pub fn event(event: &Event) {
 }
 
 /// The first eight digits of a commit; other revisions as they are.
-pub fn short(revision: &str) -> String {
+pub(crate) fn short(revision: &str) -> String {
     let is_commit = revision.len() >= 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
     if is_commit {
         revision[..8].to_owned()

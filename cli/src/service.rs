@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 #[derive(Subcommand)]
-pub enum Service {
+pub(crate) enum Service {
     Watcher(Box<watcher::Args>),
     Renderer(Box<renderer::Args>),
     SecretsAgent(Box<secrets_agent::Args>),
@@ -11,7 +11,7 @@ pub enum Service {
     Monitor(Box<monitor::Args>),
 }
 
-pub async fn run(service: Service) -> anyhow::Result<()> {
+pub(crate) async fn run(service: Service) -> anyhow::Result<()> {
     match service {
         Service::Watcher(args) => watcher::run(*args).await,
         Service::Renderer(args) => renderer::run(*args).await,

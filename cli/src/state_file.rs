@@ -10,7 +10,7 @@ use crate::up::keys::{create_private_folder, write_private};
 /// `{"services":[{"name","pid","admin"}],"webhook":URL, …}`. Names files and addresses; holds no secret itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct StateFile {
+pub(crate) struct StateFile {
     pub services: Vec<ServiceState>,
     pub webhook: String,
     /// The web page, and the API under `/api/v1`.
@@ -29,7 +29,7 @@ pub struct StateFile {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServiceState {
+pub(crate) struct ServiceState {
     pub name: String,
     pub pid: u32,
     /// URL of `/livez`, `/readyz`, `/metrics`.
@@ -38,7 +38,7 @@ pub struct ServiceState {
 
 impl StateFile {
     /// Where `up` writes, and others look, unless told otherwise.
-    pub fn default_path() -> Option<PathBuf> {
+    pub(crate) fn default_path() -> Option<PathBuf> {
         let base = std::env::var_os("XDG_STATE_HOME")
             .map(PathBuf::from)
             .or_else(|| {
@@ -48,7 +48,7 @@ impl StateFile {
     }
 
     /// Writes it so that no reader sees a part.
-    pub fn write(&self, path: &Path) -> anyhow::Result<()> {
+    pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
         if let Some(folder) = path
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty() && !folder.exists())
@@ -60,7 +60,7 @@ impl StateFile {
         std::fs::rename(&partial, path).with_context(|| format!("writing {}", path.display()))
     }
 
-    pub fn read(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| {
             format!(
                 "reading {}: is `towline up` running? Otherwise give --server and --token",

@@ -15,7 +15,7 @@ use crate::client::Client;
 
 /// Whether to wait for the outcome, and how long.
 #[derive(Clone, Debug, clap::Args)]
-pub struct WaitArgs {
+pub(crate) struct WaitArgs {
     /// Return when the command is accepted, not when it has been carried out
     #[arg(long)]
     pub no_wait: bool,
@@ -32,7 +32,7 @@ enum Goal {
     Released,
 }
 
-pub async fn act(
+pub(crate) async fn act(
     client: &Client,
     app: &str,
     action: &Action,
@@ -72,8 +72,9 @@ pub async fn act(
 
 const fn goal(action: &Action) -> Goal {
     match action {
-        Action::Refresh { .. } | Action::Terminate => Goal::Accepted,
-        Action::Sync { dry_run: true, .. } => Goal::Accepted,
+        Action::Refresh { .. } | Action::Terminate | Action::Sync { dry_run: true, .. } => {
+            Goal::Accepted
+        }
         Action::Sync { .. } | Action::Rollback { .. } => Goal::Released,
         Action::Pin => Goal::Event(&[EventKind::ApplicationPinned]),
         Action::Unpin => Goal::Event(&[EventKind::ApplicationUnpinned]),

@@ -9,7 +9,7 @@ use futures::TryStreamExt as _;
 use crate::client::Client;
 use crate::output::{self, Format};
 
-pub async fn events(
+pub(crate) async fn events(
     client: &Client,
     app: Option<&str>,
     follow: bool,

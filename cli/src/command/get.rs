@@ -3,7 +3,7 @@
 use crate::client::Client;
 use crate::output::{self, Format};
 
-pub async fn get(client: &Client, app: Option<&str>, format: Format) -> anyhow::Result<()> {
+pub(crate) async fn get(client: &Client, app: Option<&str>, format: Format) -> anyhow::Result<()> {
     if let Some(app) = app {
         let view = client.application(&client.app(app)?).await?;
         output::print(format, &view, || output::view(&view))
@@ -13,7 +13,7 @@ pub async fn get(client: &Client, app: Option<&str>, format: Format) -> anyhow::
     }
 }
 
-pub async fn history(client: &Client, app: &str, format: Format) -> anyhow::Result<()> {
+pub(crate) async fn history(client: &Client, app: &str, format: Format) -> anyhow::Result<()> {
     let view = client.application(&client.app(app)?).await?;
     output::print(format, &*view.history, || output::history(&view))
 }

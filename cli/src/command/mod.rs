@@ -1,6 +1,6 @@
 //! Commands of people and programs against a running Towline, one file per idea.
 
-pub mod act;
-pub mod events;
-pub mod get;
-pub mod nats;
+pub(crate) mod act;
+pub(crate) mod events;
+pub(crate) mod get;
+pub(crate) mod nats;

@@ -11,7 +11,7 @@ use crate::up::keys::NatsKeys;
 
 /// Options of `towline nats-config`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct ConfigArgs {
+pub(crate) struct ConfigArgs {
     /// Folder for the users' NKey seeds; those that are there are kept
     #[arg(long, value_name = "DIR", default_value = "nats-keys")]
     keys: PathBuf,
@@ -22,7 +22,7 @@ pub struct ConfigArgs {
 
 /// Options of `towline nats-provision`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct ProvisionArgs {
+pub(crate) struct ProvisionArgs {
     #[command(flatten)]
     connect: ConnectArgs,
     /// Id of each cluster that has an applier
@@ -31,7 +31,7 @@ pub struct ProvisionArgs {
 }
 
 /// Prints the accounts for a server's configuration.
-pub fn config(args: &ConfigArgs) -> anyhow::Result<()> {
+pub(crate) fn config(args: &ConfigArgs) -> anyhow::Result<()> {
     let users = NatsKeys::at(&args.keys).users(&args.clusters)?;
     println!(
         "# Accounts of Towline, for nats-server: include this file. The seeds are in {}.",
@@ -42,7 +42,7 @@ pub fn config(args: &ConfigArgs) -> anyhow::Result<()> {
 }
 
 /// Creates streams, buckets, object stores and consumers that are missing.
-pub async fn provision(args: &ProvisionArgs) -> anyhow::Result<()> {
+pub(crate) async fn provision(args: &ProvisionArgs) -> anyhow::Result<()> {
     let bus = Bus::connect(&args.connect, "provisioner").await?;
     bus::stream::provision(&bus, &args.clusters)
         .await

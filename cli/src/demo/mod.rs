@@ -25,7 +25,7 @@ use stage::Stage;
 
 /// Options of `towline demo`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct DemoArgs {
+pub(crate) struct DemoArgs {
     /// End after the last step, with 0 only if every step held
     #[arg(long)]
     exit: bool,
@@ -33,7 +33,7 @@ pub struct DemoArgs {
     up: UpArgs,
 }
 
-pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let mut stop = Stop::listen()?;
     let mut components = deploy::StackOptions::all().components();
     components.push(deploy::Component::Engine);

@@ -13,19 +13,19 @@ const ADDRESS: &str = "https://git.example.org/observatory/deploy.git";
 
 /// A push: the commit, and when it was pushed (Unix milliseconds).
 #[derive(Clone, Debug)]
-pub struct Pushed {
+pub(super) struct Pushed {
     pub commit: String,
     pub at: u64,
 }
 
-pub struct Repository {
+pub(super) struct Repository {
     work: PathBuf,
     pub url: String,
 }
 
 impl Repository {
     /// Makes both below `folder`, with the demo's content in the working copy, not yet committed.
-    pub async fn create(folder: &Path) -> anyhow::Result<Self> {
+    pub(super) async fn create(folder: &Path) -> anyhow::Result<Self> {
         let (bare, work) = (folder.join("deploy.git"), folder.join("deploy"));
         let url = format!("file://{}", bare.display());
         std::fs::create_dir_all(&work).with_context(|| format!("creating {}", work.display()))?;
@@ -43,12 +43,12 @@ impl Repository {
     }
 
     /// The text of a file of the working copy.
-    pub fn read(&self, path: &str) -> anyhow::Result<String> {
+    pub(super) fn read(&self, path: &str) -> anyhow::Result<String> {
         std::fs::read_to_string(self.work.join(path)).with_context(|| format!("reading {path}"))
     }
 
     /// Replaces `from`, which must be there, in a file of the working copy.
-    pub fn edit(&self, path: &str, from: &str, to: &str) -> anyhow::Result<()> {
+    pub(super) fn edit(&self, path: &str, from: &str, to: &str) -> anyhow::Result<()> {
         let text = self.read(path)?;
         if !text.contains(from) {
             bail!("{path} does not contain `{from}`");
@@ -58,7 +58,7 @@ impl Repository {
     }
 
     /// Commits all of the working copy as `author`, and pushes.
-    pub async fn push(&self, author: &str, message: &str) -> anyhow::Result<Pushed> {
+    pub(super) async fn push(&self, author: &str, message: &str) -> anyhow::Result<Pushed> {
         self.git(&["add", "--all"]).await?;
         let name = format!("user.name={author}");
         let mail = format!(
@@ -80,7 +80,7 @@ impl Repository {
     }
 
     /// Reverts the newest commit as `author`, and pushes.
-    pub async fn revert(&self, author: &str) -> anyhow::Result<Pushed> {
+    pub(super) async fn revert(&self, author: &str) -> anyhow::Result<Pushed> {
         let name = format!("user.name={author}");
         let mail = format!(
             "user.email={}@observatory.example.org",

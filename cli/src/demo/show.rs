@@ -19,27 +19,27 @@ fn paint(code: &str, text: &str) -> String {
 }
 
 /// The title of a step.
-pub fn step(letter: char, title: &str) {
+pub(super) fn step(letter: char, title: &str) {
     println!("\n{}", paint("1", &format!("({letter}) {title}")));
 }
 
 /// One fact.
-pub fn fact(text: &str) {
+pub(super) fn fact(text: &str) {
     println!("    {text}");
 }
 
 /// A fact that was checked and holds.
-pub fn held(text: &str) {
+pub(super) fn held(text: &str) {
     println!("  {} {text}", paint("32", "✓"));
 }
 
 /// A step that did not hold.
-pub fn failed(text: &str) {
+pub(super) fn failed(text: &str) {
     println!("  {} {text}", paint("31", "✗"));
 }
 
 /// A commit's way by stage: how long each took, and since the push.
-pub fn timeline(view: &View, pushed: u64) {
+pub(super) fn timeline(view: &View, pushed: u64) {
     let Some(operation) = &view.operation else {
         return;
     };

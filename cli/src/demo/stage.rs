@@ -16,7 +16,7 @@ const WITHIN: Duration = Duration::from_secs(90);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Everything that a step needs.
-pub struct Stage {
+pub(super) struct Stage {
     pub client: Client,
     pub cluster: kube::Client,
     pub repository: Repository,
@@ -27,13 +27,13 @@ pub struct Stage {
 
 /// What must not change when something else does: releases and generations by application, and renders in all.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Footprint {
+pub(super) struct Footprint {
     pub releases: BTreeMap<AppId, (Option<ReleaseId>, Option<Generation>)>,
     pub renders: u64,
 }
 
 impl Stage {
-    pub async fn set(towline: &Towline, repository: Repository) -> anyhow::Result<Self> {
+    pub(super) async fn set(towline: &Towline, repository: Repository) -> anyhow::Result<Self> {
         let state = &towline.state;
         let token = kubeconfig_token(state.kubeconfig.as_deref()).await?;
         Ok(Self {
@@ -53,12 +53,12 @@ impl Stage {
         })
     }
 
-    pub fn app(&self, name: &str) -> anyhow::Result<AppId> {
+    pub(super) fn app(&self, name: &str) -> anyhow::Result<AppId> {
         self.client.app(name)
     }
 
     /// Tells Towline of a push, as the Git host would.
-    pub async fn announce(&self, pushed: &Pushed) -> anyhow::Result<()> {
+    pub(super) async fn announce(&self, pushed: &Pushed) -> anyhow::Result<()> {
         let body = serde_json::json!({
             "ref": "refs/heads/main",
             "after": pushed.commit,
@@ -87,7 +87,7 @@ impl Stage {
     }
 
     /// Waits until `check` finds in the applications what it looks for; `goal` names it in the error.
-    pub async fn until<T>(
+    pub(super) async fn until<T>(
         &self,
         goal: &str,
         mut check: impl FnMut(&[Summary]) -> Result<T, String>,
@@ -112,7 +112,7 @@ impl Stage {
     }
 
     /// Waits until `check` holds of one application.
-    pub async fn until_app(
+    pub(super) async fn until_app(
         &self,
         name: &str,
         goal: &str,
@@ -149,7 +149,7 @@ impl Stage {
     }
 
     /// Waits until an application is live at a commit, Synced and Healthy.
-    pub async fn until_healthy_at(&self, name: &str, commit: &str) -> anyhow::Result<View> {
+    pub(super) async fn until_healthy_at(&self, name: &str, commit: &str) -> anyhow::Result<View> {
         self.until_app(
             name,
             &format!("Synced and Healthy at {}", &commit[..8]),
@@ -163,7 +163,7 @@ impl Stage {
         .await
     }
 
-    pub async fn footprint(&self) -> anyhow::Result<Footprint> {
+    pub(super) async fn footprint(&self) -> anyhow::Result<Footprint> {
         let mut releases = BTreeMap::new();
         for summary in self.client.applications().await? {
             let view = self.client.application(&summary.app).await?;
@@ -210,6 +210,6 @@ impl Stage {
     }
 }
 
-pub fn is_settled(app: &Summary) -> bool {
+pub(super) fn is_settled(app: &Summary) -> bool {
     app.sync == SyncStatus::Synced && app.health.status == HealthStatus::Healthy
 }

@@ -18,7 +18,7 @@ const APPLICATIONS: usize = 13;
 const SECRET_VALUE_LENGTH: usize = 32;
 
 /// (a) All applications become healthy.
-pub async fn all_healthy(stage: &Stage, begun: Instant) -> anyhow::Result<()> {
+pub(super) async fn all_healthy(stage: &Stage, begun: Instant) -> anyhow::Result<()> {
     show::step(
         'a',
         "one push: six services in two environments become healthy",
@@ -82,7 +82,7 @@ pub async fn all_healthy(stage: &Stage, begun: Instant) -> anyhow::Result<()> {
 }
 
 /// (b) A commit costs what it changes.
-pub async fn one_change(stage: &Stage, begun: Instant) -> anyhow::Result<()> {
+pub(super) async fn one_change(stage: &Stage, begun: Instant) -> anyhow::Result<()> {
     show::step('b', "a commit that changes one service in one environment");
     let before = stage.footprint().await?;
     stage.repository.edit(
@@ -138,7 +138,7 @@ pub async fn one_change(stage: &Stage, begun: Instant) -> anyhow::Result<()> {
 }
 
 /// (c) A bad release is seen for what it is, and its revert doesn't wait for it.
-pub async fn bad_release(stage: &Stage) -> anyhow::Result<()> {
+pub(super) async fn bad_release(stage: &Stage) -> anyhow::Result<()> {
     show::step('c', "a bad release, and its revert");
     let file = "services/dome-control/summit/deployment.yaml";
     stage
@@ -184,7 +184,7 @@ pub async fn bad_release(stage: &Stage) -> anyhow::Result<()> {
 }
 
 /// (d) What is edited by hand comes back.
-pub async fn hand_edit(stage: &Stage) -> anyhow::Result<()> {
+pub(super) async fn hand_edit(stage: &Stage) -> anyhow::Result<()> {
     show::step('d', "an object edited by hand");
     let maps: Api<ConfigMap> = Api::namespaced(stage.cluster.clone(), "dome-control-summit");
     let edit = serde_json::json!({"data": {"wind-limit": "99"}});
@@ -212,7 +212,7 @@ pub async fn hand_edit(stage: &Stage) -> anyhow::Result<()> {
                         .is_some_and(|value| value == "18")
             })
         });
-    if tokio::time::timeout(std::time::Duration::from_secs(60), healed)
+    if tokio::time::timeout(std::time::Duration::from_mins(1), healed)
         .await
         .is_err()
     {
@@ -231,7 +231,7 @@ pub async fn hand_edit(stage: &Stage) -> anyhow::Result<()> {
 }
 
 /// (e) Going back is one command, holds, and ends by another.
-pub async fn rollback(stage: &Stage) -> anyhow::Result<()> {
+pub(super) async fn rollback(stage: &Stage) -> anyhow::Result<()> {
     show::step('e', "a rollback by command, pinned, and its unpin");
     let name = "night-log-summit";
     let app = stage.app(name)?;

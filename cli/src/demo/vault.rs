@@ -5,7 +5,7 @@ use deploy::Vault;
 use secrecy::ExposeSecret as _;
 
 /// Writes `token` of `secret/data/observatory/alert-relay`.
-pub async fn write_secret(vault: &Vault) -> anyhow::Result<()> {
+pub(super) async fn write_secret(vault: &Vault) -> anyhow::Result<()> {
     let value = uuid::Uuid::new_v4().simple().to_string();
     let answer = reqwest::Client::builder()
         .no_proxy()

@@ -16,7 +16,7 @@ const ESTABLISHED_WITHIN: Duration = Duration::from_secs(30);
 const ARGO_CONTROLLER: &str = "app.kubernetes.io/name=argocd-application-controller";
 
 /// A client of the cluster that `kubeconfig` names; of the environment's when none.
-pub async fn client(kubeconfig: Option<&std::path::Path>) -> anyhow::Result<Client> {
+pub(crate) async fn client(kubeconfig: Option<&std::path::Path>) -> anyhow::Result<Client> {
     let config = match kubeconfig {
         Some(path) => {
             let file = kube::config::Kubeconfig::read_from(path)
@@ -32,7 +32,7 @@ pub async fn client(kubeconfig: Option<&std::path::Path>) -> anyhow::Result<Clie
 }
 
 /// Refuses to work beside a running Argo CD: the two would undo each other's work.
-pub async fn refuse_to_fight(client: &Client) -> anyhow::Result<()> {
+pub(crate) async fn refuse_to_fight(client: &Client) -> anyhow::Result<()> {
     let params = ListParams::default().labels(ARGO_CONTROLLER);
     let mut active = Vec::new();
     for set in Api::<StatefulSet>::all(client.clone())
@@ -84,7 +84,7 @@ pub async fn refuse_to_fight(client: &Client) -> anyhow::Result<()> {
 }
 
 /// Creates what is missing; changes nothing that is there.
-pub async fn prepare(client: &Client, namespace: &str) -> anyhow::Result<()> {
+pub(crate) async fn prepare(client: &Client, namespace: &str) -> anyhow::Result<()> {
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
     for crd in api::crds() {
         let name = crd.name_any();

@@ -11,24 +11,24 @@ use bus::{ClusterId, seal};
 
 /// A folder of seeds, one file per role, readable by their owner alone.
 #[derive(Clone, Debug)]
-pub struct NatsKeys {
+pub(crate) struct NatsKeys {
     folder: PathBuf,
 }
 
 impl NatsKeys {
-    pub fn at(folder: &Path) -> Self {
+    pub(crate) fn at(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
         }
     }
 
     /// The seed of a role.
-    pub fn seed(&self, role: &Role) -> PathBuf {
+    pub(crate) fn seed(&self, role: &Role) -> PathBuf {
         self.folder.join(format!("{}.nk", role.name()))
     }
 
     /// Every role's user. Makes the seeds that are missing; what is there is kept.
-    pub fn users(&self, clusters: &[ClusterId]) -> anyhow::Result<Vec<User>> {
+    pub(crate) fn users(&self, clusters: &[ClusterId]) -> anyhow::Result<Vec<User>> {
         create_private_folder(&self.folder)?;
         Role::all(clusters)
             .into_iter()
@@ -58,7 +58,7 @@ impl NatsKeys {
 
 /// The pairs with which an applier and its secrets-agent know each other.
 #[derive(Clone, Debug)]
-pub struct SealKeys {
+pub(crate) struct SealKeys {
     pub applier_secret: PathBuf,
     pub applier_public: String,
     pub agent_secret: PathBuf,
@@ -67,7 +67,7 @@ pub struct SealKeys {
 
 impl SealKeys {
     /// Makes both pairs under `folder`.
-    pub fn generate(folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn generate(folder: &Path) -> anyhow::Result<Self> {
         create_private_folder(folder)?;
         let (applier, agent) =
             seal::generate().context("making the keys of applier and secrets-agent")?;
@@ -89,7 +89,7 @@ impl SealKeys {
 }
 
 /// A folder that only its owner enters.
-pub fn create_private_folder(folder: &Path) -> anyhow::Result<()> {
+pub(crate) fn create_private_folder(folder: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     fs::DirBuilder::new()
         .recursive(true)
@@ -99,7 +99,7 @@ pub fn create_private_folder(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// Writes a new file that only its owner reads.
-pub fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     let written = fs::OpenOptions::new()
         .write(true)
         .create(true)

@@ -2,8 +2,8 @@
 //!
 //! parts (what isn't given is started) → keys → control cluster → streams → services → state file → until Ctrl-C.
 
-pub mod control;
-pub mod keys;
+pub(crate) mod control;
+pub(crate) mod keys;
 mod services;
 mod supervisor;
 
@@ -24,7 +24,7 @@ use supervisor::Supervisor;
 
 /// Options of `towline up`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct UpArgs {
+pub(crate) struct UpArgs {
     /// Use this cluster instead of a local one
     #[arg(long, env = "TOWLINE_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
@@ -54,7 +54,7 @@ pub struct UpArgs {
         default_value = "**"
     )]
     pub secret_paths: Vec<String>,
-    /// Namespace of the Applications and AppProjects
+    /// Namespace of Applications and projects
     #[arg(long, short, env = "TOWLINE_NAMESPACE", default_value = "argocd")]
     pub namespace: String,
     /// Namespace in which each cluster keeps inventories and releases
@@ -63,7 +63,7 @@ pub struct UpArgs {
     /// Render and compare only: apply nothing, write no status
     #[arg(long)]
     pub observe: bool,
-    /// Where to say which processes run where [default: $XDG_STATE_HOME/towline/up.json]
+    /// Where to say which processes run where [default: $`XDG_STATE_HOME/towline/up.json`]
     #[arg(long, env = "TOWLINE_STATE", value_name = "FILE")]
     pub state: Option<PathBuf>,
     /// Address of the web page and API [default: a free port on 127.0.0.1]
@@ -102,7 +102,7 @@ pub struct UpArgs {
 }
 
 /// A running Towline.
-pub struct Towline {
+pub(crate) struct Towline {
     pub state: StateFile,
     pub state_path: Option<PathBuf>,
     /// What of the local stack was started; kept for its processes.
@@ -114,7 +114,7 @@ pub struct Towline {
 }
 
 /// Runs `towline up` until Ctrl-C or SIGTERM.
-pub async fn run(args: UpArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     let mut signals = crate::signal::Stop::listen()?;
     let towline = tokio::select! {
         started = Towline::start(args) => started?,
@@ -122,14 +122,14 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     };
     crate::output::services(&towline.state);
     let outcome = towline.until(signals.wait()).await;
-    eprintln!("stopping …");
+    crate::output::note("stopping …");
     towline.stop().await?;
     outcome
 }
 
 impl Towline {
     /// Starts all that is not given, then the services; returns when each is ready.
-    pub async fn start(args: UpArgs) -> anyhow::Result<Self> {
+    pub(crate) async fn start(args: UpArgs) -> anyhow::Result<Self> {
         let clusters = [ClusterId::in_cluster()];
         let engine = deploy::locate(deploy::Component::Engine).await?;
         let (folder, temporary) = work_folder(args.folder.as_deref())?;
@@ -211,7 +211,7 @@ impl Towline {
     }
 
     /// Waits for `stop`; an error when the services can't be kept running until then.
-    pub async fn until(&self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    pub(crate) async fn until(&self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let supervising = async {
             while !self.supervising.is_finished() {
                 tokio::time::sleep(Duration::from_millis(200)).await;
@@ -224,7 +224,7 @@ impl Towline {
     }
 
     /// Stops the services, politely, then the stack.
-    pub async fn stop(self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.provisioning.abort();
         self.token.cancel();
         let outcome = self.supervising.await.context("the supervisor panicked")?;

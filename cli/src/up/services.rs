@@ -12,7 +12,7 @@ use super::supervisor::ServiceCommand;
 use super::{Parts, UpArgs};
 
 /// What the command lines are made from.
-pub struct Wiring<'a> {
+pub(super) struct Wiring<'a> {
     pub args: &'a UpArgs,
     pub parts: &'a Parts,
     pub engine: &'a Path,
@@ -23,7 +23,7 @@ pub struct Wiring<'a> {
     pub webhook: SocketAddr,
 }
 
-pub fn commands(wiring: &Wiring<'_>) -> Vec<ServiceCommand> {
+pub(super) fn commands(wiring: &Wiring<'_>) -> Vec<ServiceCommand> {
     let Wiring {
         args,
         parts,

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::state_file::ServiceState;
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 /// Longer than a service's own drain.
 const STOP_WITHIN: Duration = Duration::from_secs(25);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -23,13 +23,13 @@ const RAN_WELL: Duration = Duration::from_secs(30);
 
 /// A service's command line, without what all have in common.
 #[derive(Clone, Debug)]
-pub struct ServiceCommand {
+pub(super) struct ServiceCommand {
     pub name: &'static str,
     pub arguments: Vec<OsString>,
 }
 
 /// Running services. Dropping it kills them.
-pub struct Supervisor {
+pub(super) struct Supervisor {
     executable: PathBuf,
     folder: PathBuf,
     running: BTreeMap<usize, Running>,
@@ -44,7 +44,10 @@ struct Running {
 
 impl Supervisor {
     /// Starts all of `commands` and returns when each is ready; logs and admin addresses go below `folder`.
-    pub async fn start(commands: Vec<ServiceCommand>, folder: &Path) -> anyhow::Result<Self> {
+    pub(super) async fn start(
+        commands: Vec<ServiceCommand>,
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
         let executable = std::env::current_exe().context("finding the path of this program")?;
         let mut supervisor = Self {
             executable,
@@ -63,12 +66,12 @@ impl Supervisor {
     }
 
     /// Names, process ids and admin addresses; changes when a service was started again.
-    pub fn states(&self) -> watch::Receiver<Vec<ServiceState>> {
+    pub(super) fn states(&self) -> watch::Receiver<Vec<ServiceState>> {
         self.states.subscribe()
     }
 
     /// Starts again what ends, until `token` is cancelled; then stops all, politely.
-    pub async fn run(mut self, token: CancellationToken) -> anyhow::Result<()> {
+    pub(super) async fn run(mut self, token: CancellationToken) -> anyhow::Result<()> {
         let mut pauses = vec![FIRST_PAUSE; self.commands.len()];
         loop {
             let ended = {
