@@ -198,7 +198,9 @@ pub(crate) fn view(view: &View) {
 
 pub(crate) fn history(view: &View) {
     table(
-        &["ID", "DEPLOYED", "REVISION", "HEALTHY", "CAUSE", "BY"],
+        &[
+            "ID", "DEPLOYED", "REVISION", "HEALTHY", "CAUSE", "BY", "AUTHOR", "COMMIT",
+        ],
         view.history.iter().rev().map(|entry| {
             vec![
                 entry.release.to_string(),
@@ -212,6 +214,12 @@ pub(crate) fn history(view: &View) {
                 if entry.healthy { "yes" } else { "no" }.to_owned(),
                 cause(&entry.cause).to_owned(),
                 entry.cause.user().unwrap_or("-").to_owned(),
+                entry
+                    .commit()
+                    .map_or_else(|| "-".to_owned(), |commit| one_line(&commit.author)),
+                entry
+                    .commit()
+                    .map_or_else(|| "-".to_owned(), |commit| one_line(&commit.subject)),
             ]
         }),
     );

@@ -7,11 +7,12 @@ use anyhow::bail;
 use bus::AppId;
 use bus::message::command::Action;
 use bus::message::event::{Event, EventKind};
-use bus::message::state::{HealthStatus, SyncStatus};
 use futures::StreamExt as _;
 use monitor::view::View;
 
 use crate::client::Client;
+
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Whether to wait for the outcome, and how long.
 #[derive(Clone, Debug, clap::Args)]
@@ -27,7 +28,8 @@ pub(crate) struct WaitArgs {
 /// What a command waits for.
 enum Goal {
     Accepted,
-    Event(&'static [EventKind]),
+    /// The event that says so, and the view that shows it.
+    Pinned(bool),
     /// Synced and Healthy at a release newer than the one before.
     Released,
 }
@@ -51,13 +53,22 @@ pub(crate) async fn act(
     let outcome = async {
         match goal {
             Goal::Accepted => Ok(()),
-            Goal::Event(kinds) => loop {
-                let event = next(&mut events).await?;
-                if kinds.contains(&event.kind) {
-                    println!("{}", event.message);
-                    return Ok(());
-                }
-            },
+            Goal::Pinned(pinned) => {
+                let said = if pinned {
+                    EventKind::ApplicationPinned
+                } else {
+                    EventKind::ApplicationUnpinned
+                };
+                let event = loop {
+                    let event = next(&mut events).await?;
+                    if event.kind == said {
+                        break event;
+                    }
+                };
+                shows(client, &app, |view| view.pin.is_some() == pinned).await?;
+                println!("{}", event.message);
+                Ok(())
+            }
             Goal::Released => released(client, &app, &before, &mut events).await,
         }
     };
@@ -76,8 +87,8 @@ const fn goal(action: &Action) -> Goal {
             Goal::Accepted
         }
         Action::Sync { .. } | Action::Rollback { .. } => Goal::Released,
-        Action::Pin => Goal::Event(&[EventKind::ApplicationPinned]),
-        Action::Unpin => Goal::Event(&[EventKind::ApplicationUnpinned]),
+        Action::Pin => Goal::Pinned(true),
+        Action::Unpin => Goal::Pinned(false),
     }
 }
 
@@ -106,13 +117,31 @@ async fn released(
             EventKind::ReleaseFailed if is_new => bail!("release failed: {}", event.message),
             EventKind::ReleaseSuperseded if is_new => bail!("a newer revision took over"),
             EventKind::ReleaseSucceeded if is_new => {
-                let view = client.application(app).await?;
-                if view.health.status == HealthStatus::Healthy && view.sync != SyncStatus::Unknown {
-                    println!("{} {}", view.sync.as_str(), view.health.status.as_str());
-                }
+                let view = shows(client, app, |view| {
+                    view.operation.as_ref().is_some_and(|operation| {
+                        Some(operation.release) >= event.release && operation.finished.is_some()
+                    })
+                })
+                .await?;
+                println!("{} {}", view.sync.as_str(), view.health.status.as_str());
                 return Ok(());
             }
             _ => {}
         }
+    }
+}
+
+/// Waits until the view, which follows events within a moment, shows what an event said.
+async fn shows(
+    client: &Client,
+    app: &AppId,
+    check: impl Fn(&View) -> bool,
+) -> anyhow::Result<View> {
+    loop {
+        let view = client.application(app).await?;
+        if check(&view) {
+            return Ok(view);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }

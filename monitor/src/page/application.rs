@@ -1,22 +1,15 @@
 //! One application in full: what is wrong first, then what is live, how it came to be, and what happened.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use bus::message::desired::Commit;
-use bus::message::state::{HistoryEntry, Operation, ReleaseCause, ResultStatus, Timeline};
+use bus::message::state::{Operation, ReleaseCause, ResultStatus, Timeline};
 use maud::{Markup, html};
 
 use crate::events::Recorded;
 use crate::page::badge::{Tone, ago, badge, health, phase, revision, sync, took};
-use crate::view::{Stage, StageName, View, condition_word, is_error, stages};
+use crate::view::{Stage, StageName, View, is_error, stages};
 
-pub(crate) fn body(
-    view: &View,
-    commits: &HashMap<String, Commit>,
-    events: &[Arc<Recorded>],
-    now_ms: u64,
-) -> Markup {
+pub(crate) fn body(view: &View, events: &[Arc<Recorded>], now_ms: u64) -> Markup {
     html! {
         nav { a href="/" { "All applications" } " / " (view.app.namespace()) }
         div class="title" {
@@ -34,7 +27,7 @@ pub(crate) fn body(
         (facts(view, now_ms))
         @if let Some(operation) = &view.operation { (release(operation, now_ms)) }
         (resources(view))
-        (history(view, commits, now_ms))
+        (history(view, now_ms))
         (happened(events, now_ms))
     }
 }
@@ -45,7 +38,7 @@ fn conditions(view: &View, now_ms: u64) -> Markup {
             ul class="conditions" {
                 @for condition in &view.conditions {
                     li class=(if is_error(condition.kind) { "error" } else { "warning" }) {
-                        strong { (condition_word(condition.kind)) } " "
+                        strong { (condition.kind.as_str()) } " "
                         span class="dim" { (ago(condition.since, now_ms)) }
                         p { (condition.message) }
                     }
@@ -180,14 +173,7 @@ fn resources(view: &View) -> Markup {
     }
 }
 
-fn history(view: &View, commits: &HashMap<String, Commit>, now_ms: u64) -> Markup {
-    let commit = |entry: &HistoryEntry| {
-        let mut known = entry
-            .revisions
-            .iter()
-            .filter_map(|revision| commits.get(revision));
-        known.next()
-    };
+fn history(view: &View, now_ms: u64) -> Markup {
     html! {
         section {
             h2 { "History" }
@@ -201,7 +187,7 @@ fn history(view: &View, commits: &HashMap<String, Commit>, now_ms: u64) -> Marku
                             tr {
                                 th scope="row" { (entry.release) @if view.pin.as_ref().is_some_and(|pin| pin.release == entry.release) { " " (badge(Tone::Quiet, "⊙", "pinned")) } }
                                 td data-label="Revision" { span { @for one in &entry.revisions { (revision(one)) " " } } }
-                                td data-label="Commit" class="text" { @if let Some(commit) = commit(entry) { span { (commit.subject) span class="dim" { " by " (commit.author) } } } }
+                                td data-label="Commit" class="text" { @if let Some(commit) = entry.commit() { span { (commit.subject) span class="dim" { " by " (commit.author) } } } }
                                 td data-label="Cause" { (cause(&entry.cause)) }
                                 td data-label="Live" { (ago(entry.finished, now_ms)) }
                                 td data-label="Seen healthy" { @if entry.healthy { "yes" } @else { "no" } }
@@ -239,10 +225,10 @@ fn happened(events: &[Arc<Recorded>], now_ms: u64) -> Markup {
                         @for recorded in events.iter().rev() {
                             @let event = &recorded.event;
                             tr {
-                                td data-label="When" { (ago(event.time, now_ms)) }
-                                td data-label="What" { code { (event.kind.token()) } }
+                                td data-label="When" class="short" { (ago(event.time, now_ms)) }
+                                td data-label="What" class="short" { code { (event.kind.token()) } }
                                 td data-label="Message" class="text" { (event.message) }
-                                td data-label="By" { (event.user.as_deref().unwrap_or_default()) }
+                                td data-label="By" class="short" { (event.user.as_deref().unwrap_or_default()) }
                             }
                         }
                     }

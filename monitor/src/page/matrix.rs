@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use crate::page::badge::{Tone, ago, badge, health, health_tone, revision, sync};
 use crate::page::filter::Filter;
-use crate::view::{View, condition_word, is_error};
+use crate::view::{View, is_error};
 
 /// More columns than this are no matrix that anyone reads.
 const MAX_COLUMNS: usize = 40;
@@ -157,7 +157,7 @@ fn marks(view: &View) -> Markup {
         @if view.deleting { (badge(Tone::Busy, "✂", "deleting")) }
         @if view.observe { (badge(Tone::Quiet, "◌", "observed")) }
         @if let Some(condition) = view.conditions.iter().find(|condition| is_error(condition.kind)) {
-            (badge(Tone::Bad, "!", condition_word(condition.kind)))
+            (badge(Tone::Bad, "!", condition.kind.as_str()))
         }
     }
 }

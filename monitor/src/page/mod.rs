@@ -64,14 +64,13 @@ async fn one(
     reader.require(&shared, Wish::on("get", &app)).await?;
     let view = shared.store.view(&app).ok_or_else(|| unknown(&app))?;
     let events = shared.store.events(Some(&app), EVENTS);
-    let commits = shared.store.commits(&view);
     let now = bus::clock::now_ms();
     let live = format!("/live?app={app}");
     let title = app.to_string();
     let frame = Frame::new(&title, &live, reader.has_token());
     Ok(frame.page(
         &maud::html! {},
-        &application::body(&view, &commits, &events, now),
+        &application::body(&view, &events, now),
     ))
 }
 
