@@ -4,17 +4,17 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bus::message::cluster::ClusterInfo;
+use bus::message::cluster::{Capabilities, ClusterInfo};
 use bus::message::condition::{Condition, ConditionType};
 use bus::message::desired::{Desired, DesiredState, Present};
 use bus::message::manifests::Manifests;
-use bus::message::render::{Render, RenderOutcome};
+use bus::message::render::{PseudoInput, Render, RenderOutcome};
 use bus::subject::{self, Bucket, Stream};
 use bus::{Bus, BusError, Digest, MAX_ATTEMPTS, Outcome, Published, Work, clock, trace};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Pool;
-use crate::job::{Capabilities, Job};
+use crate::job::Job;
 use crate::metrics::{self, Metrics};
 use crate::objects::Limits;
 use crate::publish::{Facts, Packed, PublishError, Publisher, conditions};
@@ -180,7 +180,7 @@ impl Renderer {
                     Condition::new(error.condition(), &error.to_string(), clock::now_ms());
                 let facts = Facts {
                     parameters,
-                    values: Vec::new(),
+                    values: on_failure(&job),
                     source_types: Vec::new(),
                     conditions: Vec::new(),
                     reused: false,
@@ -260,6 +260,15 @@ impl Renderer {
         job.read_again(&record.inputs);
         Ok(Some(Earlier { record, manifests }))
     }
+}
+
+/// What a failed render may have used besides files. It didn't come to say so: in doubt, the cluster counts.
+fn on_failure(job: &Job) -> Vec<PseudoInput> {
+    let capabilities = job.capabilities.as_ref();
+    capabilities
+        .map(|capabilities| PseudoInput::Capabilities(capabilities.digest()))
+        .into_iter()
+        .collect()
 }
 
 /// What can't be read proves nothing: it is rendered anew.

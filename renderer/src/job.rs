@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::application::source::ApplicationSource;
 use bus::Digest;
-use bus::message::cluster::ClusterInfo;
+use bus::message::cluster::Capabilities;
 use bus::message::render::Input;
 use serde::Serialize;
 
@@ -37,41 +37,6 @@ pub struct Source {
     /// The commit's id.
     pub revision: String,
     pub tree: Arc<Tree>,
-}
-
-/// What a chart may ask about the cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Capabilities {
-    /// `v1.37.2`.
-    pub kube_version: String,
-    /// `v1`, `apps/v1`, `apps/v1/Deployment`, sorted.
-    pub api_versions: Vec<String>,
-}
-
-impl Capabilities {
-    pub fn digest(&self) -> Digest {
-        Digest::of(format!("{}\n{}", self.kube_version, self.api_versions.join("\n")).as_bytes())
-    }
-}
-
-impl From<&ClusterInfo> for Capabilities {
-    fn from(info: &ClusterInfo) -> Self {
-        let mut api_versions = Vec::new();
-        for kind in &info.kinds {
-            let version = match kind.group.as_str() {
-                "" => kind.version.clone(),
-                group => format!("{group}/{}", kind.version),
-            };
-            api_versions.push(format!("{version}/{}", kind.kind));
-            api_versions.push(version);
-        }
-        api_versions.sort();
-        api_versions.dedup();
-        Self {
-            kube_version: info.kube_version.clone(),
-            api_versions,
-        }
-    }
 }
 
 impl Job {
@@ -140,9 +105,6 @@ impl Job {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use bus::ClusterId;
-    use bus::message::cluster::Kind;
-
     use super::*;
     use crate::tree::ReadLimits;
     use crate::tree::tests::mk_database;
@@ -186,26 +148,6 @@ pub(crate) mod tests {
                 mk_job(serde_json::json!([{"repoURL": "r", "path": "b"}]), &[]),
                 &engine
             )
-        );
-    }
-
-    #[test]
-    fn capabilities_are_versions_and_kinds() {
-        let kind = |group: &str, kind: &str| Kind {
-            group: group.to_owned(),
-            version: "v1".to_owned(),
-            kind: kind.to_owned(),
-            namespaced: true,
-        };
-        let info = ClusterInfo {
-            cluster: ClusterId::in_cluster(),
-            kube_version: "v1.37.2".to_owned(),
-            kinds: vec![kind("", "Pod"), kind("apps", "Deployment")],
-        };
-        let capabilities = Capabilities::from(&info);
-        assert_eq!(
-            capabilities.api_versions,
-            ["apps/v1", "apps/v1/Deployment", "v1", "v1/Pod"]
         );
     }
 }

@@ -23,7 +23,7 @@ mod tree;
 
 pub use args::Args;
 pub use engine::{Failure, FailureKind, Pool, PoolOptions, WorkerError};
-pub use job::{Capabilities, Job, Source};
+pub use job::{Job, Source};
 pub use objects::{Limits, ObjectError};
 pub use render::{RenderError, Rendered, render};
 pub use run::run;

@@ -51,8 +51,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::job::Capabilities;
     use crate::job::tests::mk_job;
+    use bus::message::cluster::Capabilities;
 
     fn mk_capabilities(version: &str) -> Capabilities {
         Capabilities {

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use bus::Generation;
 use bus::message::render::{PseudoInput, Render, RenderOutcome};
+use bus::{Digest, Generation};
 use git2::Oid;
 
 use crate::tree::Lookup;
@@ -14,7 +14,20 @@ use crate::tree::Lookup;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     pub generation: Generation,
+    /// The capabilities of the destination that it used. One that failed didn't come to say what it used: those that it had.
+    pub capabilities: Option<Digest>,
     pub outcome: Outcome,
+}
+
+impl Record {
+    /// Whether it may come out otherwise now that the destination offers this.
+    pub fn is_outdated_by(&self, offered: &Digest) -> bool {
+        match (&self.outcome, &self.capabilities) {
+            (_, Some(used)) => used != offered,
+            (Outcome::Failed, None) => true,
+            (Outcome::Rendered(_), None) => false,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +43,6 @@ pub struct Inputs {
     files: Vec<(Box<str>, Option<Oid>)>,
     /// The commit's id itself was used.
     revision: bool,
-    /// The destination's Kubernetes version and API were used.
-    pub capabilities: bool,
 }
 
 /// What a new commit means for an application.
@@ -46,6 +57,10 @@ impl From<&Render> for Record {
     fn from(render: &Render) -> Self {
         Self {
             generation: render.generation,
+            capabilities: render.values.iter().find_map(|value| match value {
+                PseudoInput::Capabilities(used) => Some(used.clone()),
+                PseudoInput::Revision { .. } => None,
+            }),
             outcome: match render.outcome {
                 RenderOutcome::Failed(_) => Outcome::Failed,
                 RenderOutcome::Rendered { .. } => Outcome::Rendered(inputs(render).map(Arc::new)),
@@ -67,17 +82,11 @@ fn inputs(render: &Render) -> Option<Inputs> {
         }
         files.push((input.path.as_str().into(), object));
     }
-    let mut read = Inputs {
+    let revision = |value: &PseudoInput| matches!(value, PseudoInput::Revision { .. });
+    Some(Inputs {
         files,
-        ..Inputs::default()
-    };
-    for value in &render.values {
-        match value {
-            PseudoInput::Revision { .. } => read.revision = true,
-            PseudoInput::Capabilities(_) => read.capabilities = true,
-        }
-    }
-    Some(read)
+        revision: render.values.iter().any(revision),
+    })
 }
 
 fn full_id(text: &str) -> Option<Oid> {
@@ -101,6 +110,7 @@ pub fn judge(
         Some(Record {
             generation,
             outcome: Outcome::Rendered(Some(inputs)),
+            ..
         }) if *generation == published => inputs,
         _ => return Verdict::Affected,
     };

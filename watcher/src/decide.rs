@@ -39,7 +39,11 @@ impl From<&Desired> for Published {
                         &present.uid,
                         &present.spec,
                         &present.annotations,
-                        &(&present.tracking, present.assess_applications),
+                        &(
+                            &present.tracking,
+                            present.assess_applications,
+                            &present.server,
+                        ),
                     ),
                     commit: source.and_then(|source| Oid::from_str(&source.revision).ok()),
                     about: source.and_then(|source| source.commit.clone()),
@@ -68,6 +72,8 @@ pub struct Facts<'a> {
     pub commit: Oid,
     pub published: Option<&'a Published>,
     pub render: Option<&'a Record>,
+    /// What the cluster offers to renders, when that is known.
+    pub capabilities: Option<&'a Digest>,
     /// The commit up to which the newest generation was proven to need nothing new.
     pub verified: Option<Oid>,
     /// A hard refresh, or a part of the newest generation that was lost or refused.
@@ -113,6 +119,12 @@ pub fn decide(facts: Facts<'_>, cause: Cause) -> Decision {
     if !has_outcome && *at < facts.overdue_before {
         return Decision::Publish(Cause::Again);
     }
+    if let (Some(record), Some(offered)) = (facts.render, facts.capabilities)
+        && record.generation == *generation
+        && record.is_outdated_by(offered)
+    {
+        return Decision::Publish(Cause::Application);
+    }
     match *commit {
         Some(commit) if commit == facts.commit => Decision::Current,
         _ if facts.verified == Some(facts.commit) => Decision::Current,
@@ -127,7 +139,7 @@ pub fn decide(facts: Facts<'_>, cause: Cause) -> Decision {
 fn is_proof(render: Option<&Record>, published: Generation) -> bool {
     matches!(
         render,
-        Some(Record { generation, outcome: Outcome::Rendered(Some(_)) }) if *generation == published
+        Some(Record { generation, outcome: Outcome::Rendered(Some(_)), .. }) if *generation == published
     )
 }
 
@@ -158,6 +170,7 @@ mod tests {
     fn rendered(generation: u64) -> Record {
         Record {
             generation: Generation(generation),
+            capabilities: None,
             outcome: Outcome::Rendered(Some(Arc::new(Inputs::default()))),
         }
     }
@@ -165,6 +178,7 @@ mod tests {
     struct Case {
         published: Option<Published>,
         render: Option<Record>,
+        offered: Option<Digest>,
         commit: Oid,
         verified: Option<Oid>,
         forced: Option<Cause>,
@@ -177,6 +191,7 @@ mod tests {
             Self {
                 published: Some(published("u")),
                 render: Some(rendered(7)),
+                offered: None,
                 commit: oid('1'),
                 verified: None,
                 forced: None,
@@ -193,12 +208,37 @@ mod tests {
                 commit: self.commit,
                 published: self.published.as_ref(),
                 render: self.render.as_ref(),
+                capabilities: self.offered.as_ref(),
                 verified: self.verified,
                 forced: self.forced,
                 overdue_before: self.overdue_before,
             };
             decide(facts, Cause::Poll)
         }
+    }
+
+    #[test]
+    fn what_used_the_clusters_capabilities_follows_them() {
+        let used = |generation, capabilities, outcome| Case {
+            render: Some(Record {
+                capabilities,
+                outcome,
+                ..rendered(generation)
+            }),
+            offered: Some(Digest::of(b"now")),
+            ..Case::default()
+        };
+        let good = || Outcome::Rendered(None);
+        let (then, now) = (Some(Digest::of(b"then")), Some(Digest::of(b"now")));
+        let again = Decision::Publish(Cause::Application);
+        assert_eq!(used(7, then.clone(), good()).decide(), again);
+        assert_eq!(used(7, now.clone(), good()).decide(), Decision::Current);
+        assert_eq!(used(7, None, good()).decide(), Decision::Current);
+        // It may have failed for want of them.
+        assert_eq!(used(7, None, Outcome::Failed).decide(), again);
+        assert_eq!(used(7, now, Outcome::Failed).decide(), Decision::Current);
+        // A newer one is on its way to be rendered.
+        assert_eq!(used(6, then, good()).decide(), Decision::Current);
     }
 
     #[test]
@@ -253,6 +293,7 @@ mod tests {
         assert_eq!(in_flight.decide(), Decision::Publish(Cause::Poll));
         let failed = Record {
             generation: Generation(7),
+            capabilities: None,
             outcome: Outcome::Failed,
         };
         let failed = Case {

@@ -134,7 +134,7 @@ pub async fn heads(
                 }
             },
             update = clusters.next() => match update {
-                Update::Put(stored) => index.cluster(stored.value),
+                Update::Put(stored) => index.cluster(&stored.value),
                 Update::Ready | Update::Deleted { .. } => {}
                 Update::Unreadable { subject, error } => {
                     tracing::warn!(subject, error, "a cluster's description can't be read");
@@ -162,14 +162,14 @@ pub async fn events(
             continue;
         };
         let event = stored.value;
-        if kind == EventKind::ApplicationDeleted {
-            let uid = event.detail.get("uid").map_or("", String::as_str);
-            index.deletion_reported(&event.app, &event.cluster, uid, event.time);
-            continue;
-        }
         let Some(generation) = event.generation else {
             continue;
         };
+        if kind == EventKind::ApplicationDeleted {
+            let uid = event.detail.get("uid").map_or("", String::as_str);
+            index.deletion_reported(&event.app, &event.cluster, uid, generation);
+            continue;
+        }
         if let Some(head) = event.detail.get("head").and_then(|head| head.parse().ok()) {
             index.head(&Head {
                 app: event.app.clone(),

@@ -33,6 +33,8 @@ pub enum Intent {
 #[derive(Clone, Debug)]
 pub struct Wanted {
     pub cluster: ClusterId,
+    /// The API server's URL, of a destination that is given by name.
+    pub server: Option<String>,
     pub location: Location,
     pub access: Access,
     /// As the specification writes it.
@@ -100,13 +102,19 @@ fn wanted(
             .annotations
             .get(api::annotations::APP_OF_APPS_HEALTH)
             .is_some_and(|said| said == "enabled");
+    let server = spec
+        .destination
+        .server()
+        .is_none()
+        .then(|| target.server.clone());
     Ok(Some(Wanted {
         access: environment.access(&source.repo_url, spec.project()),
         cluster: target.id,
         location,
         repo_url: source.repo_url.as_str().into(),
         target_revision: source.target_revision.as_deref().unwrap_or_default().into(),
-        content: seen.content(&(&tracking, assess_applications)),
+        content: seen.content(&(&tracking, assess_applications, &server)),
+        server,
         tracking,
         assess_applications,
         warnings: warnings(spec),

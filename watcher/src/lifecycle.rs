@@ -55,7 +55,7 @@ impl Lifecycle {
             let mut now = std::collections::BTreeSet::new();
             tokio::select! {
                 () = token.cancelled() => return Ok(()),
-                waiting = self.index.lifecycle.next() => now = waiting,
+                (waiting, _) = self.index.lifecycle.next() => now = waiting,
                 () = until(soonest) => {}
             }
             let due = Instant::now();
@@ -105,6 +105,7 @@ impl Lifecycle {
                 // Another selector's, or the watch is behind.
                 return Ok(true);
             }
+            self.index.application_gone(id);
         }
         for (cluster, deleted) in self.index.deletions(id, gone) {
             if !self.publisher.deleted(id, &cluster, deleted).await {

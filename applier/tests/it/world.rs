@@ -173,6 +173,7 @@ impl World {
             uid: app.uid.clone(),
             spec: serde_json::from_value(app.spec.clone()).unwrap(),
             annotations: BTreeMap::new(),
+            server: None,
             sources: Vec::new(),
             tracking: Tracking {
                 method: api::tracking::TrackingMethod::Annotation,

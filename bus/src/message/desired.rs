@@ -37,6 +37,9 @@ pub struct Present {
     /// The `argocd.argoproj.io/*` and `towline.dev/*` annotations of the object, without those that only ask for a refresh.
     #[serde(default)]
     pub annotations: BTreeMap<String, String>,
+    /// The API server's URL of a destination that is given by name, as its cluster Secret has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
     /// The sources, resolved, in the order of the specification.
     pub sources: Vec<ResolvedSource>,
     pub tracking: Tracking,

@@ -103,6 +103,7 @@ impl Scene {
                 )
                 .unwrap(),
                 annotations: std::collections::BTreeMap::default(),
+                server: None,
                 sources: vec![ResolvedSource {
                     repo_url: "r".to_owned(),
                     target_revision: "main".to_owned(),

@@ -143,7 +143,7 @@ async fn the_cluster_must_be_known_to_a_chart_that_asks() {
         .unwrap_err();
     assert!(error.may_pass(), "{error}");
     let mut job = repository.job(source(), &files);
-    job.capabilities = Some(renderer::Capabilities {
+    job.capabilities = Some(bus::message::cluster::Capabilities {
         kube_version: "v1.37.2".to_owned(),
         api_versions: vec!["sky/v1/Dome".to_owned()],
     });

@@ -86,8 +86,8 @@ impl Root {
         self.post(path, &json!({ "data": data })).await;
     }
 
-    /// A token that may read `paths` and nothing else.
-    pub(crate) async fn token(&self, paths: &[&str]) -> String {
+    /// Makes policy `agent`: to read `paths` and nothing else.
+    pub(crate) async fn allow(&self, paths: &[&str]) {
         let rules: Vec<String> = paths
             .iter()
             .map(|path| format!("path \"{path}\" {{ capabilities = [\"read\"] }}"))
@@ -97,10 +97,38 @@ impl Root {
             &json!({ "policy": rules.join("\n") }),
         )
         .await;
-        let made = self
-            .post("auth/token/create", &json!({ "policies": ["agent"] }))
-            .await;
+    }
+
+    /// A token that may read `paths` and nothing else.
+    pub(crate) async fn token(&self, paths: &[&str]) -> String {
+        self.allow(paths).await;
+        self.token_of(&json!({ "policies": ["agent"] })).await
+    }
+
+    pub(crate) async fn token_of(&self, request: &Value) -> String {
+        let made = self.post("auth/token/create", request).await;
         made["auth"]["client_token"].as_str().unwrap().to_owned()
+    }
+
+    /// A role of AppRole with policy `agent` and what `more` says: its id, and a secret id.
+    pub(crate) async fn app_role(&self, more: Value) -> (String, String) {
+        self.post("sys/auth/approle", &json!({"type": "approle"}))
+            .await;
+        let mut role = json!({"token_policies": ["agent"]});
+        role.as_object_mut()
+            .unwrap()
+            .append(&mut more.as_object().unwrap().clone());
+        self.post("auth/approle/role/agent", &role).await;
+        self.post(
+            "auth/approle/role/agent/role-id",
+            &json!({"role_id": "agent-role"}),
+        )
+        .await;
+        let made = self
+            .post("auth/approle/role/agent/secret-id", &json!({}))
+            .await;
+        let secret_id = made["data"]["secret_id"].as_str().unwrap();
+        ("agent-role".to_owned(), secret_id.to_owned())
     }
 
     pub(crate) fn args(&self) -> VaultArgs {
@@ -113,6 +141,9 @@ impl Root {
             vault_jwt_role: None,
             vault_jwt_file: PathBuf::new(),
             vault_jwt_mount: "jwt".to_owned(),
+            vault_approle_role_id: None,
+            vault_approle_secret_id_file: None,
+            vault_approle_mount: "approle".to_owned(),
         }
     }
 }
@@ -125,7 +156,7 @@ pub(crate) struct World {
     pub(crate) applier: Bus,
     pub(crate) asker: AskerKey,
     pub(crate) answerer: AnswererPublic,
-    pub(crate) token: String,
+    pub(crate) secret_id: String,
     program: Program,
     provisioner: ConnectArgs,
 }
@@ -177,7 +208,10 @@ impl World {
         let (asker, answerer) = generate().unwrap();
         let root = Root::of(stack.vault.as_ref().unwrap());
         let paths = ["secret/data/team/*", "secret/metadata/team/*"];
-        let token = root.token(&paths).await;
+        root.allow(&paths).await;
+        let (role_id, secret_id) = root.app_role(json!({})).await;
+        let secret_id_file = stack.folder().join("secret-id");
+        std::fs::write(&secret_id_file, &secret_id).unwrap();
         let program = program(
             stack.folder(),
             &[
@@ -190,7 +224,11 @@ impl World {
                 ("TOWLINE_SEAL_KEY", key_file(stack.folder(), &answerer)),
                 ("TOWLINE_ALLOW_PATHS", "secret/data/team/**".to_owned()),
                 ("TOWLINE_VAULT_ADDR", root.address.clone()),
-                ("TOWLINE_VAULT_TOKEN", token.clone()),
+                ("TOWLINE_VAULT_APPROLE_ROLE_ID", role_id),
+                (
+                    "TOWLINE_VAULT_APPROLE_SECRET_ID_FILE",
+                    shown(&secret_id_file),
+                ),
                 ("TOWLINE_ROTATION_INTERVAL", "1".to_owned()),
                 ("TOWLINE_ADMIN_FILE", shown(&stack.folder().join("admin"))),
                 ("TOWLINE_LOG_LEVEL", "trace".to_owned()),
@@ -202,7 +240,7 @@ impl World {
             applier,
             asker: AskerKey::from_seed(&asker.secret).unwrap(),
             answerer: answerer.public.parse().unwrap(),
-            token,
+            secret_id,
             program,
             provisioner,
             stack,
@@ -359,6 +397,7 @@ pub(crate) fn desired(generation: u64) -> Desired {
             }))
             .unwrap(),
             annotations: [].into(),
+            server: None,
             sources: Vec::new(),
             tracking: Tracking {
                 method: api::tracking::TrackingMethod::Annotation,

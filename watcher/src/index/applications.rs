@@ -170,6 +170,21 @@ impl Index {
         self.states.push(id);
     }
 
+    /// The API server, asked by name, has no such object.
+    pub fn application_gone(&self, id: &AppId) {
+        let mut inner = self.lock();
+        if !inner.apps.contains_key(id) {
+            inner.gone.insert(id.clone());
+            self.states.push(id);
+        }
+    }
+
+    /// Whether an application was proven to be gone. Forgets that.
+    pub fn take_gone(&self, id: &AppId) -> bool {
+        let mut inner = self.lock();
+        inner.gone.remove(id) && !inner.apps.contains_key(id)
+    }
+
     /// The deletions to publish for an application; `gone` says that the API server was asked and has no such object.
     pub fn deletions(&self, id: &AppId, gone: bool) -> Vec<(ClusterId, Deleted)> {
         let inner = self.lock();

@@ -9,7 +9,7 @@ use bus::{AppId, ClusterId, Generation, clock};
 use git2::Oid;
 
 use super::{Index, Inner, Wake};
-use crate::affected::{Outcome, Record};
+use crate::affected::Record;
 use crate::decide::{Published, State};
 use crate::intent::Problem;
 use crate::packs::Packs;
@@ -45,19 +45,24 @@ impl Index {
     }
 
     /// An applier reports that a deletion was carried out.
-    pub fn deletion_reported(&self, id: &AppId, cluster: &ClusterId, uid: &str, time: u64) {
+    pub fn deletion_reported(
+        &self,
+        id: &AppId,
+        cluster: &ClusterId,
+        uid: &str,
+        generation: Generation,
+    ) {
         let at = (id.clone(), cluster.clone());
         let mut inner = self.lock();
         let known = inner.published.get(id).and_then(|it| it.get(cluster));
         // Reports are kept only of what is on the bus, or will be when it was read.
         if known.is_some() || !inner.missing().is_empty() {
-            inner.carried_out.insert(at, (uid.to_owned(), time));
+            inner.carried_out.insert(at, (uid.to_owned(), generation));
         }
         self.lifecycle.push(id);
     }
 
-    /// Whether a report says that this deletion was carried out. An earlier one of the same object doesn't count: a generation is
-    /// not below the time at which it was given out.
+    /// Whether a report says that this deletion was carried out. An earlier one of the same object doesn't count.
     pub fn is_reported(
         &self,
         id: &AppId,
@@ -68,7 +73,7 @@ impl Index {
         self.lock()
             .carried_out
             .get(&(id.clone(), cluster.clone()))
-            .is_some_and(|(reported, time)| reported == uid && *time >= generation.0)
+            .is_some_and(|(reported, done)| reported == uid && *done >= generation)
     }
 
     /// Begins to purge a deletion that was carried out: until [`Self::purged`] nothing is published there. False when it is no
@@ -156,12 +161,17 @@ impl Index {
     pub fn render(&self, render: &Render) {
         let mut inner = self.lock();
         let record = Record::from(render);
+        let offered = inner.clusters.get(&render.cluster);
+        let outdated = offered.is_some_and(|offered| record.is_outdated_by(offered));
         let clusters = inner.renders.entry(render.app.clone()).or_default();
         if clusters
             .get(&render.cluster)
             .is_none_or(|known| known.generation <= record.generation)
         {
             clusters.insert(render.cluster.clone(), record);
+            if outdated {
+                inner.wake(&render.app, Wake::evaluate());
+            }
         }
     }
 
@@ -172,25 +182,24 @@ impl Index {
         *known = (*known).max(head.generation);
     }
 
-    /// What a cluster offers. When it changes, renders that asked for it are made again.
-    pub fn cluster(&self, info: ClusterInfo) {
+    /// What a cluster offers. Renders that used something else are made again, also when it changed while nobody looked.
+    pub fn cluster(&self, info: &ClusterInfo) {
         let mut guard = self.lock();
         let inner = &mut *guard;
-        let id = info.cluster.clone();
-        let before = inner.clusters.insert(id.clone(), info);
-        if before.is_none() || before.as_ref() == inner.clusters.get(&id) {
+        let offered = info.digest();
+        let before = inner.clusters.insert(info.cluster.clone(), offered.clone());
+        if before.as_ref() == Some(&offered) {
             return;
         }
-        let asked = |record: &Record| matches!(&record.outcome, Outcome::Rendered(Some(inputs)) if inputs.capabilities);
-        let concerned: Vec<AppId> = inner
-            .renders
-            .iter()
-            .filter(|(_, clusters)| clusters.get(&id).is_some_and(asked))
-            .map(|(app, _)| app.clone())
-            .collect();
+        let outdated = inner.renders.iter().filter(|(_, clusters)| {
+            clusters
+                .get(&info.cluster)
+                .is_some_and(|record| record.is_outdated_by(&offered))
+        });
+        let concerned: Vec<AppId> = outdated.map(|(id, _)| id.clone()).collect();
         for id in concerned {
             if let Some(app) = inner.apps.get_mut(&id) {
-                app.forced = app.forced.or(Some(Cause::Application));
+                app.noticed = clock::now_ms();
                 inner.wake(&id, Wake::evaluate());
             }
         }

@@ -5,6 +5,7 @@ mod applications;
 mod broker;
 mod handle;
 mod publishing;
+mod queue;
 mod repositories;
 mod states;
 
@@ -16,9 +17,9 @@ use bus::message::condition::Condition;
 use bus::message::desired::{Cause, Deleted};
 use bus::message::state::Refreshed;
 use bus::trace::Trace;
-use bus::{AppId, ClusterId, Generation};
+use bus::{AppId, ClusterId, Digest, Generation};
 use git2::Oid;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
 use crate::affected::Record;
 use crate::decide::Published;
@@ -33,6 +34,7 @@ use crate::source::location::FilePolicy;
 pub use applications::{Lost, Presence};
 pub use handle::{Handle, Wake};
 pub use publishing::Candidate;
+pub use queue::Queue;
 pub use repositories::{Holder, RepoKey, Round};
 
 /// What must have been read once before anything is concluded from what isn't there.
@@ -81,31 +83,6 @@ impl Fixed {
     }
 }
 
-/// Applications that somebody should look at; each at most once in it.
-#[derive(Debug, Default)]
-pub struct Queue {
-    waiting: Mutex<BTreeSet<AppId>>,
-    notify: Notify,
-}
-
-impl Queue {
-    pub fn push(&self, app: &AppId) {
-        lock(&self.waiting).insert(app.clone());
-        self.notify.notify_one();
-    }
-
-    /// All that wait; at least one.
-    pub async fn next(&self) -> BTreeSet<AppId> {
-        loop {
-            let waiting = std::mem::take(&mut *lock(&self.waiting));
-            if !waiting.is_empty() {
-                return waiting;
-            }
-            self.notify.notified().await;
-        }
-    }
-}
-
 pub struct Index {
     inner: Mutex<Inner>,
     fixed: Fixed,
@@ -129,14 +106,17 @@ struct Inner {
     heads: HashMap<AppId, BTreeMap<ClusterId, Generation>>,
     /// The last generation that was given out, so that order of deciding is order of generations.
     reserved: HashMap<AppId, Generation>,
-    /// Deletions that an applier reported: the object's uid, and when (Unix milliseconds).
-    carried_out: HashMap<(AppId, ClusterId), (String, u64)>,
+    /// Deletions that an applier reported: the object's uid, and the generation.
+    carried_out: HashMap<(AppId, ClusterId), (String, Generation)>,
     /// Deletions that the broker lost before they were carried out.
     owed: HashMap<AppId, BTreeMap<ClusterId, Deleted>>,
+    /// Applications without an object, says the API server: what is left of them on the bus can go.
+    gone: BTreeSet<AppId>,
     /// Subjects that are being purged.
     purging: BTreeSet<(AppId, ClusterId)>,
     repos: HashMap<RepoKey, Repo>,
-    clusters: BTreeMap<ClusterId, bus::message::cluster::ClusterInfo>,
+    /// What each cluster offers to renders.
+    clusters: BTreeMap<ClusterId, Digest>,
     /// Snapshots that were on the bus when the watcher started: repository → target revision → tree and packs.
     adopted: HashMap<String, BTreeMap<Arc<str>, (Oid, Packs)>>,
 }

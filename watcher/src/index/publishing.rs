@@ -121,6 +121,7 @@ fn present(
         uid: seen.uid.to_string(),
         spec: (*seen.spec).clone(),
         annotations: seen.annotations.clone(),
+        server: wanted.server.clone(),
         sources: vec![ResolvedSource {
             repo_url: wanted.repo_url.to_string(),
             target_revision: candidate.target.to_string(),
@@ -156,6 +157,7 @@ impl Inner {
             commit: revision.commit,
             published,
             render: record,
+            capabilities: self.clusters.get(cluster),
             verified: verified.map(|(_, commit)| commit),
             forced: app.forced,
             overdue_before,

@@ -35,6 +35,9 @@ const PUBLISHING: usize = 32;
 /// After a failure to publish, the applications are looked at again after this time.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// States that can't be written for so long are not waited for: the repository is looked at meanwhile.
+const TOLD: Duration = Duration::from_secs(5);
+
 /// What all workers share.
 #[derive(Clone)]
 pub struct Context {
@@ -286,7 +289,9 @@ impl Worker {
         }
         drop(publishing);
         if !failed {
-            failed = !self.verify().await;
+            // Whoever reads that a commit was looked at must have read before which applications it changes.
+            let told = self.context.index.states.settled();
+            failed = tokio::time::timeout(TOLD, told).await.is_err() || !self.verify().await;
         }
         failed
     }
