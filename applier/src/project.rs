@@ -58,10 +58,11 @@ pub(crate) struct Bounds {
 /// One mistake in a project can concern every object: a person needs to see a few.
 const MOST: usize = 10;
 
-/// Why manifests may not be applied; empty when they may.
+/// Why manifests may not be applied; empty when they may. `server` is the API server of a destination that is given by name.
 pub(crate) fn check(
     project: Option<&Project>,
     spec: &ApplicationSpec,
+    server: Option<&str>,
     cluster: &ClusterId,
     bounds: &Bounds,
     manifests: &[Manifest],
@@ -73,9 +74,10 @@ pub(crate) fn check(
         ))];
     };
     let mut findings = Vec::new();
+    let permits = |namespace: &str| permits(project, spec, server, cluster, namespace);
     let mut namespaces: BTreeMap<&str, bool> = BTreeMap::new();
     let destination = spec.destination.namespace();
-    if !destination.is_empty() && !permits(project, spec, cluster, destination) {
+    if !destination.is_empty() && !permits(destination) {
         // Also where no object is in it: CreateNamespace=true would make it.
         findings.push(refused(format!(
             "project {name} doesn't allow namespace {destination} of cluster {cluster}; see its destinations"
@@ -112,7 +114,7 @@ pub(crate) fn check(
         let namespace = &*key.namespace;
         if !*namespaces
             .entry(namespace)
-            .or_insert_with(|| permits(project, spec, cluster, namespace))
+            .or_insert_with(|| permits(namespace))
         {
             findings.push(refused(format!(
                 "{key}: project {name} doesn't allow namespace {namespace} of cluster {cluster}; see its destinations"
@@ -140,6 +142,7 @@ pub(crate) fn check(
 fn permits(
     project: &Project,
     spec: &ApplicationSpec,
+    server: Option<&str>,
     cluster: &ClusterId,
     namespace: &str,
 ) -> bool {
@@ -148,7 +151,7 @@ fn permits(
     } else {
         ""
     };
-    let server = spec.destination.server().unwrap_or(own);
+    let server = spec.destination.server().or(server).unwrap_or(own);
     let name = spec.destination.name().unwrap_or(cluster.as_str());
     project.spec.permits_destination(Destination {
         server,
@@ -206,6 +209,7 @@ mod tests {
         check(
             Some(&project),
             &spec,
+            None,
             &ClusterId::in_cluster(),
             &bounds,
             &[manifest],
@@ -217,6 +221,31 @@ mod tests {
         let project = json!({"destinations": [{"server": "*", "namespace": "shop"}]});
         assert!(findings(project.clone(), "*", manifest("ConfigMap", "shop")).is_empty());
         assert!(findings(project, "*", manifest("ConfigMap", "kube-system"))[0].blocks);
+    }
+
+    #[test]
+    fn a_destination_by_name_is_also_its_server() {
+        let project = Project {
+            name: "p".to_owned(),
+            spec: serde_json::from_value(
+                json!({"destinations": [{"server": "https://edge:6443", "namespace": "shop"}]}),
+            )
+            .unwrap(),
+            secret_paths: Vec::new(),
+        };
+        let spec: ApplicationSpec = serde_json::from_value(
+            json!({"project": "p", "destination": {"name": "edge", "namespace": "shop"}}),
+        )
+        .unwrap();
+        let bounds = Bounds {
+            namespaces: vec!["*".to_owned()],
+            cluster_objects: true,
+        };
+        let edge = ClusterId::new("edge").unwrap();
+        let judged = |server| check(Some(&project), &spec, server, &edge, &bounds, &[]);
+        assert!(judged(Some("https://edge:6443")).is_empty());
+        assert!(judged(Some("https://other:6443"))[0].blocks);
+        assert!(judged(None)[0].blocks);
     }
 
     #[test]
@@ -246,6 +275,6 @@ mod tests {
             namespaces: vec!["*".to_owned()],
             cluster_objects: true,
         };
-        assert!(check(None, &spec, &ClusterId::in_cluster(), &bounds, &[])[0].blocks);
+        assert!(check(None, &spec, None, &ClusterId::in_cluster(), &bounds, &[])[0].blocks);
     }
 }

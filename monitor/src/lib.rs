@@ -6,7 +6,6 @@
 pub mod access;
 pub mod api;
 pub mod command;
-mod commits;
 mod consume;
 pub mod declared;
 pub mod events;

@@ -14,7 +14,7 @@ use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, 
 
 use crate::progress::{Progress, completed};
 use crate::store::Store;
-use crate::view::{View, condition_word};
+use crate::view::View;
 
 /// Seconds. From a fast stage to a release that waits for a slow rollout.
 const BUCKETS: [f64; 16] = [
@@ -199,9 +199,7 @@ impl Collector for Applications {
             }
         }
         for (kind, count) in counted {
-            conditions
-                .with_label_values(&[condition_word(kind)])
-                .set(count);
+            conditions.with_label_values(&[kind.as_str()]).set(count);
         }
         [info, pinned, conditions]
             .iter()

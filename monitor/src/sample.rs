@@ -148,6 +148,7 @@ fn release(number: u64) -> HistoryEntry {
         generation: Generation(number),
         digest: Digest::of(b"manifests"),
         revisions: vec![revision(number)],
+        commits: vec![Some(commit("Open the dome slower in wind"))],
         sources: vec![json!({"repoURL": REPOSITORY, "path": "dome", "targetRevision": "main"})],
         cause: if number.is_multiple_of(2) {
             ReleaseCause::Automated

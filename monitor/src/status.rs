@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::declared::Declared;
-use crate::view::{Requested, View, condition_word};
+use crate::view::{Requested, View};
 
 /// A command that nobody took in this time is gone from the bus, in milliseconds.
 const REQUEST_KEPT: u64 = 3_600_000;
@@ -148,7 +148,7 @@ fn health(message: &str, status: state::HealthStatus, since: u64) -> HealthStatu
 
 fn conditions(view: &View) -> Vec<ApplicationCondition> {
     let one = |condition: &bus::message::condition::Condition| ApplicationCondition {
-        kind: condition_word(condition.kind).to_owned(),
+        kind: condition.kind.as_str().to_owned(),
         message: condition.message.clone(),
         last_transition_time: time(condition.since),
         ..ApplicationCondition::default()

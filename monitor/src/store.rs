@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use bus::message::desired::Commit;
 use bus::message::event::{Event, EventKind};
 use bus::message::state::{
     AgentState, ApplierState, Refreshed, ReleaseCause, RendererState, WatcherState,
@@ -15,7 +14,6 @@ use bus::message::verified::Verified;
 use bus::{AppId, ClusterId};
 use tokio::sync::{Notify, broadcast, watch};
 
-use crate::commits::Commits;
 use crate::declared::Declared;
 use crate::events::{Events, Recorded};
 use crate::fold::{Heard, Live, Parts, fold};
@@ -72,7 +70,6 @@ struct Inner {
     entries: BTreeMap<AppId, Entry>,
     verified: HashMap<String, Verified>,
     events: Events,
-    commits: Commits,
     /// How many states were heard.
     heard: u64,
     /// Whether every `Application` that exists is known, so that a missing one is known to be gone.
@@ -113,11 +110,6 @@ impl Default for Store {
 
 impl Store {
     pub fn put_watcher(&self, key: Option<ClusterId>, state: WatcherState) {
-        for source in &state.sources {
-            if let (Some(revision), Some(commit)) = (&source.revision, &source.commit) {
-                self.write().commits.remember(revision, commit);
-            }
-        }
         self.change(&state.app.clone(), |parts, order| {
             parts.watcher.insert(key, Heard { order, state });
         });
@@ -281,7 +273,7 @@ impl Store {
             entry.and_then(|entry| entry.parts.requested.clone())
         };
         if let Some(requested) = waiting
-            && event.detail.values().any(|value| *value == requested.id)
+            && event.detail.get("command") == Some(&requested.id)
         {
             let refused = Some(event.message.clone());
             self.request(
@@ -346,15 +338,6 @@ impl Store {
         };
         newest.reverse();
         newest
-    }
-
-    /// The commits of a view's history, as far as they are known, by revision.
-    pub fn commits(&self, view: &View) -> HashMap<String, Commit> {
-        let inner = self.read();
-        let revisions = view.history.iter().flat_map(|entry| &entry.revisions);
-        let known =
-            |revision: &String| Some((revision.clone(), inner.commits.get(revision)?.clone()));
-        revisions.filter_map(known).collect()
     }
 
     pub fn listen(&self) -> broadcast::Receiver<Notice> {

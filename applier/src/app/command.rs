@@ -63,9 +63,11 @@ impl App {
             EventKind::CommandRefused,
             format!("{verb} by {} was refused: {why}", command.user),
         );
-        self.ctx
-            .publisher
-            .event(event.user(&command.user).detail("id", command.id.clone()));
+        self.ctx.publisher.event(
+            event
+                .user(&command.user)
+                .detail("command", command.id.clone()),
+        );
     }
 
     fn refuses_sync(&self, dry_run: bool) -> Option<String> {
@@ -189,7 +191,7 @@ impl App {
             event
                 .user(&command.user)
                 .release(release)
-                .detail("id", command.id.clone()),
+                .detail("command", command.id.clone()),
         );
         Ok(())
     }
@@ -217,9 +219,11 @@ impl App {
             EventKind::ApplicationUnpinned,
             format!("unpinned by {}", command.user),
         );
-        self.ctx
-            .publisher
-            .event(event.user(&command.user).detail("id", command.id.clone()));
+        self.ctx.publisher.event(
+            event
+                .user(&command.user)
+                .detail("command", command.id.clone()),
+        );
         Ok(())
     }
 

@@ -193,7 +193,8 @@ impl App {
             &self.ctx.id,
             EventKind::ApplicationDeleted,
             format!("the application is deleted: {how}"),
-        );
+        )
+        .generation(self.known_generation());
         self.ctx
             .publisher
             .event(event.detail("uid", deleted.uid.clone()));

@@ -214,6 +214,7 @@ impl App {
             generation: target.generation,
             digest: target.digest.clone(),
             revisions: target.revisions.clone(),
+            commits: target.commits.clone(),
             sources: target.sources.clone(),
             cause: running.cause.clone(),
             started: running.started,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bus::message::condition::Condition;
-use bus::message::desired::{Present, Trigger};
+use bus::message::desired::{Commit, Present, Trigger};
 use bus::message::manifests::{Manifests, Payload};
 use bus::message::state::HistoryEntry;
 use bus::{Digest, Generation};
@@ -27,6 +27,8 @@ pub(crate) struct Target {
     /// The render's warnings.
     pub(crate) warnings: Vec<Condition>,
     pub(crate) revisions: Vec<String>,
+    /// Index-aligned with the revisions.
+    pub(crate) commits: Vec<Option<Commit>>,
     pub(crate) sources: Vec<Value>,
     pub(crate) trigger: Option<Trigger>,
     pub(crate) render_started: Option<u64>,
@@ -84,6 +86,11 @@ impl App {
             .iter()
             .map(|source| source.revision.clone())
             .collect();
+        target.commits = present
+            .sources
+            .iter()
+            .map(|source| source.commit.clone())
+            .collect();
         target.sources = present
             .spec
             .sources()
@@ -110,6 +117,7 @@ impl App {
             bytes.into(),
         )?;
         target.revisions.clone_from(&entry.revisions);
+        target.commits.clone_from(&entry.commits);
         target.sources.clone_from(&entry.sources);
         Ok(target)
     }
@@ -149,6 +157,7 @@ impl App {
             findings: prepared.findings,
             warnings: Vec::new(),
             revisions: Vec::new(),
+            commits: Vec::new(),
             sources: Vec::new(),
             trigger: None,
             render_started: None,
@@ -165,6 +174,7 @@ impl App {
         project::check(
             project.as_deref(),
             spec,
+            target.present.server.as_deref(),
             &self.ctx.id,
             &self.ctx.bounds,
             &target.manifests,

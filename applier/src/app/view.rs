@@ -146,7 +146,7 @@ impl App {
         Some(state)
     }
 
-    fn known_generation(&self) -> Generation {
+    pub(super) fn known_generation(&self) -> Generation {
         self.desired
             .as_ref()
             .map(|desired| desired.generation)

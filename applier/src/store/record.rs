@@ -199,6 +199,7 @@ mod tests {
                 generation: Generation(at),
                 digest: Digest::of(&at.to_le_bytes()),
                 revisions: Vec::new(),
+                commits: Vec::new(),
                 sources: Vec::new(),
                 cause: ReleaseCause::Automated,
                 started: 0,

@@ -38,6 +38,45 @@ pub enum ConditionType {
     ConfirmationNeeded,
 }
 
+impl ConditionType {
+    pub const ALL: [Self; 14] = [
+        Self::InvalidSpecError,
+        Self::ComparisonError,
+        Self::SyncError,
+        Self::UnknownError,
+        Self::DeletionError,
+        Self::SharedResourceWarning,
+        Self::RepeatedResourceWarning,
+        Self::ExcludedResourceWarning,
+        Self::ClientSideApplyWarning,
+        Self::UnknownFieldWarning,
+        Self::NonDeterministicRender,
+        Self::Pinned,
+        Self::SecretError,
+        Self::ConfirmationNeeded,
+    ];
+
+    /// The word that it travels as, in statuses and metrics too.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidSpecError => "InvalidSpecError",
+            Self::ComparisonError => "ComparisonError",
+            Self::SyncError => "SyncError",
+            Self::UnknownError => "UnknownError",
+            Self::DeletionError => "DeletionError",
+            Self::SharedResourceWarning => "SharedResourceWarning",
+            Self::RepeatedResourceWarning => "RepeatedResourceWarning",
+            Self::ExcludedResourceWarning => "ExcludedResourceWarning",
+            Self::ClientSideApplyWarning => "ClientSideApplyWarning",
+            Self::UnknownFieldWarning => "UnknownFieldWarning",
+            Self::NonDeterministicRender => "NonDeterministicRender",
+            Self::Pinned => "Pinned",
+            Self::SecretError => "SecretError",
+            Self::ConfirmationNeeded => "ConfirmationNeeded",
+        }
+    }
+}
+
 /// One condition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -69,5 +108,17 @@ impl Condition {
     /// Whether two say the same, whenever they came to be.
     pub fn says(&self, other: &Self) -> bool {
         self.kind == other.kind && self.message == other.message
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_is_said_in_the_word_that_travels() {
+        for kind in ConditionType::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
     }
 }

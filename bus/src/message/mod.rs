@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod command;
 pub mod condition;
+pub mod dead;
 pub mod desired;
 pub mod event;
 pub mod manifests;

@@ -339,6 +339,9 @@ pub struct HistoryEntry {
     pub generation: Generation,
     pub digest: Digest,
     pub revisions: Vec<String>,
+    /// Who made the revisions, where that is known: index-aligned with `revisions`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commits: Vec<Option<Commit>>,
     /// As specified when it was released: index-aligned with `revisions`.
     pub sources: Vec<serde_json::Value>,
     pub cause: ReleaseCause,
@@ -346,6 +349,13 @@ pub struct HistoryEntry {
     pub finished: u64,
     /// Whether it was seen healthy.
     pub healthy: bool,
+}
+
+impl HistoryEntry {
+    /// The first of its commits that is known.
+    pub fn commit(&self) -> Option<&Commit> {
+        self.commits.iter().flatten().next()
+    }
 }
 
 /// An application held at a release.

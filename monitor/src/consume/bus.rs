@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bus::message::Message;
+use bus::message::dead::DeadLetter;
 use bus::message::event::Event;
 use bus::message::state::{AgentState, ApplierState, RendererState, WatcherState};
 use bus::message::verified::Verified;
@@ -16,22 +17,9 @@ use bus::subject::{self, Bucket, Stream};
 use bus::{AppId, Bus, ClusterId, Stored, Update, Watch};
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
-use serde::{Deserialize, Serialize};
 
 use crate::metrics::Metrics;
 use crate::store::{Speaker, Store};
-
-/// A dead letter of any stream: that there is one is all that counts here.
-#[derive(Serialize, Deserialize)]
-struct DeadLetter {}
-
-impl Message for DeadLetter {
-    const KIND: &'static str = "letter.dead";
-
-    fn about(&self) -> Option<&AppId> {
-        None
-    }
-}
 
 /// Follows the bus for ever.
 pub(crate) async fn follow_bus(

@@ -68,10 +68,7 @@ async fn one(
     let live = format!("/live?app={app}");
     let title = app.to_string();
     let frame = Frame::new(&title, &live, reader.has_token());
-    Ok(frame.page(
-        &maud::html! {},
-        &application::body(&view, &events, now),
-    ))
+    Ok(frame.page(&maud::html! {}, &application::body(&view, &events, now)))
 }
 
 #[derive(Deserialize)]

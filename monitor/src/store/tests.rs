@@ -159,7 +159,7 @@ fn a_refusal_reaches_the_request_that_it_is_about() {
             EventKind::CommandRefused,
             "pinned",
         )
-        .detail("id", id)
+        .detail("command", id)
     };
     store.record(1, refusal("another"));
     assert_eq!(store.view(&app).unwrap().requested.unwrap().refused, None);
