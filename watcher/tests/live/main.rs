@@ -9,10 +9,11 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use api::{AppProject, Application};
+use bus::message::cluster::ClusterInfo;
 use bus::message::condition::ConditionType;
 use bus::message::desired::{Cascade, Desired, DesiredState, Present};
 use bus::message::event::{Event, EventKind};
-use bus::message::render::{Input, Render, RenderOutcome};
+use bus::message::render::{Input, PseudoInput, Render, RenderOutcome};
 use bus::message::state::WatcherState;
 use bus::message::verified::Verified;
 use bus::subject::{self, Bucket, Stream};
@@ -86,6 +87,7 @@ impl World {
         };
         let bus = Bus::connect(&connect, "test").await.unwrap();
         bus::stream::provision(&bus, &[here()]).await.unwrap();
+        leave_states(&bus).await;
         let scratch = tempfile::tempdir().unwrap();
         let listens = scratch.path().join("webhook");
         let watcher = tokio::process::Command::new(env!("CARGO_BIN_EXE_towline-watcher"))
@@ -174,6 +176,18 @@ impl World {
 
     /// What the renderer would say of a generation that read its own folder's file.
     async fn rendered(&self, name: &str, generation: Generation, object: git2::Oid) {
+        self.rendered_with(name, generation, object, Vec::new())
+            .await;
+    }
+
+    /// The same of one that used other things than files.
+    async fn rendered_with(
+        &self,
+        name: &str,
+        generation: Generation,
+        object: git2::Oid,
+        values: Vec<PseudoInput>,
+    ) {
         let render = Render {
             app: app_id(name),
             cluster: here(),
@@ -184,7 +198,7 @@ impl World {
                 path: format!("{name}/a.yaml"),
                 object: Some(object.to_string()),
             }],
-            values: Vec::new(),
+            values,
             outcome: RenderOutcome::Rendered {
                 digest: Digest::of(b""),
                 count: 1,
@@ -321,7 +335,8 @@ async fn a_commit_becomes_desired_state_for_whom_it_affects_and_a_deletion_is_ca
     );
 
     refreshes(&world, newer.generation).await;
-    let newest = refused(&world).await;
+    let newest = capabilities(&world, refused(&world).await).await;
+    left_by_an_earlier_watcher(&world).await;
     moved_to_nowhere(&world).await;
     broker_wiped(&mut world, newest).await;
     deleted(&world).await;
@@ -404,6 +419,62 @@ async fn refused(world: &World) -> Generation {
     newer.generation
 }
 
+/// A cluster that offers something else than the last render used, though nobody saw it change.
+async fn capabilities(world: &World, newest: Generation) -> Generation {
+    let used = PseudoInput::Capabilities(Digest::of(b"what it offered then"));
+    world
+        .rendered_with("web", newest, blob("2"), vec![used])
+        .await;
+    let info = ClusterInfo {
+        cluster: here(),
+        kube_version: "v1.37.2".to_owned(),
+        kinds: Vec::new(),
+    };
+    world
+        .bus
+        .put(Bucket::Clusters, here().as_str(), &info)
+        .await
+        .unwrap();
+    let again = world.present("web", |it, _| it.generation > newest).await;
+    let used = PseudoInput::Capabilities(info.digest());
+    world
+        .rendered_with("web", again.generation, blob("2"), vec![used])
+        .await;
+    again.generation
+}
+
+/// Of an application whose cluster was not known then, and of one that is deleted and was never published.
+const LEFT: [&str; 2] = ["shop", "ghost"];
+
+async fn leave_states(bus: &Bus) {
+    for name in LEFT {
+        let state = WatcherState {
+            app: app_id(name),
+            uid: "then".to_owned(),
+            cluster: None,
+            project: "default".to_owned(),
+            generation: None,
+            sources: Vec::new(),
+            conditions: Vec::new(),
+            refreshed: None,
+            deleting: false,
+        };
+        let key = subject::state("watcher", None, &state.app);
+        bus.put(Bucket::State, &key, &state).await.unwrap();
+    }
+}
+
+async fn left_by_an_earlier_watcher(world: &World) {
+    for name in LEFT {
+        let key = subject::state("watcher", None, &app_id(name));
+        eventually("a state that no longer counts to go", || async {
+            let left = world.bus.get::<WatcherState>(Bucket::State, &key).await;
+            left.unwrap().is_none().then_some(())
+        })
+        .await;
+    }
+}
+
 /// A destination that no cluster has: a condition, and nothing is deleted.
 async fn moved_to_nowhere(world: &World) {
     let server = |server: &str| Patch::Merge(json!({"spec": {"destination": {"server": server}}}));
@@ -477,15 +548,9 @@ async fn deleted(world: &World) {
     };
     assert_eq!(gone("web", Cascade::Foreground).await, web);
     world.state("web", |state| state.deleting).await;
-    let report = Event {
-        time: bus::clock::now_ms() + 2_000_000_000,
-        ..Event::new(
-            &app_id("web"),
-            &here(),
-            EventKind::ApplicationDeleted,
-            "gone",
-        )
-    };
+    let generation = world.desired("web").await.unwrap().generation;
+    let kind = EventKind::ApplicationDeleted;
+    let report = Event::new(&app_id("web"), &here(), kind, "gone").generation(generation);
     world.bus.event(&report.detail("uid", web)).await;
     eventually("the purge", || async {
         world.desired("web").await.is_none().then_some(())
