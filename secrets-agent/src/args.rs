@@ -109,6 +109,31 @@ pub struct VaultArgs {
         default_value = "jwt"
     )]
     pub vault_jwt_mount: String,
+    /// Role id to log in with by auth method `approle`, with the secret id of `--vault-approle-secret-id-file`
+    #[arg(
+        long,
+        env = "TOWLINE_VAULT_APPROLE_ROLE_ID",
+        value_name = "ID",
+        group = "login",
+        requires = "vault_approle_secret_id_file"
+    )]
+    pub vault_approle_role_id: Option<String>,
+    /// File with the secret id, read at each login
+    #[arg(
+        long,
+        env = "TOWLINE_VAULT_APPROLE_SECRET_ID_FILE",
+        value_name = "FILE",
+        requires = "vault_approle_role_id"
+    )]
+    pub vault_approle_secret_id_file: Option<PathBuf>,
+    /// Where auth method `approle` is mounted
+    #[arg(
+        long,
+        env = "TOWLINE_VAULT_APPROLE_MOUNT",
+        value_name = "PATH",
+        default_value = "approle"
+    )]
+    pub vault_approle_mount: String,
 }
 
 #[expect(
@@ -198,6 +223,12 @@ mod tests {
     fn there_is_one_way_to_log_in() {
         assert!(parse(&["--vault-token-file", "a"]).is_ok());
         assert!(parse(&["--vault-token-file", "a", "--vault-jwt-role", "b"]).is_err());
+        let role = ["--vault-approle-role-id", "a"];
+        let file = ["--vault-approle-secret-id-file", "b"];
+        assert!(parse(&[role, file].concat()).is_ok());
+        assert!(parse(&role).is_err());
+        assert!(parse(&file).is_err());
+        assert!(parse(&[&role[..], &file, &["--vault-token-file", "c"]].concat()).is_err());
     }
 
     #[test]

@@ -53,6 +53,11 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let backend = Arc::new(
         Vault::new(&vault, metrics.clone()).context("setting up the connection to Vault")?,
     );
+    let token = service.token();
+    service.spawn("vault token", {
+        let backend = Arc::clone(&backend);
+        async move { backend.keep_logged_in(token).await }
+    });
     let bus = Bus::connect(&connect, SERVICE).await?;
     let known = Arc::new(Known::default());
     let uses = Arc::new(Uses::default());

@@ -1,6 +1,6 @@
 //! Every metric of the agent.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bus::message::secret::RefusalReason;
 use prometheus::{
@@ -14,6 +14,9 @@ pub enum VaultRequest {
     Metadata,
     Mount,
     Login,
+    Lookup,
+    Renew,
+    Health,
 }
 
 #[derive(Clone)]
@@ -89,12 +92,27 @@ impl Metrics {
         self.request("refused", took);
     }
 
-    pub(crate) fn vault(&self, request: VaultRequest, worked: bool, took: Duration) {
+    /// What `call` gives, its time taken down as that of one request to Vault.
+    pub(crate) async fn timed<T, E>(
+        &self,
+        request: VaultRequest,
+        call: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let started = Instant::now();
+        let outcome = call.await;
+        self.vault(request, outcome.is_ok(), started.elapsed());
+        outcome
+    }
+
+    fn vault(&self, request: VaultRequest, worked: bool, took: Duration) {
         let request = match request {
             VaultRequest::Read => "read",
             VaultRequest::Metadata => "metadata",
             VaultRequest::Mount => "mount",
             VaultRequest::Login => "login",
+            VaultRequest::Lookup => "lookup",
+            VaultRequest::Renew => "renew",
+            VaultRequest::Health => "health",
         };
         let outcome = if worked { "answered" } else { "failed" };
         self.vault

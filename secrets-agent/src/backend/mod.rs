@@ -40,8 +40,10 @@ pub enum BackendError {
         "Vault refuses this agent's token or role for {what}: check its policy and that the token is valid"
     )]
     Denied { what: String },
-    #[error("Vault is sealed or in maintenance: unseal it")]
+    #[error("Vault is sealed: unseal it")]
     Sealed,
+    #[error("Vault does not serve: {why}")]
+    NotServing { why: &'static str },
     #[error("Vault at {address} cannot be reached: {why}")]
     Unreachable { address: String, why: &'static str },
     #[error("Vault at {address} does not answer in time")]
@@ -58,6 +60,7 @@ impl BackendError {
             Self::NoPath { .. } | Self::Unreadable { .. } => RefusalReason::NotFound,
             Self::Denied { .. }
             | Self::Sealed
+            | Self::NotServing { .. }
             | Self::Unreachable { .. }
             | Self::Slow { .. }
             | Self::Failing { .. }
@@ -74,6 +77,7 @@ impl BackendError {
             | Self::Unreadable { .. }
             | Self::Denied { .. }
             | Self::Sealed
+            | Self::NotServing { .. }
             | Self::Slow { .. }
             | Self::Login { .. } => false,
         }

@@ -2,5 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod agent;
+mod login;
+mod root;
 mod setup;
 mod vault;

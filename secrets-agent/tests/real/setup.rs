@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use bus::message::desired::{Cause, Desired, DesiredState, Present, Tracking, Trigger};
@@ -15,10 +15,10 @@ use bus::seal::{
 use bus::subject::{self, Bucket, Stream};
 use bus::{AppId, Bus, BusError, ClusterId, ConnectArgs, Generation, clock};
 use deploy::process::{Process, Program};
-use deploy::{NatsConfig, Stack, StackOptions, Vault, VaultPart};
-use secrecy::ExposeSecret;
-use secrets_agent::VaultArgs;
-use serde_json::{Value, json};
+use deploy::{NatsConfig, Stack, StackOptions, VaultPart};
+use serde_json::json;
+
+use crate::root::Root;
 
 /// What `future` gives, within the longest time that anything here may take.
 pub(crate) async fn soon<F: Future>(what: &str, future: F) -> F::Output {
@@ -43,111 +43,6 @@ pub(crate) fn reference(path: &str, key: &str) -> Reference {
     }
 }
 
-/// A person's work on a Vault: root's.
-pub(crate) struct Root {
-    client: reqwest::Client,
-    address: String,
-    token: String,
-}
-
-impl Root {
-    pub(crate) fn of(vault: &Vault) -> Self {
-        // As every process does once; here the first test wins.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        Self {
-            client: reqwest::Client::builder()
-                .tls_certs_only(Vec::new())
-                .no_proxy()
-                .build()
-                .unwrap(),
-            address: vault.address(),
-            token: vault.root_token().expose_secret().to_owned(),
-        }
-    }
-
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> Value {
-        let response = self
-            .client
-            .post(format!("{}/v1/{path}", self.address))
-            .header("X-Vault-Token", &self.token)
-            .header("Content-Type", "application/json")
-            .body(body.to_string())
-            .send()
-            .await
-            .unwrap();
-        let status = response.status();
-        let text = response.text().await.unwrap();
-        assert!(status.is_success(), "{path}: {status} {text}");
-        serde_json::from_str(&text).unwrap_or_default()
-    }
-
-    /// Writes a new version of a KV v2 path.
-    pub(crate) async fn put(&self, path: &str, data: Value) {
-        self.post(path, &json!({ "data": data })).await;
-    }
-
-    /// Makes policy `agent`: to read `paths` and nothing else.
-    pub(crate) async fn allow(&self, paths: &[&str]) {
-        let rules: Vec<String> = paths
-            .iter()
-            .map(|path| format!("path \"{path}\" {{ capabilities = [\"read\"] }}"))
-            .collect();
-        self.post(
-            "sys/policies/acl/agent",
-            &json!({ "policy": rules.join("\n") }),
-        )
-        .await;
-    }
-
-    /// A token that may read `paths` and nothing else.
-    pub(crate) async fn token(&self, paths: &[&str]) -> String {
-        self.allow(paths).await;
-        self.token_of(&json!({ "policies": ["agent"] })).await
-    }
-
-    pub(crate) async fn token_of(&self, request: &Value) -> String {
-        let made = self.post("auth/token/create", request).await;
-        made["auth"]["client_token"].as_str().unwrap().to_owned()
-    }
-
-    /// A role of AppRole with policy `agent` and what `more` says: its id, and a secret id.
-    pub(crate) async fn app_role(&self, more: Value) -> (String, String) {
-        self.post("sys/auth/approle", &json!({"type": "approle"}))
-            .await;
-        let mut role = json!({"token_policies": ["agent"]});
-        role.as_object_mut()
-            .unwrap()
-            .append(&mut more.as_object().unwrap().clone());
-        self.post("auth/approle/role/agent", &role).await;
-        self.post(
-            "auth/approle/role/agent/role-id",
-            &json!({"role_id": "agent-role"}),
-        )
-        .await;
-        let made = self
-            .post("auth/approle/role/agent/secret-id", &json!({}))
-            .await;
-        let secret_id = made["data"]["secret_id"].as_str().unwrap();
-        ("agent-role".to_owned(), secret_id.to_owned())
-    }
-
-    pub(crate) fn args(&self) -> VaultArgs {
-        VaultArgs {
-            vault_addr: self.address.parse().unwrap(),
-            vault_namespace: None,
-            vault_ca: None,
-            vault_token_file: None,
-            vault_token: None,
-            vault_jwt_role: None,
-            vault_jwt_file: PathBuf::new(),
-            vault_jwt_mount: "jwt".to_owned(),
-            vault_approle_role_id: None,
-            vault_approle_secret_id_file: None,
-            vault_approle_mount: "approle".to_owned(),
-        }
-    }
-}
-
 /// A running agent and everybody around it.
 pub(crate) struct World {
     pub(crate) stack: Stack,
@@ -164,6 +59,10 @@ pub(crate) struct World {
 impl World {
     /// The agent may read `kv`'s dev mount `secret/` below `team/`, and rotates as fast as it can.
     pub(crate) async fn start() -> Self {
+        Box::pin(Self::set_up()).await
+    }
+
+    async fn set_up() -> Self {
         let keys: Vec<(Role, nkeys::KeyPair)> = Role::all(&[here()])
             .into_iter()
             .map(|role| (role, nkeys::KeyPair::new_user()))
@@ -176,13 +75,12 @@ impl World {
             })
             .collect();
         let include = bus::role::server_config(&users, &[here()]);
-        let stack = Stack::start(&StackOptions {
+        let options = StackOptions {
             nats: Some(NatsConfig::Generated { include }),
             vault: VaultPart::DevServer,
             ..StackOptions::default()
-        })
-        .await
-        .unwrap();
+        };
+        let stack = Stack::start(&options).await.unwrap();
         let url = stack.nats.as_ref().unwrap().url();
         let seed = |role: &Role| {
             let path = stack.folder().join(role.name());

@@ -1,22 +1,32 @@
-//! How the agent gets its token: from a file, from the environment, or for a JWT. What is in a file is read at each login, so a
-//! rotated one takes effect when Vault refuses the old one.
+//! How the agent gets its token: from a file, from the environment, for a JWT, or by role id and secret id. What is in a file is read at each
+//! login, so a rotated one takes effect when Vault refuses the old one.
 
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
 
 use api::Sensitive;
-use reqwest::header::HeaderValue;
-use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt as _;
 use zeroize::Zeroizing;
 
-use super::http::{Http, Reply};
+use super::SetupError;
+use super::connection::{Connection, Reply};
+use super::session::{Granted, Session};
+use super::token::Token;
 use crate::args::VaultArgs;
 use crate::backend::BackendError;
+use crate::metrics::{Metrics, VaultRequest};
 
-/// The longest token file that is read, in bytes.
+/// The longest file that is read, in bytes.
 const MAX_FILE: u64 = 64 * 1024;
 
-pub(super) enum Login {
+pub(super) struct Login {
+    method: Method,
+    connection: Connection,
+    /// Without a token.
+    stranger: Session,
+    metrics: Metrics,
+}
+
+enum Method {
     File(PathBuf),
     Token(Sensitive),
     Jwt {
@@ -24,23 +34,118 @@ pub(super) enum Login {
         role: String,
         file: PathBuf,
     },
-}
-
-/// A token as the header that carries it, marked so that no log of headers shows it.
-#[derive(Clone)]
-pub(super) struct Token {
-    pub(super) header: HeaderValue,
-    /// When another one should be had; none for a token that others renew.
-    renew_at: Option<Instant>,
+    AppRole {
+        mount: String,
+        role_id: String,
+        secret_id_file: PathBuf,
+    },
 }
 
 impl Login {
-    pub(super) fn new(args: &VaultArgs) -> Option<Self> {
+    pub(super) fn new(
+        args: &VaultArgs,
+        connection: &Connection,
+        metrics: Metrics,
+    ) -> Result<Self, SetupError> {
+        Ok(Self {
+            method: Method::new(args).ok_or(SetupError::NoLogin)?,
+            stranger: Session::new(connection, "")?,
+            connection: connection.clone(),
+            metrics,
+        })
+    }
+
+    /// Whether each login makes Vault keep one more token.
+    pub(super) fn makes_tokens(&self) -> bool {
+        match self.method {
+            Method::File(_) | Method::Token(_) => false,
+            Method::Jwt { .. } | Method::AppRole { .. } => true,
+        }
+    }
+
+    pub(super) async fn log_in(&self) -> Result<Token, BackendError> {
+        match &self.method {
+            Method::Token(token) => self.given(token.expose()).await,
+            Method::File(path) => self.given(&read(path).await?).await,
+            Method::Jwt { mount, role, file } => {
+                let jwt = read(file).await?;
+                let login = self.stranger.log_in_with_jwt(mount, role, &jwt);
+                let refused =
+                    || format!("role `{role}` of auth method `{mount}` does not accept its JWT");
+                self.exchanged(login, mount, refused).await
+            }
+            Method::AppRole {
+                mount,
+                role_id,
+                secret_id_file,
+            } => {
+                let secret_id = read(secret_id_file).await?;
+                let login = self
+                    .stranger
+                    .log_in_with_approle(mount, role_id, &secret_id);
+                let refused =
+                    || format!("auth method `{mount}` does not accept its role id and secret id");
+                self.exchanged(login, mount, refused).await
+            }
+        }
+    }
+
+    pub(super) fn token(&self, granted: &Granted) -> Result<Token, BackendError> {
+        let mut token = Token::new(&self.connection, granted.token.expose())?;
+        token.lease = granted.lease;
+        Ok(token)
+    }
+
+    /// A token that others made: Vault is asked how long it lasts.
+    async fn given(&self, text: &str) -> Result<Token, BackendError> {
+        let mut token = Token::new(&self.connection, text)?;
+        let lookup = token.session.look_up();
+        match self.metrics.timed(VaultRequest::Lookup, lookup).await? {
+            Reply::Found(lease) => token.lease = lease,
+            // It may lack the right to ask, and be good for what it is for.
+            Reply::Missing | Reply::Denied => {}
+        }
+        Ok(token)
+    }
+
+    async fn exchanged(
+        &self,
+        login: impl Future<Output = Result<Reply<Granted>, BackendError>>,
+        mount: &str,
+        refused: impl FnOnce() -> String,
+    ) -> Result<Token, BackendError> {
+        let reply = match self.metrics.timed(VaultRequest::Login, login).await {
+            // What Vault answers to a credential that it does not accept.
+            Err(BackendError::Failing { status: 400, .. }) => Reply::Denied,
+            reply => reply?,
+        };
+        let failed = |why: String| BackendError::Login { why };
+        match reply {
+            Reply::Found(granted) => self.token(&granted),
+            Reply::Missing => Err(failed(format!("no auth method is mounted at `{mount}`"))),
+            Reply::Denied => Err(failed(refused())),
+        }
+    }
+}
+
+impl Method {
+    fn new(args: &VaultArgs) -> Option<Self> {
+        let mount = |path: &str| path.trim_matches('/').to_owned();
         if let Some(role) = &args.vault_jwt_role {
             return Some(Self::Jwt {
-                mount: args.vault_jwt_mount.trim_matches('/').to_owned(),
+                mount: mount(&args.vault_jwt_mount),
                 role: role.clone(),
                 file: args.vault_jwt_file.clone(),
+            });
+        }
+        if let (Some(role_id), Some(file)) = (
+            &args.vault_approle_role_id,
+            &args.vault_approle_secret_id_file,
+        ) {
+            return Some(Self::AppRole {
+                mount: mount(&args.vault_approle_mount),
+                role_id: role_id.clone(),
+                secret_id_file: file.clone(),
             });
         }
         if let Some(path) = &args.vault_token_file {
@@ -51,81 +156,9 @@ impl Login {
             .filter(|token| !token.is_empty())
             .map(|token| Self::Token(token.clone()))
     }
-
-    pub(super) async fn log_in(&self, http: &Http) -> Result<Token, BackendError> {
-        match self {
-            Self::Token(token) => Token::new(token.expose(), None),
-            Self::File(path) => Token::new(&read(path).await?, None),
-            Self::Jwt { mount, role, file } => {
-                with_jwt(http, mount, role, &read(file).await?).await
-            }
-        }
-    }
 }
 
-impl Token {
-    fn new(text: &str, lasts: Option<Duration>) -> Result<Self, BackendError> {
-        let mut header = HeaderValue::from_str(text).map_err(|_| BackendError::Login {
-            why: "the token holds characters that no header may hold".to_owned(),
-        })?;
-        header.set_sensitive(true);
-        Ok(Self {
-            header,
-            // Well before its end, so that no request meets it.
-            renew_at: lasts.map(|lasts| Instant::now() + lasts.mul_f64(2.0 / 3.0)),
-        })
-    }
-
-    pub(super) fn is_fresh(&self, now: Instant) -> bool {
-        self.renew_at.is_none_or(|renew_at| now < renew_at)
-    }
-}
-
-#[derive(Serialize)]
-struct JwtBody<'a> {
-    role: &'a str,
-    jwt: &'a str,
-}
-
-#[derive(Deserialize)]
-struct LoginBody {
-    auth: Auth,
-}
-
-#[derive(Deserialize)]
-struct Auth {
-    client_token: Sensitive,
-    lease_duration: u64,
-}
-
-async fn with_jwt(http: &Http, mount: &str, role: &str, jwt: &str) -> Result<Token, BackendError> {
-    let failed = |why: String| BackendError::Login { why };
-    let body = serde_json::to_vec(&JwtBody { role, jwt })
-        .map(Zeroizing::new)
-        .map_err(|_| failed("the request cannot be encoded".to_owned()))?;
-    let reply = match http.post(&format!("auth/{mount}/login"), &body).await {
-        Ok(reply) => reply,
-        // What Vault answers to a JWT that it does not accept.
-        Err(BackendError::Failing { status: 400, .. }) => Reply::Denied,
-        Err(error) => return Err(error),
-    };
-    match reply {
-        Reply::Body(body) => {
-            let LoginBody { auth } = serde_json::from_slice(&body)
-                .map_err(|_| failed("Vault's answer holds no token".to_owned()))?;
-            let lasts = (auth.lease_duration > 0).then(|| Duration::from_secs(auth.lease_duration));
-            Token::new(auth.client_token.expose(), lasts)
-        }
-        Reply::Missing => Err(failed(format!("no auth method is mounted at `{mount}`"))),
-        Reply::Denied => Err(failed(format!(
-            "role `{role}` of auth method `{mount}` does not accept this agent's JWT"
-        ))),
-    }
-}
-
-async fn read(path: &PathBuf) -> Result<Zeroizing<String>, BackendError> {
-    use tokio::io::AsyncReadExt as _;
-
+async fn read(path: &Path) -> Result<Zeroizing<String>, BackendError> {
     let failed = |error: std::io::Error| BackendError::Login {
         why: format!("{} cannot be read: {}", path.display(), error.kind()),
     };
@@ -135,11 +168,11 @@ async fn read(path: &PathBuf) -> Result<Zeroizing<String>, BackendError> {
         .read_to_string(&mut text)
         .await
         .map_err(failed)?;
-    let token = Zeroizing::new(text.trim().to_owned());
-    if token.is_empty() {
+    let text = Zeroizing::new(text.trim().to_owned());
+    if text.is_empty() {
         return Err(BackendError::Login {
             why: format!("{} is empty", path.display()),
         });
     }
-    Ok(token)
+    Ok(text)
 }

@@ -1,21 +1,27 @@
-//! Vault's KV engines over its HTTP API.
-//!
-//! Written on `reqwest` and not on `vaultrs`: a path here is the raw API path that was checked, sent as it is; answers are read
-//! into memory that is cleared; and no error holds a body.
+//! Vault's KV engines over its HTTP API: `values` reads what is secret, `session` asks the rest through vaultrs.
 
 mod body;
-mod http;
+mod connection;
+mod health;
+mod lease;
 mod login;
 mod mount;
+mod session;
+mod token;
+mod values;
 
-use std::time::{Duration, Instant};
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::RwLock;
-use zeroize::Zeroizing;
+use tokio_util::sync::CancellationToken;
 
-use self::http::{Http, Reply};
-use self::login::{Login, Token};
+use self::connection::{Connection, Reply};
+use self::health::Health;
+use self::login::Login;
 use self::mount::{Engine, Mounts};
+use self::token::{Token, Tokens};
 use super::{Backend, BackendError, Document};
 use crate::args::VaultArgs;
 use crate::metrics::{Metrics, VaultRequest};
@@ -43,97 +49,96 @@ pub enum SetupError {
     Client(#[source] reqwest::Error),
     #[error("--vault-namespace is not a name")]
     Namespace,
-    #[error("no way to log in: give --vault-token-file, TOWLINE_VAULT_TOKEN or --vault-jwt-role")]
+    #[error(
+        "no way to log in: give --vault-jwt-role, --vault-approle-role-id, --vault-token-file or TOWLINE_VAULT_TOKEN"
+    )]
     NoLogin,
 }
 
 /// A connection to Vault: one HTTP client, one token at a time.
 pub struct Vault {
-    http: Http,
-    login: Login,
-    token: RwLock<Option<Token>>,
+    connection: Connection,
+    tokens: Tokens,
+    health: Health,
     mounts: Mounts,
     metrics: Metrics,
 }
 
 impl Vault {
     pub fn new(args: &VaultArgs, metrics: Metrics) -> Result<Self, SetupError> {
+        let connection = Connection::new(args)?;
+        let login = Login::new(args, &connection, metrics.clone())?;
         Ok(Self {
-            http: Http::new(args)?,
-            login: Login::new(args).ok_or(SetupError::NoLogin)?,
-            token: RwLock::new(None),
+            tokens: Tokens::new(login, metrics.clone()),
+            health: Health::new(&connection, metrics.clone())?,
+            connection,
             mounts: Mounts::default(),
             metrics,
         })
     }
 
-    /// GETs a raw API path, after a new login if Vault refuses the token in use.
-    async fn get(
-        &self,
-        path: &str,
-        version: Option<u64>,
-        request: VaultRequest,
-    ) -> Result<Zeroizing<Vec<u8>>, GetError> {
-        let mut denied = None;
-        for _ in 0..2 {
-            let token = self.token(denied.take()).await?;
-            match self.once(path, version, &token, request).await? {
-                Reply::Body(body) => return Ok(body),
-                Reply::Missing => return Err(GetError::Missing),
-                // Vault says the same of a token that ended and of one without the right.
-                Reply::Denied => denied = Some(token),
-            }
-        }
-        Err(GetError::Other(BackendError::Denied {
-            what: format!("`{path}`"),
-        }))
+    /// Keeps the agent logged in until `shutdown`. Without it, requests log in as they need.
+    pub async fn keep_logged_in(&self, shutdown: CancellationToken) -> Result<(), Infallible> {
+        self.tokens.keep(&self.health, shutdown).await;
+        Ok(())
     }
 
-    async fn once(
+    /// What `call` gives, with another token if Vault refuses the one in use; none for what isn't there. `what` is for people.
+    async fn ask<T, F>(
         &self,
-        path: &str,
-        version: Option<u64>,
-        token: &Token,
         request: VaultRequest,
-    ) -> Result<Reply, BackendError> {
-        let mut waits = BACK_OFF.iter();
-        loop {
-            let started = Instant::now();
-            let reply = self.http.get(path, version, &token.header).await;
-            self.metrics
-                .vault(request, reply.is_ok(), started.elapsed());
-            match (reply, waits.next()) {
-                (Err(error), Some(wait)) if error.is_short() => {
+        what: &str,
+        call: impl Fn(Arc<Token>) -> F,
+    ) -> Result<Option<T>, BackendError>
+    where
+        F: Future<Output = Result<Reply<T>, BackendError>>,
+    {
+        match self.ask_twice(request, what, call).await {
+            Ok(found) => Ok(found),
+            Err(error) => Err(self.health.explain(error).await),
+        }
+    }
+
+    async fn ask_twice<T, F>(
+        &self,
+        request: VaultRequest,
+        what: &str,
+        call: impl Fn(Arc<Token>) -> F,
+    ) -> Result<Option<T>, BackendError>
+    where
+        F: Future<Output = Result<Reply<T>, BackendError>>,
+    {
+        let mut token = Some(self.tokens.current().await?);
+        for _ in 0..2 {
+            let Some(used) = token.take() else { break };
+            match self.patiently(request, || call(Arc::clone(&used))).await? {
+                Reply::Found(found) => return Ok(Some(found)),
+                Reply::Missing => return Ok(None),
+                Reply::Denied => token = self.tokens.instead_of(&used).await?,
+            }
+        }
+        Err(BackendError::Denied {
+            what: what.to_owned(),
+        })
+    }
+
+    async fn patiently<T, F>(
+        &self,
+        request: VaultRequest,
+        call: impl Fn() -> F,
+    ) -> Result<Reply<T>, BackendError>
+    where
+        F: Future<Output = Result<Reply<T>, BackendError>>,
+    {
+        for wait in BACK_OFF {
+            match self.metrics.timed(request, call()).await {
+                Err(error) if error.is_short() => {
                     tokio::time::sleep(wait.mul_f64(rand::random_range(0.5..1.5))).await;
                 }
-                (reply, _) => return reply,
+                reply => return reply,
             }
         }
-    }
-
-    /// The token in use, or a new one: when there is none, when it nears its end, or when it is the one that was `denied`.
-    async fn token(&self, denied: Option<Token>) -> Result<Token, BackendError> {
-        let usable = |token: &&Token| {
-            token.is_fresh(Instant::now())
-                && denied
-                    .as_ref()
-                    .is_none_or(|denied| denied.header != token.header)
-        };
-        if let Some(token) = self.token.read().await.as_ref().filter(usable) {
-            return Ok(token.clone());
-        }
-        let mut held = self.token.write().await;
-        // Another request may have logged in while this one waited.
-        if let Some(token) = held.as_ref().filter(usable) {
-            return Ok(token.clone());
-        }
-        let started = Instant::now();
-        let fresh = self.login.log_in(&self.http).await;
-        self.metrics
-            .vault(VaultRequest::Login, fresh.is_ok(), started.elapsed());
-        let fresh = fresh?;
-        *held = Some(fresh.clone());
-        Ok(fresh)
+        self.metrics.timed(request, call()).await
     }
 
     /// The engine that `path` belongs to, and the mount's path with its closing slash.
@@ -141,21 +146,20 @@ impl Vault {
         if let Some(found) = self.mounts.of(path) {
             return Ok(found);
         }
-        let asked = format!("sys/internal/ui/mounts/{path}");
-        match self.get(&asked, None, VaultRequest::Mount).await {
-            Ok(body) => self
-                .mounts
-                .learn(path, &body)
-                .ok_or(BackendError::Unreadable {
-                    path: path.clone(),
-                    why: "Vault does not say which engine is mounted there",
-                }),
-            Err(GetError::Missing) => Err(BackendError::NoPath { path: path.clone() }),
-            Err(GetError::Other(BackendError::Denied { .. })) => Err(BackendError::Denied {
-                what: format!("the mount of `{path}`"),
-            }),
-            Err(GetError::Other(error)) => Err(error),
-        }
+        let mount = self
+            .ask(
+                VaultRequest::Mount,
+                &format!("the mount of `{path}`"),
+                |token| async move { token.session.mount_of(path).await },
+            )
+            .await?
+            .ok_or_else(|| BackendError::NoPath { path: path.clone() })?;
+        self.mounts
+            .learn(path, mount)
+            .ok_or_else(|| BackendError::Unreadable {
+                path: path.clone(),
+                why: "Vault does not say which engine is mounted there",
+            })
     }
 }
 
@@ -183,15 +187,20 @@ impl Backend for Vault {
                 "its mount is a KV engine of version 1, which has no versions",
             ));
         }
-        let body = match self.get(path.as_str(), version, VaultRequest::Read).await {
-            Ok(body) => body,
-            Err(GetError::Missing) => {
+        let body = self
+            .ask(
+                VaultRequest::Read,
+                &format!("`{path}`"),
+                |token| async move {
+                    values::get(&self.connection, path.as_str(), version, &token.header).await
+                },
+            )
+            .await?
+            .ok_or_else(|| {
                 // Perhaps another engine is mounted there by now.
                 self.mounts.forget(mount);
-                return Err(BackendError::NoPath { path: path.clone() });
-            }
-            Err(GetError::Other(error)) => return Err(error),
-        };
+                BackendError::NoPath { path: path.clone() }
+            })?;
         let document = match engine {
             Engine::Versioned => Document::of_versioned(&body),
             Engine::Plain => Document::of_plain(&body),
@@ -208,22 +217,18 @@ impl Backend for Vault {
         else {
             return Ok(None);
         };
-        let asked = format!("{mount}metadata/{rest}");
-        match self.get(&asked, None, VaultRequest::Metadata).await {
-            Ok(body) => Ok(mount::newest_version(&body)),
-            Err(GetError::Missing) => Err(BackendError::NoPath { path: path.clone() }),
-            Err(GetError::Other(error)) => Err(error),
-        }
-    }
-}
-
-enum GetError {
-    Missing,
-    Other(BackendError),
-}
-
-impl From<BackendError> for GetError {
-    fn from(error: BackendError) -> Self {
-        Self::Other(error)
+        let found = self
+            .ask(
+                VaultRequest::Metadata,
+                &format!("`{mount}metadata/{rest}`"),
+                |token| async move {
+                    let mount = mount.trim_end_matches('/');
+                    token.session.newest_version(mount, rest).await
+                },
+            )
+            .await?;
+        found
+            .map(Some)
+            .ok_or_else(|| BackendError::NoPath { path: path.clone() })
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use rustify::endpoint::Endpoint;
+use rustify::enums::{RequestMethod, RequestType, ResponseType};
 use serde::Deserialize;
 
 use crate::policy::SecretPath;
@@ -20,13 +22,26 @@ pub(super) enum Engine {
 #[derive(Default)]
 pub(super) struct Mounts(Mutex<BTreeMap<String, Engine>>);
 
-#[derive(Deserialize)]
-struct Body {
-    data: Mount,
+/// Asks for the mount that a path is in. vaultrs only has the endpoints below `sys/mounts`, which want rights that an agent should
+/// not have; this one answers every token that has a right below the mount.
+pub(super) struct MountOf<'a>(pub(super) &'a SecretPath);
+
+impl Endpoint for MountOf<'_> {
+    type Response = Mount;
+    const REQUEST_BODY_TYPE: RequestType = RequestType::JSON;
+    const RESPONSE_BODY_TYPE: ResponseType = ResponseType::JSON;
+
+    fn path(&self) -> String {
+        format!("sys/internal/ui/mounts/{}", self.0)
+    }
+
+    fn method(&self) -> RequestMethod {
+        RequestMethod::GET
+    }
 }
 
 #[derive(Deserialize)]
-struct Mount {
+pub(super) struct Mount {
     path: String,
     #[serde(rename = "type")]
     kind: String,
@@ -45,9 +60,12 @@ impl Mounts {
     }
 
     /// Takes Vault's description of the mount that `path` is in.
-    pub(super) fn learn<'a>(&self, path: &'a SecretPath, body: &[u8]) -> Option<(&'a str, Engine)> {
-        let Body { data } = serde_json::from_slice(body).ok()?;
-        let engine = match (data.kind.as_str(), data.options) {
+    pub(super) fn learn<'a>(
+        &self,
+        path: &'a SecretPath,
+        mount: Mount,
+    ) -> Option<(&'a str, Engine)> {
+        let engine = match (mount.kind.as_str(), mount.options) {
             ("kv" | "generic", options) => {
                 let version = options.and_then(|mut options| options.remove("version"));
                 if version.as_deref() == Some("2") {
@@ -58,13 +76,13 @@ impl Mounts {
             }
             _ => Engine::Other,
         };
-        let length = data.path.len();
-        let is_prefix = path.as_str().starts_with(&data.path) && data.path.ends_with('/');
+        let length = mount.path.len();
+        let is_prefix = path.as_str().starts_with(&mount.path) && mount.path.ends_with('/');
         is_prefix.then(|| {
             self.0
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .insert(data.path, engine);
+                .insert(mount.path, engine);
             (&path.as_str()[..length], engine)
         })
     }
@@ -77,28 +95,14 @@ impl Mounts {
     }
 }
 
-/// The newest version in the answer to a read of metadata.
-pub(super) fn newest_version(body: &[u8]) -> Option<u64> {
-    #[derive(Deserialize)]
-    struct Body {
-        data: Data,
-    }
-    #[derive(Deserialize)]
-    struct Data {
-        current_version: u64,
-    }
-    let Body { data } = serde_json::from_slice(body).ok()?;
-    Some(data.current_version)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn learn(mounts: &Mounts, path: &str, body: &str) -> Option<(String, Engine)> {
+    fn learn(mounts: &Mounts, path: &str, mount: &str) -> Option<(String, Engine)> {
         let path = SecretPath::parse(path).unwrap();
         mounts
-            .learn(&path, body.as_bytes())
+            .learn(&path, serde_json::from_str(mount).unwrap())
             .map(|(mount, engine)| (mount.to_owned(), engine))
     }
 
@@ -107,9 +111,9 @@ mod tests {
         let mounts = Mounts::default();
         let path = SecretPath::parse("team/kv/data/x").unwrap();
         assert!(mounts.of(&path).is_none());
-        let body = r#"{"data":{"path":"team/kv/","type":"kv","options":{"version":"2"}}}"#;
+        let mount = r#"{"path":"team/kv/","type":"kv","options":{"version":"2"}}"#;
         assert_eq!(
-            learn(&mounts, "team/kv/data/y", body),
+            learn(&mounts, "team/kv/data/y", mount),
             Some(("team/kv/".to_owned(), Engine::Versioned))
         );
         assert_eq!(mounts.of(&path), Some(("team/kv/", Engine::Versioned)));
@@ -130,9 +134,9 @@ mod tests {
             ("null", "kv", Engine::Plain),
             ("null", "pki", Engine::Other),
         ] {
-            let body = format!(r#"{{"data":{{"path":"x/","type":"{kind}","options":{options}}}}}"#);
+            let mount = format!(r#"{{"path":"x/","type":"{kind}","options":{options}}}"#);
             assert_eq!(
-                learn(&Mounts::default(), "x/y", &body),
+                learn(&Mounts::default(), "x/y", &mount),
                 Some(("x/".to_owned(), engine))
             );
         }
@@ -140,12 +144,11 @@ mod tests {
 
     #[test]
     fn a_mount_that_is_not_the_paths_is_not_believed() {
-        for body in [
-            r#"{"data":{"path":"y/","type":"kv"}}"#,
-            r#"{"data":{"path":"x","type":"kv"}}"#,
-            "{}",
+        for mount in [
+            r#"{"path":"y/","type":"kv"}"#,
+            r#"{"path":"x","type":"kv"}"#,
         ] {
-            assert_eq!(learn(&Mounts::default(), "x/y", body), None, "{body}");
+            assert_eq!(learn(&Mounts::default(), "x/y", mount), None, "{mount}");
         }
     }
 }
