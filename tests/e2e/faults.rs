@@ -13,7 +13,7 @@ use tests::{Deletions, Scene};
 const KINDS: &[&str] = &["ConfigMap", "Deployment"];
 const OBJECTS: usize = 40;
 
-/// One file with many ConfigMaps of this value, and a Deployment behind them.
+/// One file with many `ConfigMap`s of this value, and a `Deployment` behind them.
 fn many(value: &str) -> String {
     let maps = (0..OBJECTS).map(|number| config_map(&format!("part-{number}"), "value", value));
     let mut documents: Vec<String> = maps.collect();

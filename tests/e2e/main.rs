@@ -18,4 +18,5 @@ mod repositories;
 mod rollback;
 mod secrets;
 mod sources;
+mod sweep;
 mod wrong_input;

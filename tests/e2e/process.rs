@@ -59,7 +59,7 @@ async fn a_service_whose_task_fails_ends_with_an_error() -> anyhow::Result<()> {
         )
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(Duration::from_secs(60), run).await??;
+    let output = tokio::time::timeout(Duration::from_mins(1), run).await??;
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains(&address), "{text}");

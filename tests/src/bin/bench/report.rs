@@ -62,7 +62,7 @@ pub(crate) struct Commit {
 pub(crate) fn table(report: &Report) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::ASCII_MARKDOWN);
-    let mut head = vec!["".to_owned()];
+    let mut head = vec![String::new()];
     head.extend(
         report
             .fleets
