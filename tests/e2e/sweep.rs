@@ -28,12 +28,27 @@ impl Canary {
         (Self { forms }, value)
     }
 
+    /// One pass for all forms: the places searched hold many megabytes, and this is a debug build.
     pub(crate) fn is_in(&self, bytes: &[u8]) -> bool {
-        self.forms.iter().any(|form| {
-            bytes
-                .windows(form.len())
-                .any(|window| window == form.as_bytes())
-        })
+        let mut begins = [false; 256];
+        for form in &self.forms {
+            begins[usize::from(form.as_bytes()[0])] = true;
+        }
+        let mut at = 0;
+        while at < bytes.len() {
+            if begins[usize::from(bytes[at])] {
+                let rest = &bytes[at..];
+                if self
+                    .forms
+                    .iter()
+                    .any(|form| rest.starts_with(form.as_bytes()))
+                {
+                    return true;
+                }
+            }
+            at += 1;
+        }
+        false
     }
 }
 
@@ -117,9 +132,12 @@ impl Sweep<'_> {
     /// The monitor's pages, and its API through the command.
     async fn answers(&mut self) -> anyhow::Result<()> {
         let app = format!("{}-web", self.scene.name);
-        let page = self.towline.page("/").await?;
-        anyhow::ensure!(page.contains(&app), "the page does not show {app}");
-        self.look("page /", page.as_bytes());
+        let own = format!("/applications/{}/{app}", self.towline.namespace());
+        for path in ["/", &own] {
+            let page = self.towline.page(path).await?;
+            anyhow::ensure!(page.contains(&app), "the page {path} does not show {app}");
+            self.look(format!("page {path}"), page.as_bytes());
+        }
         for arguments in [
             vec!["get"],
             vec!["get", &app],
