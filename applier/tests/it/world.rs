@@ -5,7 +5,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bus::message::command::{Action, Command as Order};
-use bus::message::desired::{Cause, Deleted, Desired, DesiredState, Present, Tracking, Trigger};
+use bus::message::desired::{
+    Cause, Commit, Deleted, Desired, DesiredState, Present, ResolvedSource, Snapshot, Tracking,
+    Trigger,
+};
 use bus::message::event::Event;
 use bus::message::manifests::{Manifests, Payload};
 use bus::message::project::Project;
@@ -21,6 +24,15 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Who made what is released.
+pub(crate) fn commit() -> Commit {
+    Commit {
+        author: "Vera R.".to_owned(),
+        subject: "Open the dome slower in wind".to_owned(),
+        time: 1,
+    }
+}
 
 pub(crate) struct World {
     pub stack: Stack,
@@ -174,7 +186,14 @@ impl World {
             spec: serde_json::from_value(app.spec.clone()).unwrap(),
             annotations: BTreeMap::new(),
             server: None,
-            sources: Vec::new(),
+            sources: vec![ResolvedSource {
+                repo_url: "https://git.example.org/deploy".to_owned(),
+                target_revision: "main".to_owned(),
+                revision: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+                tree: "89abcdef0123456789abcdef0123456789abcdef".to_owned(),
+                snapshot: Snapshot::default(),
+                commit: Some(commit()),
+            }],
             tracking: Tracking {
                 method: api::tracking::TrackingMethod::Annotation,
                 label_key: "app.kubernetes.io/instance".to_owned(),
@@ -295,8 +314,8 @@ impl World {
         }
     }
 
-    /// The events of an application so far, by kind and message.
-    pub(crate) async fn events(&self, app: &App) -> Vec<(String, String)> {
+    /// The events of an application so far.
+    pub(crate) async fn events(&self, app: &App) -> Vec<Event> {
         // Last per subject and kind is enough to look at.
         let mut watch = self.bus.watch_stream::<Event>(
             Stream::Events,
@@ -305,9 +324,7 @@ impl World {
         let mut events = Vec::new();
         loop {
             match watch.next().await {
-                Update::Put(stored) => {
-                    events.push((stored.value.kind.token().to_owned(), stored.value.message));
-                }
+                Update::Put(stored) => events.push(stored.value),
                 Update::Ready => return events,
                 Update::Deleted { .. } | Update::Unreadable { .. } => {}
             }
@@ -315,14 +332,17 @@ impl World {
     }
 
     pub(crate) async fn event(&self, app: &App, kind: &str) -> String {
+        self.said(app, kind, |_| true).await.message
+    }
+
+    pub(crate) async fn said(&self, app: &App, kind: &str, is: impl Fn(&Event) -> bool) -> Event {
         let mut found = None;
         eventually(&format!("event {kind} of {}", app.id), async || {
             found = self
                 .events(app)
                 .await
                 .into_iter()
-                .find(|(known, _)| known == kind)
-                .map(|(_, message)| message);
+                .find(|event| event.kind.token() == kind && is(event));
             found.is_some()
         })
         .await;

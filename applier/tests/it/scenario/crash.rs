@@ -1,8 +1,10 @@
+use bus::message::cluster::{ClusterInfo, Head};
 use bus::message::command::Action;
 use bus::message::state::{OperationPhase, SyncStatus};
+use bus::subject::Bucket;
 use serde_json::json;
 
-use crate::world::{App, World, config_map, eventually, noted};
+use crate::world::{App, World, cluster, commit, config_map, eventually, noted};
 
 pub(crate) async fn a_killed_applier_goes_on_where_it_was(world: &mut World) {
     world.namespace("crash").await;
@@ -91,6 +93,33 @@ pub(crate) async fn a_wiped_broker_deletes_nothing_and_keeps_the_pin(world: &mut
         world.config_map("wiped", "a").await.is_some()
     })
     .await;
+    // A broker that forgets while the applier runs is told everything again.
+    world.wipe_broker().await;
+    let state = world
+        .state(&app, "told again", |state| state.pin.is_some())
+        .await;
+    assert_eq!(state.history[0].commit(), Some(&commit()));
+    let key = bus::subject::application(&cluster(), &app.id);
+    eventually("head and cluster are told again", async || {
+        let head = world.bus.get::<Head>(Bucket::Heads, &key).await;
+        let info = world
+            .bus
+            .get::<ClusterInfo>(Bucket::Clusters, cluster().as_str())
+            .await;
+        head.unwrap().is_some() && info.unwrap().is_some()
+    })
+    .await;
+    // A refusal says which command it is about.
+    let id = world
+        .order(
+            &app,
+            Action::Rollback {
+                release: Some(bus::ReleaseId(77)),
+            },
+        )
+        .await;
+    let about = |event: &bus::message::event::Event| event.detail.get("command") == Some(&id);
+    world.said(&app, "command.refused", about).await;
     // An older generation is refused.
     world.publish_desired(&app, bus::Generation(5)).await;
     assert!(world.event(&app, "desired.refused").await.contains('5'));

@@ -1,8 +1,10 @@
-use bus::message::desired::Cascade;
+use bus::message::desired::{Cascade, Desired};
+use bus::message::event::Event;
 use bus::message::state::SyncStatus;
+use bus::subject::{self, Stream};
 use serde_json::json;
 
-use crate::world::{App, World, config_map, noted};
+use crate::world::{App, World, cluster, config_map, noted};
 
 pub(crate) async fn a_cascade_removes_objects_but_not_kept_ones(world: &World) {
     world.namespace("deletion").await;
@@ -23,6 +25,11 @@ pub(crate) async fn a_cascade_removes_objects_but_not_kept_ones(world: &World) {
             state.deleted.as_deref() == Some("uid-deletion")
         })
         .await;
+    let desired = subject::desired(&cluster(), &app.id);
+    let desired = world.bus.last::<Desired>(Stream::Desired, &desired).await;
+    let generation = desired.unwrap().map(|stored| stored.value.generation);
+    let carried_out = |event: &Event| event.generation == generation;
+    world.said(&app, "application.deleted", carried_out).await;
     assert!(world.config_map("deletion", "a").await.is_none());
     assert!(world.config_map("deletion", "kept").await.is_some());
     let record = format!(
