@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::client::inbox_prefix;
+use crate::connect::inbox_prefix;
 use crate::identity::ClusterId;
 use crate::message::event::EventKind;
 use crate::subject::{self, Bucket, Store, Stream};

@@ -141,8 +141,14 @@ async fn a_message_that_its_workers_die_of_becomes_a_dead_letter_and_the_next_is
         drop(take(&work).await);
     }
     command(&bus, "harmless").await;
-    assert_eq!(take(&work).await.value.id, "harmless");
-    assert_eq!(dead(&broker).await.1, "no answer to 8 deliveries");
+    let harmless = take(&work).await;
+    assert_eq!(harmless.value.id, "harmless");
+    // The last one handed back may reach the broker behind the harmless one: somebody has to go on taking.
+    let letter = tokio::select! {
+        letter = dead(&broker) => letter,
+        taken = work.next() => panic!("{} was taken once more", taken.value.id),
+    };
+    assert_eq!(letter.1, "no answer to 8 deliveries");
 }
 
 #[tokio::test]
