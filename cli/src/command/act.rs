@@ -60,7 +60,7 @@ pub(crate) async fn act(
                     EventKind::ApplicationUnpinned
                 };
                 let event = loop {
-                    let event = next(&mut events).await?;
+                    let event = next(&mut events, &id).await?;
                     if event.kind == said {
                         break event;
                     }
@@ -69,7 +69,7 @@ pub(crate) async fn act(
                 println!("{}", event.message);
                 Ok(())
             }
-            Goal::Released => released(client, &app, &before, &mut events).await,
+            Goal::Released => released(client, &app, &before, &id, &mut events).await,
         }
     };
     match tokio::time::timeout(Duration::from_secs(wait.timeout), outcome).await {
@@ -92,11 +92,21 @@ const fn goal(action: &Action) -> Goal {
     }
 }
 
+/// The next event; an error when it says that the command with this id was refused.
 async fn next(
     events: &mut (impl futures::Stream<Item = anyhow::Result<Event>> + Unpin),
+    id: &str,
 ) -> anyhow::Result<Event> {
     match events.next().await {
-        Some(Ok(event)) if event.kind == EventKind::CommandRefused => bail!(event.message),
+        Some(Ok(event))
+            if event.kind == EventKind::CommandRefused
+                && event
+                    .detail
+                    .get("command")
+                    .is_some_and(|refused| refused == id) =>
+        {
+            bail!(event.message)
+        }
         Some(event) => event,
         None => bail!("the monitor ended the event stream"),
     }
@@ -106,11 +116,12 @@ async fn released(
     client: &Client,
     app: &AppId,
     before: &View,
+    id: &str,
     events: &mut (impl futures::Stream<Item = anyhow::Result<Event>> + Unpin),
 ) -> anyhow::Result<()> {
     let last = before.operation.as_ref().map(|operation| operation.release);
     loop {
-        let event = next(events).await?;
+        let event = next(events, id).await?;
         println!("{}", event.message);
         let is_new = event.release.is_some() && event.release > last;
         match event.kind {
