@@ -13,6 +13,7 @@ mod context;
 mod describe;
 pub mod drift;
 mod execute;
+mod fit;
 pub mod health;
 mod live;
 mod metrics;

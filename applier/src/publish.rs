@@ -8,11 +8,12 @@ use bus::message::cluster::Head;
 use bus::message::event::Event;
 use bus::message::state::ApplierState;
 use bus::subject::{self, Bucket};
-use bus::{AppId, Bus, ClusterId, Generation};
+use bus::{AppId, Bus, BusError, ClusterId, Generation};
 use futures::future::join_all;
 use futures::{StreamExt, stream};
 use tokio::sync::{Notify, mpsc};
 
+use crate::fit;
 use crate::live::Chain;
 use crate::metrics::Metrics;
 
@@ -182,7 +183,13 @@ async fn send(
         Kind::Head => (Bucket::Heads, subject::application(cluster, app)),
     };
     let sent = match value {
-        Some(Value::State(state)) => bus.put(bucket, &key, &**state).await.map(|_| ()),
+        Some(Value::State(state)) => match bus.put(bucket, &key, &**state).await {
+            Err(BusError::TooLarge { limit, .. }) => {
+                let fitting = fit::to_fit(state.as_ref().clone(), limit);
+                bus.put(bucket, &key, &fitting).await.map(|_| ())
+            }
+            sent => sent.map(|_| ()),
+        },
         Some(Value::Head(head)) => bus.put(bucket, &key, head).await.map(|_| ()),
         None => bus.delete(bucket, &key).await,
     };
