@@ -1,11 +1,12 @@
 //! The `towline` command.
 //!
-//! `up` runs the services, `demo` shows them at work, all other commands ask the monitor of a running Towline. Exit codes:
-//! 0 done, 1 failed (the reason on stderr), 2 wrong usage.
+//! `up` runs the services, `demo` shows them at work, `render` and `inputs` work on files, all other commands ask the
+//! monitor of a running Towline. Exit codes: 0 done, 1 failed (the reason on stderr), 2 wrong usage.
 
 mod client;
 mod command;
 mod demo;
+mod offline;
 mod output;
 mod service;
 mod signal;
@@ -105,6 +106,10 @@ enum Command {
         #[arg(long, short, value_enum, default_value_t)]
         output: Format,
     },
+    /// Print what Applications render to, from repositories on this machine
+    Render(command::render::RenderArgs),
+    /// List what rendering Applications reads
+    Inputs(command::inputs::InputsArgs),
     /// Print the accounts for a NATS server of one's own, and make the users' keys
     NatsConfig(command::nats::ConfigArgs),
     /// Create what is missing at a NATS server: streams, buckets, consumers
@@ -154,6 +159,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         no_wait: true,
         timeout: 0,
     };
+    let namespace = cli.client.namespace.as_deref();
+    let control_namespace = namespace.unwrap_or("argocd").to_owned();
     match cli.command {
         Command::Up(args) => {
             log_warnings();
@@ -218,6 +225,12 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Pin { app, wait } => app_command(app, Action::Pin, wait).await?,
         Command::Unpin { app, wait } => app_command(app, Action::Unpin, wait).await?,
         Command::Terminate { app } => app_command(app, Action::Terminate, at_once).await?,
+        Command::Render(args) => {
+            return Box::pin(command::render::render(&args, &control_namespace)).await;
+        }
+        Command::Inputs(args) => {
+            return Box::pin(command::inputs::inputs(&args, &control_namespace)).await;
+        }
         Command::NatsConfig(args) => command::nats::config(&args)?,
         Command::NatsProvision(args) => command::nats::provision(&args).await?,
         Command::Completion { shell } => {

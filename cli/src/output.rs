@@ -40,6 +40,11 @@ pub(crate) fn note(text: &str) {
     eprintln!("{text}");
 }
 
+/// Puts a word in the place of the last one; the cursor stays on the line.
+pub(crate) fn same_line(text: &str) {
+    eprint!("\r\x1b[K{text}");
+}
+
 /// A table without lines, as kubectl prints.
 pub(crate) fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
     let mut table = Table::new();

@@ -1,6 +1,8 @@
-//! Commands of people and programs against a running Towline, one file per idea.
+//! Commands of people and programs against a running Towline or on files, one file per idea.
 
 pub(crate) mod act;
 pub(crate) mod events;
 pub(crate) mod get;
+pub(crate) mod inputs;
 pub(crate) mod nats;
+pub(crate) mod render;

@@ -1,0 +1,273 @@
+//! Renders of this machine's files: no Towline runs, no NATS, no cluster, nothing is fetched.
+//!
+//! `applications` (files → Applications) → `repositories` (URLs → object databases → trees) → the renderer's library.
+//! The conditions are those that a running Towline gives, without the ones that only a cluster knows (projects, destinations).
+
+mod applications;
+mod repositories;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use api::application::ApplicationSpec;
+use bus::message::cluster::Capabilities;
+use bus::message::condition::ConditionType;
+use deploy::Component;
+use futures::StreamExt as _;
+use renderer::{Job, Limits, Pool, PoolOptions, ReadLimits, Rendered, Source, Tree};
+
+use applications::Named;
+use repositories::{Mapping, Repositories};
+
+/// As a renderer service has them unless it is told otherwise.
+const TIME_LIMIT: Duration = Duration::from_mins(1);
+const MEMORY_LIMIT: u64 = 512 << 20;
+
+/// What is rendered, and from where.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct OfflineArgs {
+    /// Files with Applications; `-` is standard input
+    #[arg(required = true, value_name = "APPLICATION.yaml")]
+    files: Vec<PathBuf>,
+    /// A repository's checkout or bare repository on this machine; only what is committed counts. Without one, only file:// URLs can be read
+    #[arg(long = "map", value_name = "URL=DIR")]
+    maps: Vec<Mapping>,
+    /// Branch, tag or commit to render instead of the Applications' targetRevision, in every repository
+    #[arg(long, value_name = "REV")]
+    revision: Option<String>,
+    /// Kubernetes version that charts see [default: Helm's own]
+    #[arg(long, value_name = "VERSION")]
+    kube_version: Option<String>,
+    /// API versions that charts see besides Helm's own, as apps/v1 or apps/v1/Deployment
+    #[arg(long, value_name = "VERSION", value_delimiter = ',')]
+    api_versions: Vec<String>,
+}
+
+/// What to say about an application.
+pub(crate) struct Complaint {
+    pub(crate) kind: ConditionType,
+    pub(crate) message: String,
+}
+
+/// What an application came to.
+pub(crate) struct Outcome {
+    /// Its name in tracking ids: with its namespace where that isn't the control namespace.
+    pub(crate) instance: String,
+    /// Knows what was read, also by a render that failed; none if it didn't come to reading.
+    pub(crate) job: Option<Arc<Job>>,
+    pub(crate) rendered: Result<Rendered, Complaint>,
+    pub(crate) warnings: Vec<Complaint>,
+}
+
+impl Complaint {
+    fn invalid(message: impl Into<String>) -> Self {
+        Self {
+            kind: ConditionType::InvalidSpecError,
+            message: message.into(),
+        }
+    }
+}
+
+/// Renders every application of the files; `each` gets them in the order of the files. Success if all of them rendered.
+pub(crate) async fn render_all(
+    args: &OfflineArgs,
+    control_namespace: &str,
+    mut each: impl FnMut(&Outcome) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    let named = applications::read(&args.files, control_namespace)?;
+    let total = named.len();
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let folder = tempfile::tempdir().context("creating a folder for the engine")?;
+    let options = PoolOptions {
+        engine: deploy::locate(Component::Engine).await?,
+        folder: folder.path().to_owned(),
+        workers,
+        memory_limit: MEMORY_LIMIT,
+        time_limit: TIME_LIMIT,
+    };
+    let replaced = prometheus::IntCounter::new("replaced", "Workers replaced")?;
+    let pool = Pool::new(options, replaced);
+    let repositories = Repositories::new(&args.maps, args.revision.as_deref());
+    let capabilities = Capabilities {
+        kube_version: args.kube_version.clone().unwrap_or_default(),
+        api_versions: args.api_versions.clone(),
+    };
+
+    let mut progress = Progress::new(total);
+    let mut failed = false;
+    let mut outcomes = futures::stream::iter(named)
+        .map(|named| one(named, &repositories, &capabilities, &pool))
+        .buffered(workers);
+    while let Some(outcome) = outcomes.next().await {
+        progress.clear();
+        failed |= outcome.rendered.is_err();
+        each(&outcome)?;
+        for complaint in outcome
+            .rendered
+            .as_ref()
+            .err()
+            .into_iter()
+            .chain(&outcome.warnings)
+        {
+            crate::output::note(&format!(
+                "{}: {}: {}",
+                outcome.instance,
+                complaint.kind.as_str(),
+                complaint.message
+            ));
+        }
+        progress.step();
+    }
+    progress.clear();
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+async fn one(
+    named: Named,
+    repositories: &Repositories<'_>,
+    capabilities: &Capabilities,
+    pool: &Pool,
+) -> Outcome {
+    let Named {
+        name,
+        instance,
+        application,
+    } = named;
+    let failed = |instance, complaint| Outcome {
+        instance,
+        job: None,
+        rendered: Err(complaint),
+        warnings: Vec::new(),
+    };
+    let application = match application {
+        Ok(application) => application,
+        Err(error) => return failed(instance, Complaint::invalid(error)),
+    };
+    let mut warnings = unknown_fields(&application.spec);
+    let last_mile = application.annotation(api::annotations::LAST_MILE);
+    let job = sources(&application.spec, repositories).map(|sources| Job {
+        app: name,
+        instance: instance.clone(),
+        project: application.spec.project().to_owned(),
+        namespace: application.spec.destination.namespace().to_owned(),
+        last_mile: last_mile.map(str::to_owned),
+        capabilities: Some(capabilities.clone()),
+        sources,
+    });
+    let job = match job {
+        Ok(job) => Arc::new(job),
+        Err(complaint) => return failed(instance, complaint),
+    };
+    let rendered = match renderer::render(&job, pool, Limits::DEFAULT).await {
+        Ok(rendered) => {
+            let of_render = rendered.warnings.iter().cloned();
+            warnings.extend(of_render.map(|(kind, message)| Complaint { kind, message }));
+            Ok(rendered)
+        }
+        Err(error) => Err(Complaint {
+            kind: error.condition(),
+            message: error.to_string(),
+        }),
+    };
+    Outcome {
+        instance,
+        job: Some(job),
+        rendered,
+        warnings,
+    }
+}
+
+fn sources(
+    spec: &ApplicationSpec,
+    repositories: &Repositories<'_>,
+) -> Result<Vec<Source>, Complaint> {
+    if spec.source_hydrator.is_some() {
+        return Err(Complaint::invalid(
+            "spec.sourceHydrator is not supported; use a source with a Git repository and a path",
+        ));
+    }
+    let specified = spec.sources();
+    if specified.is_empty() {
+        return Err(Complaint::invalid(
+            "the application has neither spec.source nor spec.sources",
+        ));
+    }
+    let mut sources = Vec::with_capacity(specified.len());
+    for source in specified {
+        if let Some(chart) = source.chart() {
+            return Err(Complaint::invalid(format!(
+                "source.chart {chart} is not supported: charts of Helm repositories come with a later version; keep the chart in Git"
+            )));
+        }
+        let tree = || -> anyhow::Result<Source> {
+            let at = repositories.at(source)?;
+            let tree = Tree::new(at.database, &at.tree, ReadLimits::DEFAULT)?;
+            Ok(Source {
+                spec: source.clone(),
+                revision: at.commit,
+                tree: Arc::new(tree),
+            })
+        };
+        sources.push(tree().map_err(|error| Complaint {
+            kind: ConditionType::ComparisonError,
+            message: format!("{error:#}"),
+        })?);
+    }
+    Ok(sources)
+}
+
+fn unknown_fields(spec: &ApplicationSpec) -> Vec<Complaint> {
+    let unknown = Vec::from_iter(spec.unknown_fields());
+    if unknown.is_empty() {
+        return Vec::new();
+    }
+    vec![Complaint {
+        kind: ConditionType::UnknownFieldWarning,
+        message: format!(
+            "fields without meaning to this version of Towline are ignored: {}",
+            unknown.join(", ")
+        ),
+    }]
+}
+
+/// How far a longer run is, for a person who watches.
+struct Progress {
+    done: usize,
+    total: usize,
+    shown: bool,
+}
+
+impl Progress {
+    /// From so many on, one wants to know.
+    const FEW: usize = 4;
+
+    fn new(total: usize) -> Self {
+        let watched = std::io::IsTerminal::is_terminal(&std::io::stderr());
+        Self {
+            done: 0,
+            total,
+            shown: watched && total >= Self::FEW,
+        }
+    }
+
+    fn step(&mut self) {
+        self.done += 1;
+        if self.shown {
+            crate::output::same_line(&format!("{} of {} rendered", self.done, self.total));
+        }
+    }
+
+    /// Makes room for what is printed in between.
+    fn clear(&mut self) {
+        if self.shown {
+            crate::output::same_line("");
+        }
+    }
+}
