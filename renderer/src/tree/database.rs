@@ -173,18 +173,6 @@ impl Database {
         inner.trees.insert(oid, Arc::clone(&entries));
         Ok(entries)
     }
-
-    /// The tree of a commit, tag or tree that `revision` names.
-    pub fn resolve(&self, revision: &str) -> Result<(String, String), TreeError> {
-        let inner = self.lock();
-        let object = inner
-            .repository
-            .revparse_single(revision)
-            .map_err(TreeError::Git)?;
-        let commit = object.peel(ObjectType::Any).map_err(TreeError::Git)?;
-        let tree = object.peel_to_tree().map_err(TreeError::Git)?;
-        Ok((commit.id().to_string(), tree.id().to_string()))
-    }
 }
 
 fn failed(oid: Oid, error: git2::Error) -> TreeError {
