@@ -8,6 +8,7 @@ use bus::Digest;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
+use super::form::{self, encode};
 use super::record::pairs;
 use super::{AppliedMap, Record, codec};
 use crate::cluster::{ApiKind, Cluster, ClusterError, Deletion, PatchForm};
@@ -184,14 +185,12 @@ impl Store {
                 }
             }
         }
-        for part in inline
-            .difference(&needed)
-            .filter(|_| slot.version.is_some())
-        {
+        for part in inline.difference(&needed) {
             binary.insert(part.clone(), Value::Null);
         }
-        let text = serde_json::to_string(record).map_err(|error| pack_failed(error.into()))?;
-        let body = json!({"data": {"record": text}, "binaryData": binary});
+        let mut data = Map::new();
+        form::write(record, &mut data, &mut binary).map_err(pack_failed)?;
+        let body = json!({"data": data, "binaryData": binary});
         let mut written = self.write(hash, slot, record, &body).await;
         if written.as_ref().is_err_and(ClusterError::is_conflict)
             && self.is_behind(&name, slot, record).await
@@ -246,6 +245,7 @@ impl Store {
                 .patch(&self.kind, &key, PatchForm::Merge, content)
                 .await;
         }
+        form::without_nulls(&mut body);
         body["apiVersion"] = "v1".into();
         body["kind"] = "ConfigMap".into();
         body["metadata"] = json!({
@@ -363,10 +363,7 @@ fn load(object: &Value) -> Result<Loaded, StoreError> {
     let malformed = || StoreError::Malformed {
         name: name.to_owned(),
     };
-    let record: Record = object["data"]["record"]
-        .as_str()
-        .and_then(|text| serde_json::from_str(text).ok())
-        .ok_or_else(malformed)?;
+    let record = form::read(object).ok_or_else(malformed)?;
     let applied = match object["binaryData"]["applied"].as_str() {
         Some(text) => {
             let json = STANDARD
@@ -408,8 +405,4 @@ fn name_of(hash: &str) -> String {
 
 fn part_of(digest: &Digest) -> String {
     format!("m-{}", digest.short())
-}
-
-fn encode(bytes: &[u8]) -> Value {
-    STANDARD.encode(bytes).into()
 }

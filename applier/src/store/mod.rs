@@ -4,6 +4,7 @@
 mod codec;
 mod config_map;
 mod digest_key;
+mod form;
 mod record;
 
 pub(crate) use config_map::{Loaded, Slot, Store, StoreError};
