@@ -22,29 +22,21 @@ const MAX_LINE: usize = 1 << 20;
 /// Where the monitor is, and who asks.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ClientArgs {
+    /// Namespace of the Application [default: that of the running `towline up`]
+    #[arg(long, short, env = "TOWLINE_NAMESPACE", value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
     /// Address of the monitor [default: that of the running `towline up`]
-    #[arg(long, env = "TOWLINE_SERVER", value_name = "URL", global = true)]
+    #[arg(long, env = "TOWLINE_SERVER", value_name = "URL")]
     pub server: Option<String>,
     /// File with a bearer token of the control cluster [default: the kubeconfig's]
-    #[arg(long, env = "TOWLINE_TOKEN_FILE", value_name = "FILE", global = true)]
+    #[arg(long, env = "TOWLINE_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// State file of the running `towline up` [default: $`XDG_STATE_HOME/towline/up.json`]
-    #[arg(
-        long = "up-state",
-        env = "TOWLINE_STATE",
-        value_name = "FILE",
-        global = true
-    )]
+    #[arg(long, env = "TOWLINE_STATE", value_name = "FILE", help = HELP)]
     pub state: Option<PathBuf>,
-    /// Namespace of the Applications
-    #[arg(
-        long = "app-namespace",
-        env = "TOWLINE_NAMESPACE",
-        value_name = "NAMESPACE",
-        global = true
-    )]
-    pub namespace: Option<String>,
 }
+
+const HELP: &str =
+    "State file of the running `towline up` [default: $XDG_STATE_HOME/towline/up.json]";
 
 /// A client of one monitor.
 #[derive(Clone)]

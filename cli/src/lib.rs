@@ -19,8 +19,8 @@ use bus::ReleaseId;
 use bus::message::command::Action;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use client::{Client, ClientArgs};
-use command::act::WaitArgs;
+use client::ClientArgs;
+use command::act::{WaitArgs, act};
 use output::Format;
 
 /// GitOps delivery for Kubernetes: a commit becomes healthy objects
@@ -29,8 +29,6 @@ use output::Format;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    #[command(flatten)]
-    client: ClientArgs,
 }
 
 #[derive(Subcommand)]
@@ -44,6 +42,8 @@ enum Command {
         app: Option<String>,
         #[arg(long, short, value_enum, default_value_t)]
         output: Format,
+        #[command(flatten)]
+        client: ClientArgs,
     },
     /// Look for new commits now
     Refresh {
@@ -51,6 +51,8 @@ enum Command {
         /// Render again even if nothing changed
         #[arg(long)]
         hard: bool,
+        #[command(flatten)]
+        client: ClientArgs,
     },
     /// Release the desired state now
     Sync {
@@ -69,12 +71,16 @@ enum Command {
         resources: Vec<String>,
         #[command(flatten)]
         wait: WaitArgs,
+        #[command(flatten)]
+        client: ClientArgs,
     },
     /// List an application's releases
     History {
         app: String,
         #[arg(long, short, value_enum, default_value_t)]
         output: Format,
+        #[command(flatten)]
+        client: ClientArgs,
     },
     /// Go back to a release and pin it; without an id, to the last healthy one before the current
     Rollback {
@@ -82,21 +88,31 @@ enum Command {
         id: Option<u64>,
         #[command(flatten)]
         wait: WaitArgs,
+        #[command(flatten)]
+        client: ClientArgs,
     },
     /// Hold an application at what is live
     Pin {
         app: String,
         #[command(flatten)]
         wait: WaitArgs,
+        #[command(flatten)]
+        client: ClientArgs,
     },
     /// Let a pinned application follow its sources again
     Unpin {
         app: String,
         #[command(flatten)]
         wait: WaitArgs,
+        #[command(flatten)]
+        client: ClientArgs,
     },
     /// End a running release
-    Terminate { app: String },
+    Terminate {
+        app: String,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
     /// Print what happened
     Events {
         app: Option<String>,
@@ -105,6 +121,8 @@ enum Command {
         follow: bool,
         #[arg(long, short, value_enum, default_value_t)]
         output: Format,
+        #[command(flatten)]
+        client: ClientArgs,
     },
     /// Print what Applications render to, from repositories on this machine
     Render(command::render::RenderArgs),
@@ -151,16 +169,10 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let app_command = |app: String, action: Action, wait: WaitArgs| {
-        let args = cli.client.clone();
-        async move { command::act::act(&Client::from_args(&args).await?, &app, &action, &wait).await }
-    };
     let at_once = WaitArgs {
         no_wait: true,
         timeout: 0,
     };
-    let namespace = cli.client.namespace.as_deref();
-    let control_namespace = namespace.unwrap_or("argocd").to_owned();
     match cli.command {
         Command::Up(args) => {
             log_warnings();
@@ -170,27 +182,24 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             log_warnings();
             return Box::pin(demo::run(*args)).await;
         }
-        Command::Get { app, output } => {
-            command::get::get(
-                &Client::from_args(&cli.client).await?,
-                app.as_deref(),
-                output,
-            )
-            .await?;
-        }
-        Command::History { app, output } => {
-            command::get::history(&Client::from_args(&cli.client).await?, &app, output).await?;
-        }
+        Command::Get {
+            app,
+            output,
+            client,
+        } => command::get::get(&client, app.as_deref(), output).await?,
+        Command::History {
+            app,
+            output,
+            client,
+        } => command::get::history(&client, &app, output).await?,
         Command::Events {
             app,
             follow,
             output,
-        } => {
-            let client = Client::from_args(&cli.client).await?;
-            command::events::events(&client, app.as_deref(), follow, output).await?;
-        }
-        Command::Refresh { app, hard } => {
-            app_command(app, Action::Refresh { hard }, at_once).await?;
+            client,
+        } => command::events::events(&client, app.as_deref(), follow, output).await?,
+        Command::Refresh { app, hard, client } => {
+            act(&client, &app, &Action::Refresh { hard }, &at_once).await?;
         }
         Command::Sync {
             app,
@@ -199,37 +208,35 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             force,
             resources,
             wait,
+            client,
         } => {
-            app_command(
-                app,
-                Action::Sync {
-                    prune,
-                    dry_run,
-                    force,
-                    resources,
-                },
-                wait,
-            )
-            .await?;
+            let action = Action::Sync {
+                prune,
+                dry_run,
+                force,
+                resources,
+            };
+            act(&client, &app, &action, &wait).await?;
         }
-        Command::Rollback { app, id, wait } => {
-            app_command(
-                app,
-                Action::Rollback {
-                    release: id.map(ReleaseId),
-                },
-                wait,
-            )
-            .await?;
+        Command::Rollback {
+            app,
+            id,
+            wait,
+            client,
+        } => {
+            let release = id.map(ReleaseId);
+            act(&client, &app, &Action::Rollback { release }, &wait).await?;
         }
-        Command::Pin { app, wait } => app_command(app, Action::Pin, wait).await?,
-        Command::Unpin { app, wait } => app_command(app, Action::Unpin, wait).await?,
-        Command::Terminate { app } => app_command(app, Action::Terminate, at_once).await?,
+        Command::Pin { app, wait, client } => act(&client, &app, &Action::Pin, &wait).await?,
+        Command::Unpin { app, wait, client } => act(&client, &app, &Action::Unpin, &wait).await?,
+        Command::Terminate { app, client } => {
+            act(&client, &app, &Action::Terminate, &at_once).await?;
+        }
         Command::Render(args) => {
-            return Box::pin(command::render::render(&args, &control_namespace)).await;
+            return Box::pin(command::render::render(&args)).await;
         }
         Command::Inputs(args) => {
-            return Box::pin(command::inputs::inputs(&args, &control_namespace)).await;
+            return Box::pin(command::inputs::inputs(&args)).await;
         }
         Command::NatsConfig(args) => command::nats::config(&args)?,
         Command::NatsProvision(args) => command::nats::provision(&args).await?,

@@ -10,7 +10,7 @@ use bus::message::event::{Event, EventKind};
 use futures::StreamExt as _;
 use monitor::view::View;
 
-use crate::client::Client;
+use crate::client::{Client, ClientArgs};
 
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -35,11 +35,12 @@ enum Goal {
 }
 
 pub(crate) async fn act(
-    client: &Client,
+    client: &ClientArgs,
     app: &str,
     action: &Action,
     wait: &WaitArgs,
 ) -> anyhow::Result<()> {
+    let client = &Client::from_args(client).await?;
     let app = client.app(app)?;
     let goal = if wait.no_wait {
         Goal::Accepted

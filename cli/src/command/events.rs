@@ -6,15 +6,16 @@
 
 use futures::TryStreamExt as _;
 
-use crate::client::Client;
+use crate::client::{Client, ClientArgs};
 use crate::output::{self, Format};
 
 pub(crate) async fn events(
-    client: &Client,
+    client: &ClientArgs,
     app: Option<&str>,
     follow: bool,
     format: Format,
 ) -> anyhow::Result<()> {
+    let client = Client::from_args(client).await?;
     let app = app.map(|app| client.app(app)).transpose()?;
     if !follow {
         let list = client.events(app.as_ref()).await?;

@@ -1,9 +1,14 @@
 //! `towline get` and `towline history`: what is there.
 
-use crate::client::Client;
+use crate::client::{Client, ClientArgs};
 use crate::output::{self, Format};
 
-pub(crate) async fn get(client: &Client, app: Option<&str>, format: Format) -> anyhow::Result<()> {
+pub(crate) async fn get(
+    client: &ClientArgs,
+    app: Option<&str>,
+    format: Format,
+) -> anyhow::Result<()> {
+    let client = Client::from_args(client).await?;
     if let Some(app) = app {
         let view = client.application(&client.app(app)?).await?;
         output::print(format, &view, || output::view(&view))
@@ -13,7 +18,8 @@ pub(crate) async fn get(client: &Client, app: Option<&str>, format: Format) -> a
     }
 }
 
-pub(crate) async fn history(client: &Client, app: &str, format: Format) -> anyhow::Result<()> {
+pub(crate) async fn history(client: &ClientArgs, app: &str, format: Format) -> anyhow::Result<()> {
+    let client = Client::from_args(client).await?;
     let view = client.application(&client.app(app)?).await?;
     output::print(format, &*view.history, || output::history(&view))
 }

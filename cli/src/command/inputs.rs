@@ -18,8 +18,8 @@ pub(crate) struct InputsArgs {
 }
 
 /// One line per input: object id, path. A render that failed has inputs too: a change of them may mend it.
-pub(crate) async fn inputs(args: &InputsArgs, control_namespace: &str) -> anyhow::Result<ExitCode> {
-    offline::render_all(&args.offline, control_namespace, |outcome| {
+pub(crate) async fn inputs(args: &InputsArgs) -> anyhow::Result<ExitCode> {
+    offline::render_all(&args.offline, |outcome| {
         let Some(job) = &outcome.job else {
             return Ok(());
         };

@@ -21,21 +21,19 @@ pub(crate) struct RenderArgs {
 }
 
 /// Prints the objects as they are before the applier marks them as the application's.
-pub(crate) async fn render(args: &RenderArgs, control_namespace: &str) -> anyhow::Result<ExitCode> {
+pub(crate) async fn render(args: &RenderArgs) -> anyhow::Result<ExitCode> {
     if let Some(folder) = &args.output {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("creating {}", folder.display()))?;
     }
     let mut written = BTreeSet::new();
-    offline::render_all(&args.offline, control_namespace, |outcome| {
-        match &args.output {
-            Some(_) if !written.insert(outcome.instance.clone()) => bail!(
-                "two Applications are named {}: give each a folder of its own",
-                outcome.instance
-            ),
-            Some(folder) => write(folder, outcome),
-            None => print(outcome),
-        }
+    offline::render_all(&args.offline, |outcome| match &args.output {
+        Some(_) if !written.insert(outcome.instance.clone()) => bail!(
+            "two Applications are named {}: give each a folder of its own",
+            outcome.instance
+        ),
+        Some(folder) => write(folder, outcome),
+        None => print(outcome),
     })
     .await
 }

@@ -44,6 +44,15 @@ pub(crate) struct OfflineArgs {
     /// API versions that charts see besides Helm's own, as apps/v1 or apps/v1/Deployment
     #[arg(long, value_name = "VERSION", value_delimiter = ',')]
     api_versions: Vec<String>,
+    /// Namespace of the control cluster whose Applications go by their names alone
+    #[arg(
+        long,
+        short,
+        env = "TOWLINE_NAMESPACE",
+        default_value = "argocd",
+        value_name = "NAMESPACE"
+    )]
+    namespace: String,
 }
 
 /// What to say about an application.
@@ -74,10 +83,9 @@ impl Complaint {
 /// Renders every application of the files; `each` gets them in the order of the files. Success if all of them rendered.
 pub(crate) async fn render_all(
     args: &OfflineArgs,
-    control_namespace: &str,
     mut each: impl FnMut(&Outcome) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
-    let named = applications::read(&args.files, control_namespace)?;
+    let named = applications::read(&args.files, &args.namespace)?;
     let total = named.len();
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let folder = tempfile::tempdir().context("creating a folder for the engine")?;

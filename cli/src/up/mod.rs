@@ -63,8 +63,7 @@ pub(crate) struct UpArgs {
     /// Render and compare only: apply nothing, write no status
     #[arg(long)]
     pub observe: bool,
-    /// Where to say which processes run where [default: $`XDG_STATE_HOME/towline/up.json`]
-    #[arg(long, env = "TOWLINE_STATE", value_name = "FILE")]
+    #[arg(long, env = "TOWLINE_STATE", value_name = "FILE", help = STATE_HELP)]
     pub state: Option<PathBuf>,
     /// Address of the web page and API [default: a free port on 127.0.0.1]
     #[arg(long, env = "TOWLINE_LISTEN", value_name = "ADDRESS")]
@@ -100,6 +99,9 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "DIR")]
     pub folder: Option<PathBuf>,
 }
+
+const STATE_HELP: &str =
+    "Where to say which processes run where [default: $XDG_STATE_HOME/towline/up.json]";
 
 /// A running Towline.
 pub(crate) struct Towline {
