@@ -204,8 +204,12 @@ async fn write(
         Ok(applied) => Ok((applied.object, applied.created, None)),
         Err(error) if error.is_apply_schema() => {
             let why = error.describe(sensitive);
-            let object = client_side::apply(&ctx.cluster, kind, key, &body, sensitive).await?;
-            Ok((object, false, Some(why)))
+            match client_side::apply(&ctx.cluster, kind, key, &body, sensitive).await {
+                Ok(object) => Ok((object, false, Some(why))),
+                // Wrong both ways: the first names the field, the second quotes the whole object.
+                Err(again) if matches!(again.code(), Some(400 | 422)) => Err(error),
+                Err(again) => Err(again),
+            }
         }
         Err(error) if options.force && matches!(error.code(), Some(409 | 422)) => {
             ctx.cluster

@@ -22,6 +22,7 @@ async fn manifests_become_live_and_stay_as_they_were_released() {
     scenario::release::a_bad_release_is_degraded_by_its_pods_reason_and_overtaken(&world).await;
     scenario::release::a_definition_and_its_objects_come_in_one_release(&world).await;
     scenario::release::what_another_application_holds_is_not_taken_over(&world).await;
+    scenario::release::a_field_of_the_wrong_type_is_named(&world).await;
     scenario::release::a_manual_application_waits_for_a_command(&world).await;
     scenario::secret::secrets_reach_the_object_and_nothing_else(&world).await;
     scenario::drift::a_hand_edit_is_healed_and_told_of(&world).await;

@@ -352,3 +352,32 @@ pub(crate) async fn a_manual_application_waits_for_a_command(world: &World) {
         "{state:#?}"
     );
 }
+
+pub(crate) async fn a_field_of_the_wrong_type_is_named(world: &World) {
+    world.namespace("mistyped").await;
+    let app = App::new("mistyped", "mistyped");
+    let labelled = |value: serde_json::Value| {
+        let mut object = config_map("labelled", "1");
+        object["metadata"]["labels"] = json!({"enabled": value});
+        json!([object])
+    };
+    let generation = world.release(&app, labelled("yes".into())).await;
+    world
+        .state(&app, "released", |state| {
+            state.generation == generation && state.sync == SyncStatus::Synced
+        })
+        .await;
+    let generation = world.release(&app, labelled(true.into())).await;
+    let state = world
+        .state(&app, "failed", |state| {
+            state.generation == generation
+                && state
+                    .operation
+                    .as_ref()
+                    .is_some_and(|operation| operation.phase == OperationPhase::Failed)
+        })
+        .await;
+    let message = state.operation.unwrap().message;
+    assert!(message.contains("metadata.labels.enabled"), "{message}");
+    assert!(!message.contains("apiVersion"), "{message}");
+}
