@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
 use tokio::sync::watch;
 
 use crate::client::{Bus, Inner, reconnected};
 use crate::error::BusError;
+use crate::quiet::Quiet;
 use crate::{role, stream};
 
 /// How long a request to the broker may take.
@@ -40,6 +41,7 @@ impl Bus {
     /// Connects as `service`; waits for a broker that isn't there yet, and reconnects for ever.
     pub async fn connect(args: &ConnectArgs, service: &'static str) -> Result<Self, BusError> {
         let (connected, connections) = watch::channel(0);
+        let attempts = Quiet::default();
         let seed = match &args.seed {
             Some(path) => Some(read_seed(path)?),
             None => None,
@@ -56,6 +58,7 @@ impl Bus {
             .event_callback(move |event| {
                 match &event {
                     async_nats::Event::Connected => {
+                        attempts.forget();
                         connected.send_modify(|count| *count += 1);
                         tracing::info!("connected to NATS");
                     }
@@ -64,6 +67,12 @@ impl Bus {
                     }
                     async_nats::Event::Closed | async_nats::Event::Draining => {
                         tracing::debug!("the connection to NATS is closed");
+                    }
+                    async_nats::Event::ClientError(error) => {
+                        // Of each attempt to connect: several a second at first.
+                        if attempts.lets_through(&error.to_string(), Instant::now()) {
+                            tracing::warn!(%error, "no connection to NATS; trying again");
+                        }
                     }
                     other => tracing::warn!(event = %other, "NATS connection"),
                 }
@@ -104,12 +113,14 @@ impl Bus {
     /// Waits until somebody created what this service needs; says what is missing while it does.
     async fn wait_for_streams(&self) {
         let mut wanted = role::streams_of(self.inner.service);
+        let quiet = Quiet::default();
         while !wanted.is_empty() {
             match stream::missing(self, &wanted).await {
                 Ok(missing) => {
-                    if !missing.is_empty() {
+                    let names = missing.join(", ");
+                    if !missing.is_empty() && quiet.lets_through(&names, Instant::now()) {
                         tracing::warn!(
-                            missing = missing.join(", "),
+                            missing = names,
                             "waiting for streams: `towline up` or `towline nats-provision` creates them"
                         );
                     }
@@ -119,7 +130,10 @@ impl Bus {
                         .collect();
                 }
                 Err(error) => {
-                    tracing::warn!(error = crate::watch::causes(&error), "waiting for NATS");
+                    let error = crate::watch::causes(&error);
+                    if quiet.lets_through(&error, Instant::now()) {
+                        tracing::warn!(error, "waiting for NATS");
+                    }
                 }
             }
             if !wanted.is_empty() {

@@ -15,6 +15,7 @@ pub mod error;
 pub mod identity;
 pub mod message;
 mod objects;
+mod quiet;
 pub mod role;
 pub mod seal;
 mod serve;
