@@ -11,8 +11,11 @@ pub enum LogFormat {
     Json,
 }
 
+/// What the client library says of each attempt to connect is said by us, once in a while. The user's filter comes after it.
+const QUIET: &str = "async_nats=warn";
+
 pub(super) fn init(service: &'static str, args: &AdminArgs) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&args.log_level).with_context(|| {
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", args.log_level)).with_context(|| {
         format!(
             "--log-level `{}` is not a filter such as `info` or `watcher=debug,info`",
             args.log_level
