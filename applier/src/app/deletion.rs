@@ -13,12 +13,16 @@ use crate::plan::{self, Step};
 
 /// How soon a deletion that failed is tried again.
 const AGAIN_MS: u64 = 5_000;
+/// How long an object may take to go before people are told which one is waited for.
+const LATE_MS: u64 = 10_000;
 
 /// A deletion under way.
 pub(crate) struct Run {
     uid: String,
     steps: Vec<Step>,
     at: usize,
+    /// When this step began, Unix milliseconds.
+    since: u64,
 }
 
 impl App {
@@ -110,6 +114,7 @@ impl App {
                 uid: deleted.uid.clone(),
                 steps,
                 at: 0,
+                since: Self::now(),
             }
         };
         let Some(step) = run.steps.get(run.at) else {
@@ -131,7 +136,16 @@ impl App {
                 }
             }
             Step::AwaitGone(keys) => {
-                if let Waited::Pending(_) = wait::gone(keys, &live) {
+                if let Waited::Pending(what) = wait::gone(keys, &live) {
+                    let late = run.since + LATE_MS;
+                    if Self::now() >= late {
+                        self.fault(
+                            ConditionType::DeletionError,
+                            &format!("{what} for long: see its finalizers"),
+                        );
+                    } else {
+                        self.look_again_at(late);
+                    }
                     self.deletion = Some(run);
                     return false;
                 }
@@ -140,6 +154,7 @@ impl App {
         }
         self.deletion = Some(Run {
             at: run.at + 1,
+            since: Self::now(),
             ..run
         });
         true
