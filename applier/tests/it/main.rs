@@ -29,6 +29,7 @@ async fn manifests_become_live_and_stay_as_they_were_released() {
     scenario::drift::fields_of_kubectl_go_when_git_drops_them(&world).await;
     scenario::pin::a_rollback_pins_and_an_unpin_returns(&world).await;
     scenario::deletion::a_cascade_removes_objects_but_not_kept_ones(&world).await;
+    scenario::deletion::an_object_that_does_not_go_is_named(&world).await;
     scenario::crash::a_killed_applier_goes_on_where_it_was(&mut world).await;
     scenario::crash::a_wiped_broker_deletes_nothing_and_keeps_the_pin(&mut world).await;
     scenario::load::two_hundred_applications_come_up_quickly(&world).await;

@@ -1,7 +1,9 @@
+use bus::message::condition::ConditionType;
 use bus::message::desired::{Cascade, Desired};
 use bus::message::event::Event;
 use bus::message::state::SyncStatus;
 use bus::subject::{self, Stream};
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use crate::world::{App, World, cluster, config_map, noted};
@@ -37,4 +39,35 @@ pub(crate) async fn a_cascade_removes_objects_but_not_kept_ones(world: &World) {
         api::tracking::application_label("argocd", "deletion")
     );
     assert!(world.config_map("towline", &record).await.is_none());
+}
+
+pub(crate) async fn an_object_that_does_not_go_is_named(world: &World) {
+    world.namespace("stuck").await;
+    let app = App::new("stuck", "stuck");
+    let mut object = config_map("held", "1");
+    object["metadata"]["finalizers"] = json!(["example.com/held"]);
+    world.release(&app, json!([object])).await;
+    world
+        .state(&app, "released", |state| state.sync == SyncStatus::Synced)
+        .await;
+    world.delete(&app, Cascade::Foreground).await;
+    world
+        .state(&app, "waiting for the object", |state| {
+            state.conditions.iter().any(|condition| {
+                condition.kind == ConditionType::DeletionError
+                    && condition.message.contains("ConfigMap stuck/held")
+            })
+        })
+        .await;
+    let released = json!({"metadata": {"finalizers": null}});
+    world
+        .config_maps("stuck")
+        .patch("held", &PatchParams::default(), &Patch::Merge(released))
+        .await
+        .unwrap();
+    world
+        .state(&app, "deleted", |state| {
+            state.deleted.as_deref() == Some("uid-stuck")
+        })
+        .await;
 }
