@@ -209,18 +209,27 @@ impl Bench<'_> {
         apps: std::ops::Range<usize>,
         commit: &str,
     ) -> anyhow::Result<Instant> {
-        let holds = |objects: &Objects| {
-            apps.clone().all(|index| {
-                objects
-                    .get(&("Application".to_owned(), fleet::name(index)))
-                    .is_some_and(|app| {
-                        text(app, "/status/sync/status") == "Synced"
-                            && text(app, "/status/health/status") == "Healthy"
-                            && text(app, "/status/sync/revision") == commit
-                    })
-            })
-        };
-        self.statuses.until("the statuses are settled", holds).await
+        let holds = |objects: &Objects| apps.clone().all(|index| settled(objects, index, commit));
+        let outcome = self.statuses.until("the statuses are settled", holds).await;
+        outcome.map_err(|error| {
+            let objects = self.statuses.objects();
+            let late = apps
+                .clone()
+                .filter(|&index| !settled(&objects, index, commit));
+            let states = late.map(|index| {
+                let key = ("Application".to_owned(), fleet::name(index));
+                let status = objects
+                    .get(&key)
+                    .map(|app| app["status"]["sync"].to_string());
+                format!("{} {}", key.1, status.unwrap_or_default())
+            });
+            let states: Vec<String> = states.collect();
+            error.context(format!(
+                "{} applications are late at {commit}, such as {:?}",
+                states.len(),
+                &states[..states.len().min(3)]
+            ))
+        })
     }
 
     fn phase(
@@ -265,6 +274,15 @@ impl Bench<'_> {
         pids.push(("nats-server".to_owned(), nats.pid().cast_signed()));
         Ok(pids)
     }
+}
+
+fn settled(objects: &Objects, index: usize, commit: &str) -> bool {
+    let key = ("Application".to_owned(), fleet::name(index));
+    objects.get(&key).is_some_and(|app| {
+        text(app, "/status/sync/status") == "Synced"
+            && text(app, "/status/health/status") == "Healthy"
+            && text(app, "/status/sync/revision") == commit
+    })
 }
 
 fn version_of(objects: &Objects, index: usize) -> &str {

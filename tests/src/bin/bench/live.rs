@@ -1,11 +1,12 @@
 //! What is live, as the API server tells it: a watch, with the moment at which each state was seen.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use futures::StreamExt;
+use kube::Api;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::core::DynamicObject;
 use serde_json::Value;
@@ -14,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 const DEADLINE: Duration = Duration::from_mins(5);
+const RETRY: Duration = Duration::from_millis(200);
 
 /// Objects by kind and name.
 pub(crate) type Objects = BTreeMap<(String, String), Value>;
@@ -36,40 +38,21 @@ impl Live {
         let mut tasks = JoinSet::new();
         for kind in kinds {
             let api = cluster.api(kind, namespace)?;
-            let list = api.list(&ListParams::default()).await?;
-            let mut version = list.metadata.resource_version.unwrap_or_default();
+            let version = list(&api, kind, &objects).await?;
             let (kind, objects, sender) =
                 ((*kind).to_owned(), Arc::clone(&objects), sender.clone());
-            for object in list.items {
-                put(&objects, &kind, &object);
-            }
-            tasks.spawn(async move {
-                loop {
-                    let Ok(stream) = api.watch(&WatchParams::default(), &version).await else {
-                        continue;
-                    };
-                    let mut stream = stream.boxed();
-                    while let Some(Ok(event)) = stream.next().await {
-                        let seen = Instant::now();
-                        if let WatchEvent::Added(object) | WatchEvent::Modified(object) = &event {
-                            put(&objects, &kind, object);
-                        }
-                        if let WatchEvent::Added(object)
-                        | WatchEvent::Modified(object)
-                        | WatchEvent::Deleted(object) = event
-                        {
-                            version = object.metadata.resource_version.unwrap_or_default();
-                        }
-                        sender.send_replace(Some(seen));
-                    }
-                }
-            });
+            tasks.spawn(async move { follow(&api, &kind, version, &objects, &sender).await });
         }
         Ok(Self {
             objects,
             changes,
             _tasks: tasks,
         })
+    }
+
+    /// As they are now.
+    pub(crate) fn objects(&self) -> MutexGuard<'_, Objects> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// When `holds` first held, after now.
@@ -81,7 +64,7 @@ impl Live {
         let waiting = async {
             loop {
                 let seen = *self.changes.borrow_and_update();
-                if holds(&self.objects.lock().unwrap_or_else(PoisonError::into_inner)) {
+                if holds(&self.objects()) {
                     return seen.unwrap_or_else(Instant::now);
                 }
                 if self.changes.changed().await.is_err() {
@@ -94,6 +77,51 @@ impl Live {
             Err(_) => bail!("after {} s, still not true: {what}", DEADLINE.as_secs()),
         }
     }
+}
+
+/// Watches from `version` on. Whatever ends a watch, the next begins with a list, so that nothing stays unseen.
+async fn follow(
+    api: &Api<DynamicObject>,
+    kind: &str,
+    mut version: String,
+    objects: &Mutex<Objects>,
+    sender: &watch::Sender<Option<Instant>>,
+) {
+    loop {
+        if let Ok(stream) = api.watch(&WatchParams::default(), &version).await {
+            let mut stream = stream.boxed();
+            while let Some(Ok(event)) = stream.next().await {
+                let seen = Instant::now();
+                match event {
+                    WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                        put(objects, kind, &object);
+                    }
+                    WatchEvent::Deleted(_) | WatchEvent::Bookmark(_) => {}
+                    WatchEvent::Error(_) => break,
+                }
+                sender.send_replace(Some(seen));
+            }
+        }
+        eprintln!("a watch of {kind} ended; listing again");
+        while let Err(error) = list(api, kind, objects).await.map(|now| version = now) {
+            eprintln!("listing {kind}: {error:#}");
+            tokio::time::sleep(RETRY).await;
+        }
+        sender.send_replace(Some(Instant::now()));
+    }
+}
+
+/// Puts all objects there are; the version to watch from.
+async fn list(
+    api: &Api<DynamicObject>,
+    kind: &str,
+    objects: &Mutex<Objects>,
+) -> anyhow::Result<String> {
+    let list = api.list(&ListParams::default()).await?;
+    for object in &list.items {
+        put(objects, kind, object);
+    }
+    Ok(list.metadata.resource_version.unwrap_or_default())
 }
 
 fn put(objects: &Mutex<Objects>, kind: &str, object: &DynamicObject) {
