@@ -1,8 +1,6 @@
 use axum::http::{Method, StatusCode};
-use tokio::net::TcpListener;
 
 use super::setup::{ask, get, served};
-use crate::server::PageAuth;
 
 #[tokio::test]
 async fn the_page_shows_every_application_and_what_is_wrong() {
@@ -122,14 +120,4 @@ async fn a_page_beyond_this_machine_wants_a_login() {
     .await;
     assert_eq!(forged.status, StatusCode::FORBIDDEN);
     assert!(forged.headers.get("set-cookie").is_none());
-}
-
-/// To look at the page: `TOWLINE_SAMPLE=127.0.0.1:8485 cargo test -p monitor --lib -- --ignored a_sample_to_look_at`.
-#[tokio::test]
-#[ignore = "serves until it is stopped"]
-async fn a_sample_to_look_at() {
-    let address = std::env::var("TOWLINE_SAMPLE").unwrap();
-    let served = served(Some(PageAuth::None), &address);
-    let listener = TcpListener::bind(address).await.unwrap();
-    axum::serve(listener, served.router).await.unwrap();
 }
