@@ -334,13 +334,19 @@ impl View {
         verified: impl Fn(&str) -> Option<&'a Verified>,
     ) -> Vec<String> {
         let mut revisions = self.revisions.clone();
-        if !self.is_current() || revisions.len() != self.sources.len() {
+        let (true, Some(generation)) = (self.is_current(), self.generation) else {
+            return revisions;
+        };
+        if revisions.len() != self.sources.len() {
             return revisions;
         }
         for (shown, source) in revisions.iter_mut().zip(&self.sources) {
             // A pinned application is live at another revision than the newest desired one: nothing was checked for it.
             if source.revision.as_ref() == Some(shown)
                 && let Some(verified) = verified(&source.branch)
+                // A commit that changed the application can be live before its branch is said to be checked up to it: what
+                // was checked before this generation was published is older than what is shown.
+                && verified.time >= generation.0
             {
                 shown.clone_from(&verified.revision);
             }

@@ -141,6 +141,15 @@ fn an_unaffected_application_shows_the_newest_checked_commit() {
 }
 
 #[test]
+fn a_commit_that_was_checked_before_the_newest_generation_is_not_shown_in_its_place() {
+    let mut parts = sample::parts("dome");
+    let generation = Generation(sample::NOW + 1);
+    watcher(&mut parts).generation = Some(generation);
+    live(&mut parts).generation = generation;
+    assert_eq!(shown(&parts, &verified("older")), [sample::revision(3)]);
+}
+
+#[test]
 fn an_application_that_lags_shows_what_it_was_compared_with() {
     let mut parts = sample::parts("dome");
     watcher(&mut parts).generation = Some(Generation(4));

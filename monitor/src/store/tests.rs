@@ -17,7 +17,7 @@ fn verified() -> Verified {
         repo_url: sample::REPOSITORY.to_owned(),
         target_revision: "main".to_owned(),
         revision: "newest".to_owned(),
-        time: 1,
+        time: sample::NOW,
     }
 }
 
