@@ -110,6 +110,8 @@ pub(crate) struct Towline {
     /// What of the local stack was started; kept for its processes.
     pub stack: Stack,
     token: CancellationToken,
+    /// Cancelled when the supervisor ended, for whatever reason.
+    ended: CancellationToken,
     supervising: JoinHandle<anyhow::Result<()>>,
     provisioning: JoinHandle<()>,
     _folder: Option<tempfile::TempDir>,
@@ -192,9 +194,12 @@ impl Towline {
             state.write(path)?;
         }
         let token = CancellationToken::new();
+        let ended = CancellationToken::new();
         let supervising = tokio::spawn({
+            let guard = ended.clone().drop_guard();
             let (token, state, path) = (token.clone(), state.clone(), state_path.clone());
             async move {
+                let _guard = guard;
                 tokio::select! {
                     outcome = supervisor.run(token) => outcome,
                     outcome = write_changes(states, state, path) => outcome,
@@ -206,6 +211,7 @@ impl Towline {
             state_path,
             stack,
             token,
+            ended,
             supervising,
             provisioning,
             _folder: temporary,
@@ -214,14 +220,9 @@ impl Towline {
 
     /// Waits for `stop`; an error when the services can't be kept running until then.
     pub(crate) async fn until(&self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let supervising = async {
-            while !self.supervising.is_finished() {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
-        };
         tokio::select! {
             () = stop => Ok(()),
-            () = supervising => anyhow::bail!("the services can't be kept running; see the logs in {}", self.state.logs.display()),
+            () = self.ended.cancelled() => anyhow::bail!("the services can't be kept running; see the logs in {}", self.state.logs.display()),
         }
     }
 
