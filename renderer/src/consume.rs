@@ -290,7 +290,7 @@ impl Earlier {
     fn facts(&self, parameters: &Digest, started: u64) -> Facts {
         let conditions = match &self.record.outcome {
             RenderOutcome::Rendered { conditions, .. } => conditions.clone(),
-            RenderOutcome::Failed(_) => Vec::new(),
+            RenderOutcome::Failed(_) | RenderOutcome::Incomplete => Vec::new(),
         };
         Facts {
             parameters: parameters.clone(),

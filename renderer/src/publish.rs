@@ -236,6 +236,7 @@ impl Publisher {
             parameters: facts.parameters.clone(),
             inputs: job.inputs(),
             values: facts.values.clone(),
+            needs: Vec::new(),
             outcome,
         };
         let key = subject::application(&desired.cluster, &desired.app);

@@ -72,6 +72,7 @@ mod tests {
             parameters: Digest::of(b"parameters"),
             inputs: job.inputs(),
             values,
+            needs: Vec::new(),
             outcome: RenderOutcome::Rendered {
                 digest: Digest::of(b"manifests"),
                 count: 1,

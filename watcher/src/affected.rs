@@ -62,7 +62,7 @@ impl From<&Render> for Record {
                 PseudoInput::Revision { .. } => None,
             }),
             outcome: match render.outcome {
-                RenderOutcome::Failed(_) => Outcome::Failed,
+                RenderOutcome::Failed(_) | RenderOutcome::Incomplete => Outcome::Failed,
                 RenderOutcome::Rendered { .. } => Outcome::Rendered(inputs(render).map(Arc::new)),
             },
         }
@@ -171,6 +171,7 @@ mod tests {
                 })
                 .collect(),
             values: Vec::new(),
+            needs: Vec::new(),
             outcome: RenderOutcome::Rendered {
                 digest: Digest::of(b""),
                 count: 1,

@@ -92,6 +92,7 @@ impl Metrics {
             Cause::Poll => "poll",
             Cause::Refresh => "refresh",
             Cause::Application => "application",
+            Cause::Dependency => "dependency",
             Cause::Again => "again",
         };
         self.published.with_label_values(&[label]).inc();

@@ -194,6 +194,8 @@ impl World {
                 snapshot: Snapshot::default(),
                 commit: Some(commit()),
             }],
+            dependencies: Vec::new(),
+            rendering: bus::message::desired::Rendering::default(),
             tracking: Tracking {
                 method: api::tracking::TrackingMethod::Annotation,
                 label_key: "app.kubernetes.io/instance".to_owned(),

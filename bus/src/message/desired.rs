@@ -1,11 +1,12 @@
 //! Desired state: watcher → renderer, applier, secrets-agent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use api::ApplicationSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::need::Dependency;
 use super::{Generational, Message};
 use crate::identity::{AppId, ClusterId, Digest, Generation};
 
@@ -42,11 +43,42 @@ pub struct Present {
     pub server: Option<String>,
     /// The sources, resolved, in the order of the specification.
     pub sources: Vec<ResolvedSource>,
+    /// What the last render asked for beside the sources, as far as it was had.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dependencies: Vec<Dependency>,
+    #[serde(default)]
+    pub rendering: Rendering,
     pub tracking: Tracking,
     /// Whether a child `Application` counts for its parent's health (`argocd-cm` customization or the parent's annotation).
     #[serde(default)]
     pub assess_applications: bool,
     pub trigger: Trigger,
+}
+
+/// What `argocd-cm` says about rendering.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rendering {
+    /// `kustomize.buildOptions`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub kustomize_build_options: String,
+    /// Tools that are switched off: `helm.enable`, `kustomize.enable`, `jsonnet.enable` (a part of `Directory`).
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub disabled: BTreeSet<Tool>,
+    /// `helm.valuesFileSchemes`; empty means `https` and `http`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values_file_schemes: Vec<String>,
+}
+
+/// A tool that `argocd-cm` can switch off.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum Tool {
+    Helm,
+    Kustomize,
+    Jsonnet,
 }
 
 /// How live objects are marked as this application's, from `argocd-cm`.
@@ -68,9 +100,9 @@ pub struct ResolvedSource {
     pub repo_url: String,
     /// What the specification asked for; empty means HEAD.
     pub target_revision: String,
-    /// The commit's full object id.
+    /// The commit's full object id, the chart's version, or the OCI artifact's digest.
     pub revision: String,
-    /// The commit's tree.
+    /// The Git tree of its files. It isn't the commit's own where submodules or large files were filled in.
     pub tree: String,
     pub snapshot: Snapshot,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -119,6 +151,8 @@ pub enum Cause {
     Refresh,
     /// The `Application` object, its project or a setting changed.
     Application,
+    /// What a render asked for was fetched, or is another now.
+    Dependency,
     /// An earlier generation had no outcome, was refused, or a part of it was lost.
     Again,
 }

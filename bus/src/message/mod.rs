@@ -7,6 +7,7 @@ pub mod dead;
 pub mod desired;
 pub mod event;
 pub mod manifests;
+pub mod need;
 pub mod project;
 pub mod render;
 pub mod secret;

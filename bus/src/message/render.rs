@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::condition::Condition;
 use super::manifests::SourceType;
+use super::need::Need;
 use super::{Generational, Message};
 use crate::identity::{AppId, ClusterId, Digest, Generation};
 
@@ -21,6 +22,9 @@ pub struct Render {
     /// Values other than files that the render used.
     #[serde(default)]
     pub values: Vec<PseudoInput>,
+    /// Everything beside the sources that the render asked for, sorted: had ([`super::desired::Present::dependencies`]) or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<Need>,
     pub outcome: RenderOutcome,
 }
 
@@ -60,6 +64,8 @@ pub enum RenderOutcome {
         conditions: Vec<Condition>,
     },
     Failed(Condition),
+    /// Some of the needs weren't there: the watcher fetches them and publishes again.
+    Incomplete,
 }
 
 impl Message for Render {

@@ -94,6 +94,7 @@ async fn a_key_keeps_the_highest_generation_too_and_starts_anew_when_deleted() {
         parameters: Digest::of(b"parameters"),
         inputs: Vec::new(),
         values: Vec::new(),
+        needs: Vec::new(),
         outcome: RenderOutcome::Rendered {
             digest: Digest::of(b"manifests"),
             count: 0,

@@ -112,6 +112,8 @@ impl Scene {
                     snapshot: Snapshot { packs: vec![pack] },
                     commit: None,
                 }],
+                dependencies: Vec::new(),
+                rendering: bus::message::desired::Rendering::default(),
                 tracking: Tracking {
                     method: serde_json::from_value(json!("annotation")).unwrap(),
                     label_key: "app.kubernetes.io/instance".to_owned(),

@@ -297,6 +297,8 @@ pub(crate) fn desired(generation: u64) -> Desired {
             annotations: [].into(),
             server: None,
             sources: Vec::new(),
+            dependencies: Vec::new(),
+            rendering: bus::message::desired::Rendering::default(),
             tracking: Tracking {
                 method: api::tracking::TrackingMethod::Annotation,
                 label_key: "app.kubernetes.io/instance".to_owned(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bus::message::desired::{
-    Cause, Desired, DesiredState, Present, ResolvedSource, Snapshot, Trigger,
+    Cause, Desired, DesiredState, Present, Rendering, ResolvedSource, Snapshot, Trigger,
 };
 use bus::{AppId, ClusterId, Generation, clock};
 use git2::Oid;
@@ -89,7 +89,7 @@ impl Index {
             Cause::Application => app.noticed,
             Cause::Again => now,
             Cause::Refresh if hard => app.refreshing.unwrap_or(now),
-            Cause::Webhook | Cause::Poll | Cause::Refresh => target.noticed,
+            Cause::Webhook | Cause::Poll | Cause::Refresh | Cause::Dependency => target.noticed,
         };
         let trigger = Trigger {
             cause,
@@ -132,6 +132,8 @@ fn present(
             },
             commit: Some(candidate.revision.about.clone()),
         }],
+        dependencies: Vec::new(),
+        rendering: Rendering::default(),
         tracking: wanted.tracking.clone(),
         assess_applications: wanted.assess_applications,
         trigger,

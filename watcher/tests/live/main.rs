@@ -199,6 +199,7 @@ impl World {
                 object: Some(object.to_string()),
             }],
             values,
+            needs: Vec::new(),
             outcome: RenderOutcome::Rendered {
                 digest: Digest::of(b""),
                 count: 1,
