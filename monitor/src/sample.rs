@@ -79,6 +79,7 @@ pub(crate) fn renderer(name: &str, generation: u64) -> RendererState {
         generation: Generation(generation),
         source_types: vec![SourceType::Directory],
         digest: Some(Digest::of(b"manifests")),
+        waits_for: Vec::new(),
         conditions: Vec::new(),
         reused: false,
         started: NOW - 5_000,

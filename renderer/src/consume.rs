@@ -174,6 +174,21 @@ impl Renderer {
                 };
                 self.succeed(desired, &job, packed, facts, begun).await
             }
+            Err(error @ RenderError::Waits { .. }) => {
+                tracing::info!(app = %desired.app, "{error}");
+                let facts = Facts {
+                    parameters,
+                    values: on_failure(&job),
+                    source_types: Vec::new(),
+                    conditions: Vec::new(),
+                    reused: false,
+                    started,
+                };
+                self.publisher.incomplete(desired, &job, facts).await?;
+                self.metrics
+                    .handled(&[], metrics::Outcome::Waiting, begun.elapsed());
+                Ok(())
+            }
             Err(error) if error.may_pass() && attempt < MAX_ATTEMPTS => Err(NotYet::Render(error)),
             Err(error) => {
                 let condition =
@@ -217,8 +232,9 @@ impl Renderer {
     }
 
     async fn job(&self, desired: &Desired, present: &Present) -> Result<Job, NotYet> {
-        let (sources, cluster) = tokio::join!(
+        let (sources, dependencies, cluster) = tokio::join!(
             self.snapshots.sources(present),
+            self.snapshots.dependencies(present),
             self.bus
                 .get::<ClusterInfo>(Bucket::Clusters, desired.cluster.as_str())
         );
@@ -232,6 +248,8 @@ impl Renderer {
                 .get(api::annotations::LAST_MILE)
                 .cloned(),
             capabilities: cluster?.map(|stored| Capabilities::from(&stored.value)),
+            rendering: present.rendering.clone(),
+            dependencies: dependencies?,
             sources: sources?,
         })
     }
@@ -257,7 +275,7 @@ impl Renderer {
         else {
             return Ok(None);
         };
-        job.read_again(&record.inputs);
+        job.read_again(&record.inputs, &record.needs);
         Ok(Some(Earlier { record, manifests }))
     }
 }

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use api::application::source::ApplicationSource;
 use bus::Digest;
 use bus::message::cluster::Capabilities;
+use bus::message::desired::Rendering;
+use bus::message::need::Need;
 use bus::message::render::Input;
 use serde::Serialize;
 
+use crate::need::Dependencies;
 use crate::tree::Tree;
 
 /// The rules of this crate: a change in what they make of the same input must change this, so that nothing made by older
@@ -27,6 +30,10 @@ pub struct Job {
     pub last_mile: Option<String>,
     /// What the destination cluster offers; none while nobody knows.
     pub capabilities: Option<Capabilities>,
+    /// What `argocd-cm` says about rendering.
+    pub rendering: Rendering,
+    /// What there is beside the sources.
+    pub dependencies: Dependencies,
     /// In the order of the specification.
     pub sources: Vec<Source>,
 }
@@ -40,7 +47,8 @@ pub struct Source {
 }
 
 impl Job {
-    /// Digest of everything but the files, the revision and the cluster: those are inputs of their own.
+    /// Digest of everything but the files, the revision, the cluster and the settings: those are inputs of their own. Of
+    /// dependencies there is no finer record: their trees are a part of it.
     pub fn parameters(&self, engine: &Digest) -> Result<Digest, serde_json::Error> {
         #[derive(Serialize)]
         struct Parameters<'a> {
@@ -51,6 +59,8 @@ impl Job {
             project: &'a str,
             namespace: &'a str,
             last_mile: Option<&'a str>,
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            dependencies: Vec<(&'a Need, String)>,
             sources: Vec<&'a ApplicationSource>,
         }
         let parameters = Parameters {
@@ -61,6 +71,7 @@ impl Job {
             project: &self.project,
             namespace: &self.namespace,
             last_mile: self.last_mile.as_deref(),
+            dependencies: self.dependencies.trees(),
             sources: self.sources.iter().map(|source| &source.spec).collect(),
         };
         Ok(Digest::of(&serde_json::to_vec(&parameters)?))
@@ -74,7 +85,8 @@ impl Job {
     }
 
     /// Takes over what an earlier render read, after it was found to be still the same.
-    pub(crate) fn read_again(&self, inputs: &[Input]) {
+    pub(crate) fn read_again(&self, inputs: &[Input], needs: &[Need]) {
+        self.dependencies.ask_again(needs);
         for (index, source) in (0_u32..).zip(&self.sources) {
             source
                 .tree
@@ -121,6 +133,8 @@ pub(crate) mod tests {
             namespace: "telescopes".to_owned(),
             last_mile: None,
             capabilities: None,
+            rendering: Rendering::default(),
+            dependencies: Dependencies::default(),
             sources: specs
                 .into_iter()
                 .map(|spec| Source {

@@ -4,6 +4,8 @@
 //! the same manifests again) or `render` (`tool` decides and reads, `engine` runs Helm and Kustomize, `objects` parses) →
 //! `publish`.
 //!
+//! What a render needs beside its sources (`need`) is there already, or is recorded for the watcher to fetch.
+//!
 //! It opens no connection but to NATS, writes nothing outside of its scratch folder, and sees neither a cluster, nor a
 //! Git credential, nor a secret value.
 
@@ -12,6 +14,7 @@ mod consume;
 mod engine;
 mod job;
 mod metrics;
+mod need;
 mod objects;
 mod publish;
 mod render;
@@ -24,6 +27,7 @@ mod tree;
 pub use args::Args;
 pub use engine::{Failure, FailureKind, Pool, PoolOptions, WorkerError};
 pub use job::{Job, Source};
+pub use need::{Dependencies, TooManyNeeds};
 pub use objects::{Limits, ObjectError};
 pub use render::{RenderError, Rendered, render};
 pub use run::run;

@@ -13,6 +13,8 @@ pub(crate) enum Outcome {
     /// An earlier result was proven still right.
     Reused,
     Failed,
+    /// Something beside the sources has to be fetched first.
+    Waiting,
     /// To be tried again.
     Retried,
     /// A newer generation was there already.
@@ -25,6 +27,7 @@ impl Outcome {
             Self::Rendered => "rendered",
             Self::Reused => "reused",
             Self::Failed => "failed",
+            Self::Waiting => "waiting",
             Self::Retried => "retried",
             Self::Outdated => "outdated",
         }

@@ -5,6 +5,7 @@ use bus::message::condition::{Condition, ConditionType};
 use bus::message::desired::Desired;
 use bus::message::event::{Event, EventKind};
 use bus::message::manifests::{Manifests, Payload, SourceType};
+use bus::message::need::Need;
 use bus::message::render::{PseudoInput, Render, RenderOutcome};
 use bus::message::state::RendererState;
 use bus::subject::{self, Bucket, Store, Stream};
@@ -169,7 +170,13 @@ impl Publisher {
         let event = with_revision(event, job);
         let (record, state, ()) = tokio::join!(
             self.record(desired, job, &facts, outcome),
-            self.state(desired, Some(packed.digest.clone()), &facts, rendered),
+            self.state(
+                desired,
+                Some(packed.digest.clone()),
+                Vec::new(),
+                &facts,
+                rendered
+            ),
             self.bus.event(&event)
         );
         record.and(state)?;
@@ -205,9 +212,31 @@ impl Publisher {
         )
         .generation(*generation);
         facts.conditions.push(condition);
-        self.state(desired, None, &facts, clock::now_ms()).await?;
+        self.state(desired, None, Vec::new(), &facts, clock::now_ms())
+            .await?;
         self.bus.event(&with_revision(event, job)).await;
         Ok(())
+    }
+
+    /// Records what the watcher has to fetch before the job can be rendered. It is no failure: the manifests of the last good
+    /// render stay, and nothing is wrong yet.
+    pub(crate) async fn incomplete(
+        &self,
+        desired: &Desired,
+        job: &Job,
+        facts: Facts,
+    ) -> Result<(), PublishError> {
+        // The state comes first: the record makes the watcher publish the next generation.
+        self.state(
+            desired,
+            None,
+            job.dependencies.missing(),
+            &facts,
+            clock::now_ms(),
+        )
+        .await?;
+        self.record(desired, job, &facts, RenderOutcome::Incomplete)
+            .await
     }
 
     /// Asks for the snapshot to be published again.
@@ -236,7 +265,7 @@ impl Publisher {
             parameters: facts.parameters.clone(),
             inputs: job.inputs(),
             values: facts.values.clone(),
-            needs: Vec::new(),
+            needs: job.dependencies.needs(),
             outcome,
         };
         let key = subject::application(&desired.cluster, &desired.app);
@@ -263,6 +292,7 @@ impl Publisher {
         &self,
         desired: &Desired,
         digest: Option<Digest>,
+        waits_for: Vec<Need>,
         facts: &Facts,
         finished: u64,
     ) -> Result<(), PublishError> {
@@ -272,6 +302,7 @@ impl Publisher {
             generation: desired.generation,
             source_types: facts.source_types.clone(),
             digest,
+            waits_for,
             conditions: facts.conditions.clone(),
             reused: facts.reused,
             started: facts.started,

@@ -4,16 +4,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use api::application::source::ApplicationSource;
 use bus::message::condition::ConditionType;
+use bus::message::desired::Setting;
 use bus::message::manifests::SourceType;
+use bus::message::need::Need;
 use bus::message::render::PseudoInput;
 use serde_json::Value;
 
 use crate::engine::{Files, NoFiles, Pool, wire};
 use crate::job::Job;
+use crate::need;
 use crate::objects::{self, Limits, Located};
 use crate::tool::build_env::{BuildEnv, BuildFacts};
 use crate::tool::{self, ToolError, directory, helm, kustomize, last_mile, overrides};
-use crate::tree::{Answer, Tree, TreeError};
+use crate::tree::{Answer, TreeError, View};
 
 /// What a job came to. Its inputs are asked of the job.
 #[derive(Clone, Debug, Default)]
@@ -41,14 +44,21 @@ pub enum RenderError {
         "{place}: the chart asks for the cluster's API versions, which its applier has not reported yet"
     )]
     NoCapabilities { place: String },
+    #[error("waits for {}", list(needs))]
+    Waits { needs: Vec<Need> },
 }
 
 impl RenderError {
     fn cause(&self) -> Option<&ToolError> {
         match self {
             Self::Source { cause, .. } | Self::Whole(cause) => Some(cause),
-            Self::NoCapabilities { .. } => None,
+            Self::NoCapabilities { .. } | Self::Waits { .. } => None,
         }
+    }
+
+    /// Whether something beside the sources has to be fetched first.
+    fn waits(&self) -> bool {
+        matches!(self, Self::Waits { .. }) || matches!(self.cause(), Some(ToolError::Waits))
     }
 
     /// Whether the snapshot lacks an object, so that publishing it again helps.
@@ -95,35 +105,16 @@ pub async fn render(job: &Arc<Job>, pool: &Pool, limits: Limits) -> Result<Rende
         if is_reference_only(&job.sources[index].spec) {
             continue;
         }
-        let in_source = |cause: ToolError| RenderError::Source {
-            place: place(job, index),
-            cause: Box::new(cause),
-        };
-        let prepared = {
-            let job = Arc::clone(job);
-            blocking(move || prepare(&job, index))
-                .await
-                .map_err(in_source)?
-        };
-        let number = u32::try_from(index).unwrap_or(u32::MAX);
-        if prepared.revision {
-            rendered
-                .values
-                .push(PseudoInput::Revision { source: number });
+        match source(job, index, pool, &mut rendered).await {
+            Ok(objects) => found.extend(objects),
+            // The other sources may need something too: all of it is asked for at once.
+            Err(error) if error.waits() => {}
+            Err(error) => return Err(error),
         }
-        if prepared.capabilities {
-            let Some(capabilities) = &job.capabilities else {
-                return Err(RenderError::NoCapabilities {
-                    place: place(job, index),
-                });
-            };
-            let used = PseudoInput::Capabilities(capabilities.digest());
-            if !rendered.values.contains(&used) {
-                rendered.values.push(used);
-            }
-        }
-        rendered.source_types.push(prepared.tool);
-        found.extend(carry_out(prepared.step, pool).await.map_err(in_source)?);
+    }
+    let needs = job.dependencies.missing();
+    if !needs.is_empty() {
+        return Err(RenderError::Waits { needs });
     }
     if job.last_mile.is_some() && !rendered.source_types.contains(&SourceType::HelmLastMile) {
         return Err(RenderError::Whole(Box::new(ToolError::NoChart)));
@@ -147,19 +138,63 @@ pub async fn render(job: &Arc<Job>, pool: &Pool, limits: Limits) -> Result<Rende
     Ok(rendered)
 }
 
+/// The objects of one source; what went into it besides files is added to the whole.
+async fn source(
+    job: &Arc<Job>,
+    index: usize,
+    pool: &Pool,
+    rendered: &mut Rendered,
+) -> Result<Vec<Located>, RenderError> {
+    let in_source = |cause: ToolError| RenderError::Source {
+        place: place(job, index),
+        cause: Box::new(cause),
+    };
+    let prepared = {
+        let job = Arc::clone(job);
+        blocking(move || prepare(&job, index))
+            .await
+            .map_err(in_source)?
+    };
+    let mut used = Vec::new();
+    if prepared.revision {
+        let source = u32::try_from(index).unwrap_or(u32::MAX);
+        used.push(PseudoInput::Revision { source });
+    }
+    if prepared.capabilities {
+        let Some(capabilities) = &job.capabilities else {
+            return Err(RenderError::NoCapabilities {
+                place: place(job, index),
+            });
+        };
+        used.push(PseudoInput::Capabilities(capabilities.digest()));
+    }
+    used.extend(prepared.settings.iter().map(|&name| PseudoInput::Setting {
+        name,
+        value: job.rendering.digest(name),
+    }));
+    for value in used {
+        if !rendered.values.contains(&value) {
+            rendered.values.push(value);
+        }
+    }
+    rendered.source_types.push(prepared.tool);
+    carry_out(prepared.step, pool).await.map_err(in_source)
+}
+
 /// A source as far as it goes without the engine.
 struct Prepared {
     tool: SourceType,
     step: Step,
     revision: bool,
     capabilities: bool,
+    settings: Vec<Setting>,
 }
 
 enum Step {
     Objects(Vec<Located>),
     Engine {
         request: Box<wire::Request>,
-        files: Option<Arc<Tree>>,
+        files: Option<Arc<View>>,
         skip_tests: bool,
     },
 }
@@ -184,7 +219,7 @@ fn prepare(job: &Job, index: usize) -> Result<Prepared, ToolError> {
         path: source.spec.path.as_deref().unwrap_or_default(),
         target_revision: source.spec.target_revision.as_deref().unwrap_or_default(),
     });
-    let mut tool = tool::detect(&spec, tree, &folder)?;
+    let tool::Detected { mut tool, settings } = tool::detect(&spec, tree, &folder, &job.rendering)?;
     let mut capabilities = false;
     let step = match tool {
         SourceType::Directory => {
@@ -197,7 +232,7 @@ fn prepare(job: &Job, index: usize) -> Result<Prepared, ToolError> {
                     helm: None,
                     kustomize: Some(request),
                 },
-                Some(Arc::clone(tree)),
+                Some(Arc::new(View::new(Arc::clone(tree)))),
                 false,
             )
         }
@@ -214,7 +249,7 @@ fn prepare(job: &Job, index: usize) -> Result<Prepared, ToolError> {
                             helm: Some(chart.request),
                             kustomize: Some(overlay),
                         },
-                        Some(tree),
+                        Some(Arc::new(View::new(tree))),
                         false,
                     )
                 }
@@ -234,10 +269,11 @@ fn prepare(job: &Job, index: usize) -> Result<Prepared, ToolError> {
         step,
         revision: env.revision_used(),
         capabilities,
+        settings,
     })
 }
 
-fn engine(request: wire::Request, files: Option<Arc<Tree>>, skip_tests: bool) -> Step {
+fn engine(request: wire::Request, files: Option<Arc<View>>, skip_tests: bool) -> Step {
     Step::Engine {
         request: Box::new(request),
         files,
@@ -256,9 +292,9 @@ async fn carry_out(step: Step, pool: &Pool) -> Result<Vec<Located>, ToolError> {
     };
     let documents = match files {
         None => pool.render(&request, &NoFiles).await?,
-        Some(tree) => {
-            let answers = TreeFiles {
-                tree,
+        Some(view) => {
+            let answers = ViewFiles {
+                view,
                 failed: Mutex::new(None),
             };
             let outcome = pool.render(&request, &answers).await;
@@ -276,16 +312,16 @@ async fn carry_out(step: Step, pool: &Pool) -> Result<Vec<Located>, ToolError> {
     blocking(move || objects::of_engine(&documents, skip_tests).map_err(ToolError::from)).await
 }
 
-/// Answers the engine from a tree.
-struct TreeFiles {
-    tree: Arc<Tree>,
+/// Answers the engine from a source's tree and what is mounted in it.
+struct ViewFiles {
+    view: Arc<View>,
     /// The first question without an answer.
     failed: Mutex<Option<TreeError>>,
 }
 
-impl Files for TreeFiles {
+impl Files for ViewFiles {
     fn at(&self, path: &str) -> wire::Answer {
-        match self.tree.at(path) {
+        match self.view.at(path) {
             Ok(Answer::File { path, data }) => wire::Answer::File {
                 path,
                 data: wire::Bytes(data),
@@ -302,6 +338,16 @@ impl Files for TreeFiles {
             }
         }
     }
+}
+
+fn list(needs: &[Need]) -> String {
+    /// A line for a person; the record has them all.
+    const MOST: usize = 5;
+    let mut list: Vec<String> = needs.iter().take(MOST).map(need::describe).collect();
+    if needs.len() > MOST {
+        list.push(format!("{} more", needs.len() - MOST));
+    }
+    list.join(", ")
 }
 
 /// A source that only lends its files to others.

@@ -27,6 +27,7 @@ pub(crate) fn proven(
                 .capabilities
                 .as_ref()
                 .is_some_and(|now| now.digest() == *used),
+            PseudoInput::Setting { name, value } => job.rendering.digest(*name) == *value,
         };
         if !same {
             return Ok(None);

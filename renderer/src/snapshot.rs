@@ -1,16 +1,18 @@
-//! Snapshots: the packs that a source names, fetched into an object database per repository.
+//! Snapshots: the packs that a source or a dependency names, fetched into an object database per repository or chart.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bus::message::desired::{Present, ResolvedSource};
+use bus::message::desired::{Present, Snapshot};
+use bus::message::need::Need;
 use bus::subject::Store;
 use bus::{Bus, BusError, Digest, Objects};
 use tokio::sync::Mutex;
 
 use crate::job::Source;
 use crate::metrics::Metrics;
+use crate::need::Dependencies;
 use crate::tree::{Database, ReadLimits, Tree, TreeError};
 
 /// Largest pack that is fetched, in bytes.
@@ -40,7 +42,7 @@ pub(crate) struct Snapshots {
     objects: Objects,
     scratch: PathBuf,
     metrics: Metrics,
-    /// By repository URL. The inner lock makes renders of one repository fetch a pack once.
+    /// By where the files are from. The inner lock makes renders of one repository fetch a pack once.
     databases: Mutex<HashMap<String, Slot>>,
 }
 
@@ -65,7 +67,11 @@ impl Snapshots {
         }
         let mut sources = Vec::with_capacity(specified.len());
         for (spec, resolved) in specified.iter().zip(&present.sources) {
-            let database = self.database(resolved).await?;
+            let origin = match spec.chart() {
+                Some(chart) => format!("{} {chart}", resolved.repo_url),
+                None => resolved.repo_url.clone(),
+            };
+            let database = self.database(origin, &resolved.snapshot).await?;
             sources.push(Source {
                 spec: spec.clone(),
                 revision: resolved.revision.clone(),
@@ -75,13 +81,37 @@ impl Snapshots {
         Ok(sources)
     }
 
-    async fn database(&self, source: &ResolvedSource) -> Result<Arc<Database>, SnapshotError> {
+    /// What the application's last render asked for beside its sources.
+    pub(crate) async fn dependencies(
+        &self,
+        present: &Present,
+    ) -> Result<Dependencies, SnapshotError> {
+        let mut had = Vec::with_capacity(present.dependencies.len());
+        for dependency in &present.dependencies {
+            let origin = match &dependency.need {
+                Need::Chart {
+                    repository, name, ..
+                } => format!("{repository} {name}"),
+                Need::Git { url, .. } | Need::File { url } => url.clone(),
+            };
+            let database = self.database(origin, &dependency.snapshot).await?;
+            let tree = Tree::new(database, &dependency.tree, ReadLimits::DEFAULT)?;
+            had.push((dependency.need.clone(), Arc::new(tree)));
+        }
+        Ok(Dependencies::new(had))
+    }
+
+    async fn database(
+        &self,
+        origin: String,
+        snapshot: &Snapshot,
+    ) -> Result<Arc<Database>, SnapshotError> {
         let slot = {
             let mut databases = self.databases.lock().await;
-            Arc::clone(databases.entry(source.repo_url.clone()).or_default())
+            Arc::clone(databases.entry(origin).or_default())
         };
         let mut slot = slot.lock().await;
-        let packs = &source.snapshot.packs;
+        let packs = &snapshot.packs;
         let database = match slot.take() {
             Some(database) if database.surplus(packs) <= MAX_SURPLUS => database,
             _ => Arc::new(Database::create(&self.scratch)?),

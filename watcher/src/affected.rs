@@ -59,7 +59,7 @@ impl From<&Render> for Record {
             generation: render.generation,
             capabilities: render.values.iter().find_map(|value| match value {
                 PseudoInput::Capabilities(used) => Some(used.clone()),
-                PseudoInput::Revision { .. } => None,
+                PseudoInput::Revision { .. } | PseudoInput::Setting { .. } => None,
             }),
             outcome: match render.outcome {
                 RenderOutcome::Failed(_) | RenderOutcome::Incomplete => Outcome::Failed,

@@ -81,6 +81,30 @@ pub enum Tool {
     Jsonnet,
 }
 
+/// One of the settings about rendering: which of them a render used is among what it read.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum Setting {
+    KustomizeBuildOptions,
+    ValuesFileSchemes,
+    /// Whether the tool is switched off.
+    Disabled(Tool),
+}
+
+impl Rendering {
+    /// What a setting is, by digest.
+    pub fn digest(&self, setting: Setting) -> Digest {
+        let value = match setting {
+            Setting::KustomizeBuildOptions => self.kustomize_build_options.clone(),
+            Setting::ValuesFileSchemes => self.values_file_schemes.join("\n"),
+            Setting::Disabled(tool) => self.disabled.contains(&tool).to_string(),
+        };
+        Digest::of(value.as_bytes())
+    }
+}
+
 /// How live objects are marked as this application's, from `argocd-cm`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::condition::Condition;
+use super::desired::Setting;
 use super::manifests::SourceType;
 use super::need::Need;
 use super::{Generational, Message};
@@ -50,6 +51,9 @@ pub enum PseudoInput {
     Revision { source: u32 },
     /// The destination's Kubernetes version and API versions, by digest.
     Capabilities(Digest),
+    /// A setting of `argocd-cm`, by digest of its value.
+    #[serde(rename_all = "camelCase")]
+    Setting { name: Setting, value: Digest },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -11,6 +11,7 @@ use super::command::Command;
 use super::condition::Condition;
 use super::desired::{Commit, Trigger};
 use super::manifests::SourceType;
+use super::need::Need;
 use crate::identity::{AppId, ClusterId, Digest, Generation, ReleaseId};
 
 /// What the watcher knows of an application.
@@ -62,8 +63,11 @@ pub struct RendererState {
     pub cluster: ClusterId,
     pub generation: Generation,
     pub source_types: Vec<SourceType>,
-    /// None when it failed.
+    /// None when it failed or waits.
     pub digest: Option<Digest>,
+    /// What the watcher has still to fetch before it can be rendered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<Need>,
     pub conditions: Vec<Condition>,
     /// Whether the engine ran, or an earlier result was proven still right.
     pub reused: bool,

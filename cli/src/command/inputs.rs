@@ -64,6 +64,9 @@ fn lines(outcome: &Outcome, job: &Job) -> String {
             PseudoInput::Capabilities(digest) => {
                 writeln!(text, "{digest} .Capabilities")
             }
+            PseudoInput::Setting { name, value } => {
+                writeln!(text, "{value} argocd-cm {name:?}")
+            }
         };
     }
     text

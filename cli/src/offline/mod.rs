@@ -15,9 +15,10 @@ use anyhow::Context as _;
 use api::application::ApplicationSpec;
 use bus::message::cluster::Capabilities;
 use bus::message::condition::ConditionType;
+use bus::message::desired::Rendering;
 use deploy::Component;
 use futures::StreamExt as _;
-use renderer::{Job, Limits, Pool, PoolOptions, ReadLimits, Rendered, Source, Tree};
+use renderer::{Dependencies, Job, Limits, Pool, PoolOptions, ReadLimits, Rendered, Source, Tree};
 
 use applications::Named;
 use repositories::{Mapping, Repositories};
@@ -167,6 +168,8 @@ async fn one(
         namespace: application.spec.destination.namespace().to_owned(),
         last_mile: last_mile.map(str::to_owned),
         capabilities: Some(capabilities.clone()),
+        rendering: Rendering::default(),
+        dependencies: Dependencies::default(),
         sources,
     });
     let job = match job {

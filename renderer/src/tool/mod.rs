@@ -10,9 +10,11 @@ pub(crate) mod overrides;
 mod token;
 
 use api::application::source::ApplicationSource;
+use bus::message::desired::{Rendering, Setting, Tool};
 use bus::message::manifests::SourceType;
 
 use crate::engine::WorkerError;
+use crate::need::TooManyNeeds;
 use crate::objects::ObjectError;
 use crate::tree::{Answer, Tree, TreeError, join};
 
@@ -62,18 +64,48 @@ pub enum ToolError {
     NoOverlay { folder: String },
     #[error("the annotation towline.dev/last-mile needs a source that is a Helm chart")]
     NoChart,
+    #[error(transparent)]
+    TooManyNeeds(#[from] TooManyNeeds),
+    #[error("not everything is there yet that it needs beside the sources")]
+    Waits,
     #[error("a part of the renderer failed; see its log")]
     Panicked,
+}
+
+/// The tool of a source, and the settings that it depended on.
+pub(crate) struct Detected {
+    pub(crate) tool: SourceType,
+    pub(crate) settings: Vec<Setting>,
 }
 
 /// The tool of a source: what it says explicitly, else what lies at its path.
 ///
 /// Argo CD looks at the files in lexical order and lets the last one decide: a kustomization wins over a `Chart.yaml`.
+/// One that is switched off is passed over; what asks for it explicitly is plain manifests then.
 pub(crate) fn detect(
     source: &ApplicationSource,
     tree: &Tree,
     path: &str,
-) -> Result<SourceType, ToolError> {
+    rendering: &Rendering,
+) -> Result<Detected, ToolError> {
+    let mut settings = Vec::new();
+    let mut is_on = |tool: Tool| {
+        settings.push(Setting::Disabled(tool));
+        !rendering.disabled.contains(&tool)
+    };
+    let tool = match explicit(source)? {
+        Some(SourceType::Kustomize) if is_on(Tool::Kustomize) => SourceType::Kustomize,
+        Some(SourceType::Helm | SourceType::HelmLastMile) if is_on(Tool::Helm) => SourceType::Helm,
+        Some(_) => SourceType::Directory,
+        None if overlay_in(tree, path)? && is_on(Tool::Kustomize) => SourceType::Kustomize,
+        None if chart_in(tree, path)? && is_on(Tool::Helm) => SourceType::Helm,
+        None => SourceType::Directory,
+    };
+    Ok(Detected { tool, settings })
+}
+
+/// The tool whose options a source sets.
+fn explicit(source: &ApplicationSource) -> Result<Option<SourceType>, ToolError> {
     let mut explicit = Vec::new();
     if source.kustomize.is_some() {
         explicit.push((SourceType::Kustomize, "kustomize"));
@@ -91,26 +123,23 @@ pub(crate) fn detect(
         });
     }
     match explicit.as_slice() {
-        [] => {}
-        [(tool, _)] => return Ok(*tool),
+        [] => Ok(None),
+        [(tool, _)] => Ok(Some(*tool)),
         several => {
             let tools = several
                 .iter()
                 .map(|(_, name)| *name)
                 .collect::<Vec<_>>()
                 .join(", ");
-            return Err(ToolError::SeveralTools { tools });
+            Err(ToolError::SeveralTools { tools })
         }
     }
-    if overlay_in(tree, path)? {
-        return Ok(SourceType::Kustomize);
-    }
-    let chart = matches!(tree.at(&join(path, "Chart.yaml"))?, Answer::File { .. });
-    Ok(if chart {
-        SourceType::Helm
-    } else {
-        SourceType::Directory
-    })
+}
+
+/// Whether a folder is a chart's.
+fn chart_in(tree: &Tree, folder: &str) -> Result<bool, TreeError> {
+    let found = tree.at(&join(folder, "Chart.yaml"))?;
+    Ok(matches!(found, Answer::File { .. }))
 }
 
 /// Whether a folder holds a kustomization.
@@ -161,7 +190,30 @@ mod tests {
 
     fn tool(source: serde_json::Value, files: &[(&str, &str)]) -> Result<SourceType, ToolError> {
         let source = serde_json::from_value(source).unwrap();
-        detect(&source, &mk_tree(files), "app")
+        detect(&source, &mk_tree(files), "app", &Rendering::default()).map(|found| found.tool)
+    }
+
+    #[test]
+    fn a_tool_that_is_switched_off_is_passed_over() {
+        let off = |tools: &[Tool], source: serde_json::Value| {
+            let rendering = Rendering {
+                disabled: tools.iter().copied().collect(),
+                ..Rendering::default()
+            };
+            let source = serde_json::from_value(source).unwrap();
+            let files = [("app/Chart.yaml", ""), ("app/kustomization.yaml", "")];
+            let found = detect(&source, &mk_tree(&files), "app", &rendering).unwrap();
+            (found.tool, found.settings.len())
+        };
+        let plain = || json!({"repoURL": "r"});
+        assert_eq!(off(&[Tool::Helm], plain()), (SourceType::Kustomize, 1));
+        assert_eq!(off(&[Tool::Kustomize], plain()), (SourceType::Helm, 2));
+        assert_eq!(
+            off(&[Tool::Kustomize, Tool::Helm], plain()),
+            (SourceType::Directory, 2)
+        );
+        let explicit = json!({"repoURL": "r", "helm": {}});
+        assert_eq!(off(&[Tool::Helm], explicit), (SourceType::Directory, 1));
     }
 
     #[test]

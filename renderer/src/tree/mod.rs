@@ -5,6 +5,7 @@
 
 mod database;
 mod path;
+mod view;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use git2::Oid;
 
 pub use database::Database;
 pub(crate) use path::{clean, join};
+pub(crate) use view::View;
 use walk::{Found, Place};
 
 /// How much a render may read.

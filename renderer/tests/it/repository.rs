@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::Digest;
+use bus::message::desired::Rendering;
 use renderer::{
-    Database, Job, Limits, Pool, PoolOptions, ReadLimits, RenderError, Rendered, Source, Tree,
+    Database, Dependencies, Job, Limits, Pool, PoolOptions, ReadLimits, RenderError, Rendered,
+    Source, Tree,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -86,6 +88,8 @@ impl Repository {
             namespace: "telescopes".to_owned(),
             last_mile: None,
             capabilities: None,
+            rendering: Rendering::default(),
+            dependencies: Dependencies::default(),
             sources: vec![Source {
                 spec: serde_json::from_value(source).unwrap(),
                 revision,
