@@ -47,7 +47,7 @@ pub fn host_and_path(url: &str) -> String {
     let url = url.trim().to_lowercase();
     let (authority, path) = if let Some((_, rest)) = url.split_once("://") {
         rest.split_once('/').unwrap_or((rest, ""))
-    } else if is_scp_like(&url) {
+    } else if is_scp_like(&url) && !has_port(&url) {
         url.split_once(':').unwrap_or((&url, ""))
     } else {
         url.split_once('/').unwrap_or((&url, ""))
@@ -58,10 +58,58 @@ pub fn host_and_path(url: &str) -> String {
         _ => host,
     };
     let path = below_host(path);
+    if let Some(azure) = azure_devops(host, path) {
+        return azure;
+    }
+    // Where hosts answer ssh on the port of https.
+    let host = ["ssh.", "altssh."]
+        .iter()
+        .find_map(|prefix| host.strip_prefix(prefix))
+        .unwrap_or(host);
     if path.is_empty() {
         return host.to_owned();
     }
     format!("{host}/{path}")
+}
+
+/// `registry:5000/path`, which has no scheme and no user: the number is a port.
+fn has_port(url: &str) -> bool {
+    let authority = url.split('/').next().unwrap_or_default();
+    !authority.contains('@')
+        && authority.rsplit_once(':').is_some_and(|(_, port)| {
+            !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
+        })
+}
+
+/// Azure DevOps has four addresses of one repository, with different paths; this is the one of today.
+fn azure_devops(host: &str, path: &str) -> Option<String> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let organization = host.strip_suffix(".visualstudio.com");
+    let (organization, project, repository) = match (host, organization, parts.as_slice()) {
+        ("ssh.dev.azure.com", _, ["v3", organization, project, repository])
+        | ("vs-ssh.visualstudio.com", _, ["v3", organization, project, repository])
+        | ("dev.azure.com", _, [organization, project, "_git", repository]) => {
+            (*organization, *project, *repository)
+        }
+        // A repository that is named as its project.
+        ("dev.azure.com", _, [organization, "_git", repository]) => {
+            (*organization, *repository, *repository)
+        }
+        (
+            _,
+            Some(organization),
+            ["_git", repository] | ["defaultcollection", "_git", repository],
+        ) => (organization, *repository, *repository),
+        (
+            _,
+            Some(organization),
+            [project, "_git", repository] | ["defaultcollection", project, "_git", repository],
+        ) => (organization, *project, *repository),
+        _ => return None,
+    };
+    Some(format!(
+        "dev.azure.com/{organization}/{project}/_git/{repository}"
+    ))
 }
 
 /// The URL without user and password, for logs and conditions.
@@ -147,6 +195,53 @@ mod tests {
         ] {
             assert_eq!(host_and_path(url), "git.example.org/team/repo", "{url}");
         }
+    }
+
+    #[test]
+    fn a_webhook_matches_hosts_that_answer_ssh_elsewhere() {
+        for url in [
+            "ssh://git@ssh.github.com:443/team/repo.git",
+            "https://github.com/team/repo",
+        ] {
+            assert_eq!(host_and_path(url), "github.com/team/repo", "{url}");
+        }
+    }
+
+    #[test]
+    fn the_addresses_of_an_azure_devops_repository_are_one() {
+        for url in [
+            "https://dev.azure.com/Acme/shop/_git/web",
+            "https://acme@dev.azure.com/acme/shop/_git/web",
+            "git@ssh.dev.azure.com:v3/acme/shop/web",
+            "acme@vs-ssh.visualstudio.com:v3/acme/shop/web",
+            "https://acme.visualstudio.com/shop/_git/web",
+            "https://acme.visualstudio.com/DefaultCollection/shop/_git/web",
+        ] {
+            assert_eq!(
+                host_and_path(url),
+                "dev.azure.com/acme/shop/_git/web",
+                "{url}"
+            );
+        }
+        assert_eq!(
+            host_and_path("https://dev.azure.com/acme/_git/web"),
+            host_and_path("git@ssh.dev.azure.com:v3/acme/web/web")
+        );
+        assert_eq!(
+            host_and_path("https://acme.visualstudio.com/DefaultCollection/_git/web"),
+            host_and_path("https://dev.azure.com/acme/_git/web"),
+        );
+    }
+
+    #[test]
+    fn a_registrys_port_is_not_taken_for_a_path() {
+        for url in [
+            "registry.org:5000/charts",
+            "oci://registry.org:5000/charts/",
+        ] {
+            assert_eq!(host_and_path(url), "registry.org/charts", "{url}");
+        }
+        assert_eq!(host_and_path("git@h:5000/charts"), "h/5000/charts");
     }
 
     #[test]

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use api::git_url;
 use bus::message::desired::Cause;
 use bus::trace::Trace;
 use bus::{AppId, ClusterId, Digest, clock};
@@ -17,7 +16,7 @@ use crate::source::access::Access;
 use crate::source::error::FetchError;
 use crate::source::git::Revisions;
 use crate::source::location::Location;
-use crate::webhook::github::Push;
+use crate::webhook::Change;
 
 /// A revision that was looked up so long ago is looked up again when an application changes, in milliseconds.
 const STALE: u64 = 10_000;
@@ -113,17 +112,14 @@ impl Index {
         });
     }
 
-    /// Wakes the workers that a push concerns; says how many.
-    pub fn pushed(&self, push: &Push, trace: Trace) -> usize {
-        let urls: Vec<String> = push
-            .urls
-            .iter()
-            .map(|url| git_url::host_and_path(url))
-            .collect();
+    /// Wakes the workers that a change at a host concerns; says how many.
+    pub fn pushed(&self, change: &Change, trace: Trace) -> usize {
         let inner = self.lock();
         let concerned = inner.repos.values().filter(|repo| {
-            urls.contains(&git_url::host_and_path(repo.location.url()))
-                && repo.targets_of(&inner).any(|target| push.concerns(target))
+            change.is_about(repo.location.url(), None)
+                && repo
+                    .targets_of(&inner)
+                    .any(|target| change.concerns(target))
         });
         concerned
             .inspect(|repo| repo.handle.wake(Wake::fetch(Cause::Webhook, trace)))

@@ -4,15 +4,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use sha2::Sha256;
 
-/// A push, as far as it is needed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Push {
-    /// The repository's URLs in every form that the host knows.
-    pub urls: Vec<String>,
-    /// Full reference name.
-    pub reference: String,
-    pub default_branch: Option<String>,
-}
+use super::Change;
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WebhookError {
@@ -58,7 +50,7 @@ pub fn verify(secret: &str, signature: Option<&str>, body: &[u8]) -> Result<(), 
 }
 
 /// Reads a push event; the body is JSON, or a form with JSON in its field `payload`.
-pub fn push(body: &[u8]) -> Result<Push, WebhookError> {
+pub fn push(body: &[u8]) -> Result<Change, WebhookError> {
     let form = body.starts_with(b"payload=").then(|| {
         url::form_urlencoded::parse(body)
             .find(|(key, _)| key == "payload")
@@ -70,41 +62,19 @@ pub fn push(body: &[u8]) -> Result<Push, WebhookError> {
     let (Some(reference), Some(repository)) = (body.reference, body.repository) else {
         return Err(WebhookError::Incomplete);
     };
-    let urls: Vec<String> = [
+    let urls = [
         repository.html_url,
         repository.clone_url,
         repository.ssh_url,
         repository.git_url,
         repository.url,
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    if urls.is_empty() {
-        return Err(WebhookError::Incomplete);
-    }
-    Ok(Push {
-        urls,
-        reference,
-        default_branch: repository.default_branch,
-    })
-}
-
-impl Push {
-    /// Whether the push can change what a target revision means.
-    pub fn concerns(&self, target: &str) -> bool {
-        let short = self
-            .reference
-            .strip_prefix("refs/heads/")
-            .or_else(|| self.reference.strip_prefix("refs/tags/"));
-        match target {
-            "" | "HEAD" => self
-                .default_branch
-                .as_deref()
-                .is_none_or(|branch| short == Some(branch)),
-            _ => target == self.reference || short == Some(target),
-        }
-    }
+    ];
+    Change::push(
+        urls.into_iter().flatten(),
+        [reference],
+        repository.default_branch,
+    )
+    .ok_or(WebhookError::Incomplete)
 }
 
 #[cfg(test)]
@@ -154,26 +124,11 @@ mod tests {
     #[test]
     fn a_push_is_read_from_json_and_from_a_form() {
         let push = super::push(&body()).unwrap();
-        assert_eq!(push.urls, ["https://h/a", "git@h:a.git"]);
+        assert!(push.is_about("git@h:a.git", None) && push.concerns("main"));
         let form: String = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("payload", std::str::from_utf8(&body()).unwrap())
             .finish();
         assert_eq!(super::push(form.as_bytes()).unwrap(), push);
-    }
-
-    #[test]
-    fn a_push_concerns_its_own_branch_and_head_of_the_default_one() {
-        let push = super::push(&body()).unwrap();
-        for target in ["main", "refs/heads/main", "", "HEAD"] {
-            assert!(push.concerns(target), "{target}");
-        }
-        assert!(!push.concerns("dev"));
-        let dev = Push {
-            reference: "refs/heads/dev".into(),
-            ..push
-        };
-        assert!(!dev.concerns("HEAD"));
-        assert!(dev.concerns("dev"));
     }
 
     #[test]

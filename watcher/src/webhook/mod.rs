@@ -1,5 +1,6 @@
 //! `POST /api/webhook`: a Git host says that somebody pushed.
 
+mod change;
 pub mod github;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::index::Index;
 use crate::metrics::Metrics;
+pub use change::Change;
 use github::WebhookError;
 
 /// The largest body.
@@ -82,7 +84,7 @@ impl Webhook {
             Some("push") => match github::push(body) {
                 Ok(push) => {
                     let woken = self.index.pushed(&push, Trace::new());
-                    tracing::debug!(reference = push.reference, woken, "push");
+                    tracing::debug!(place = push.place(), woken, "push");
                     (
                         StatusCode::OK,
                         format!("{woken} repositories are looked at\n"),
