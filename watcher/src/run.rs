@@ -160,6 +160,8 @@ fn for_each_setting(
         watch::known_hosts(client, index, home, token),
     );
     let (client, index, token) = with();
+    service.spawn("authorities", watch::authorities(client, index, token));
+    let (client, index, token) = with();
     service.spawn(
         "webhook secret",
         watch::webhook_secret(client, index, token),

@@ -22,6 +22,10 @@ use crate::{Sensitive, annotations::SECRET_TYPE};
 pub const CONFIG_MAP: &str = "argocd-cm";
 /// The name of the Secret with Argo CD's own secrets, webhook secrets among them.
 pub const SECRET: &str = "argocd-secret";
+/// The name of the ConfigMap with certificate authorities: host without port → PEM.
+pub const TLS_CERTS: &str = "argocd-tls-certs-cm";
+/// The name of the ConfigMap with host keys, and the key in it.
+pub const KNOWN_HOSTS: (&str, &str) = ("argocd-ssh-known-hosts-cm", "ssh_known_hosts");
 /// Key in [`SECRET`]: what GitHub signs its webhooks with.
 pub const WEBHOOK_GITHUB_SECRET: &str = "webhook.github.secret";
 
@@ -127,11 +131,27 @@ impl<'a> Fields<'a> {
         match self.text(key)?.map(str::trim) {
             None | Some("false" | "False" | "FALSE" | "f" | "F" | "0") => Ok(false),
             Some("true" | "True" | "TRUE" | "t" | "T" | "1") => Ok(true),
-            Some(_) => Err(SettingsError::Invalid {
-                secret: self.name.clone(),
-                key,
-                expected: "true or false",
-            }),
+            Some(_) => Err(self.invalid(key, "true or false")),
+        }
+    }
+
+    /// Zero is the same as absent, as in Argo CD.
+    fn number(&self, key: &'static str) -> Result<Option<u64>, SettingsError> {
+        let Some(text) = self.text(key)? else {
+            return Ok(None);
+        };
+        let number: u64 = text
+            .trim()
+            .parse()
+            .map_err(|_| self.invalid(key, "a number"))?;
+        Ok(Some(number).filter(|number| *number != 0))
+    }
+
+    fn invalid(&self, key: &'static str, expected: &'static str) -> SettingsError {
+        SettingsError::Invalid {
+            secret: self.name.clone(),
+            key,
+            expected,
         }
     }
 }

@@ -45,18 +45,20 @@ pub enum Part {
     Secrets,
     Settings,
     KnownHosts,
+    Authorities,
     Desired,
     Renders,
     Heads,
 }
 
 impl Part {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Applications,
         Self::Projects,
         Self::Secrets,
         Self::Settings,
         Self::KnownHosts,
+        Self::Authorities,
         Self::Desired,
         Self::Renders,
         Self::Heads,

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::application::{ApplicationDestination, IN_CLUSTER_NAME, IN_CLUSTER_SERVER};
-use api::settings::{Cluster, Labelled, Repository, RepositoryKind, Settings};
+use api::settings::{Cluster, Labelled, Repository, Settings};
 use api::{AppProject, Sensitive, git_url};
 use bus::ClusterId;
 
-use crate::source::access::Access;
-use crate::source::known_hosts::KnownHosts;
+use crate::source::access::{Access, Vouched};
 
 pub mod watch;
 
@@ -21,7 +20,7 @@ pub struct Environment {
     /// By the Secret's name.
     pub secrets: BTreeMap<String, Labelled>,
     pub settings: Settings,
-    pub known_hosts: Arc<KnownHosts>,
+    pub vouched: Vouched,
     pub webhook_secret: Option<Sensitive>,
 }
 
@@ -54,46 +53,51 @@ pub enum DestinationError {
 }
 
 impl Environment {
-    /// What a project's application fetches a repository with: its own Secret, else the repository's, each with the
-    /// credentials of the longest matching `repo-creds` where it has none.
+    /// What a project's application fetches a repository with: its own Secret, else the one that is for all, else none; each
+    /// with the login of the longest matching `repo-creds` where it has none.
     pub fn access(&self, url: &str, project: &str) -> Access {
+        Access::of(&self.repository(url, project), &self.vouched)
+    }
+
+    /// What the Secrets say about a repository.
+    pub fn repository(&self, url: &str, project: &str) -> Repository {
         let wanted = git_url::comparable(url);
-        let mut of_repository: Vec<&Repository> = self
-            .secrets
+        let own = self
+            .of_project(project)
+            .filter(|repository| git_url::comparable(&repository.url) == wanted)
+            .min_by_key(|repository| repository.project.is_none());
+        let mut own = own.map_or_else(|| Repository::unknown(url), Repository::clone);
+        if own.credentials.is_empty()
+            && let Some(template) = self.template(&wanted)
+        {
+            own.inherit(template);
+        }
+        own
+    }
+
+    /// The repository that Secrets call by a name, as charts do with `@name`.
+    pub fn repository_named(&self, name: &str, project: &str) -> Option<Repository> {
+        let found = self
+            .of_project(project)
+            .filter(|repository| repository.name.as_deref() == Some(name))
+            .min_by_key(|repository| repository.project.is_none())?;
+        Some(self.repository(&found.url, project))
+    }
+
+    /// Repositories that a project's applications may use.
+    fn of_project<'a>(&'a self, project: &'a str) -> impl Iterator<Item = &'a Repository> {
+        self.secrets
             .values()
             .filter_map(|secret| match secret {
                 Labelled::Repository(repository) => Some(&**repository),
                 _ => None,
             })
-            .filter(|repository| repository.kind == RepositoryKind::Git)
-            .filter(|repository| git_url::comparable(&repository.url) == wanted)
-            .filter(|repository| {
+            .filter(move |repository| {
                 repository
                     .project
                     .as_deref()
                     .is_none_or(|only| only == project)
             })
-            .collect();
-        of_repository.sort_by_key(|repository| repository.project.is_none());
-        let known_hosts = Arc::clone(&self.known_hosts);
-        let own = of_repository.first();
-        let template = || self.template(&wanted);
-        match (own, own.is_some_and(|own| own.credentials.is_empty())) {
-            (Some(own), false) => Access::of(own, known_hosts),
-            (Some(own), true) => Access {
-                insecure: own.insecure,
-                proxy: own.proxy.clone(),
-                known_hosts,
-                credentials: template().map_or_else(Default::default, |it| it.credentials.clone()),
-            },
-            (None, _) => template().map_or_else(
-                || Access {
-                    known_hosts: Arc::clone(&known_hosts),
-                    ..Access::default()
-                },
-                |template| Access::of(template, Arc::clone(&known_hosts)),
-            ),
-        }
     }
 
     fn template(&self, comparable: &str) -> Option<&Repository> {
@@ -103,8 +107,11 @@ impl Environment {
                 Labelled::RepositoryCredentials(template) => Some(&**template),
                 _ => None,
             })
-            .filter(|template| is_below(comparable, &git_url::comparable(&template.url)))
-            .max_by_key(|template| template.url.len())
+            .map(|template| (git_url::comparable(&template.url), template))
+            .filter(|(prefix, _)| is_below(comparable, prefix))
+            // The first of several that are equally long.
+            .min_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()))
+            .map(|(_, template)| template)
     }
 
     /// The cluster that a destination means.
@@ -164,7 +171,6 @@ fn id_of(cluster: &Cluster) -> Result<ClusterId, DestinationError> {
 /// Whether a template for `prefix` is meant for `url`. As in Argo CD any prefix counts, but the host must be whole: what is for
 /// `https://h` must not be sent to `https://h.evil`.
 fn is_below(url: &str, prefix: &str) -> bool {
-    let prefix = prefix.trim_end_matches('/');
     let beyond_scheme = prefix.split_once("://").map_or(prefix, |(_, rest)| rest);
     url.strip_prefix(prefix)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || beyond_scheme.contains('/'))
@@ -261,6 +267,49 @@ mod tests {
         let access = environment.access("https://h/a", "p");
         assert!(access.insecure);
         assert_eq!(access.credentials.password.unwrap().expose(), "wide");
+    }
+
+    #[test]
+    fn a_template_for_one_team_is_not_for_another_whose_name_begins_like_it() {
+        let environment = environment(vec![labelled(
+            "repo-creds",
+            &[("url", "https://h/team/"), ("password", "theirs")],
+        )]);
+        let of = |url| password(&environment, url, "p");
+        assert_eq!(of("https://h/team/a").as_deref(), Some("theirs"));
+        assert_eq!(of("https://h/teamwork/a"), None);
+    }
+
+    #[test]
+    fn a_template_makes_no_connection_insecure() {
+        let environment = environment(vec![labelled(
+            "repo-creds",
+            &[
+                ("url", "https://h/"),
+                ("password", "wide"),
+                ("insecure", "true"),
+            ],
+        )]);
+        assert!(!environment.access("https://h/a", "p").insecure);
+    }
+
+    #[test]
+    fn a_repository_is_found_by_its_name_in_its_project_only() {
+        let environment = environment(vec![labelled(
+            "repository",
+            &[
+                ("url", "https://h/charts"),
+                ("type", "helm"),
+                ("name", "stable"),
+                ("project", "mine"),
+            ],
+        )]);
+        let url = |project| {
+            let found = environment.repository_named("stable", project);
+            found.map(|repository| repository.url)
+        };
+        assert_eq!(url("mine").as_deref(), Some("https://h/charts"));
+        assert_eq!(url("other"), None);
     }
 
     fn to(server: Option<&str>, name: Option<&str>) -> ApplicationDestination {

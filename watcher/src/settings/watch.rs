@@ -20,11 +20,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::index::{Index, Part};
+use crate::source::authorities::Authorities;
 use crate::source::home::Home;
 use crate::source::known_hosts::KnownHosts;
-
-const KNOWN_HOSTS: &str = "argocd-ssh-known-hosts-cm";
-const KNOWN_HOSTS_KEY: &str = "ssh_known_hosts";
 
 /// What a watch of named things comes to.
 enum Change<K> {
@@ -286,16 +284,17 @@ pub async fn known_hosts(
     token: CancellationToken,
 ) -> Result<(), Infallible> {
     let api: Api<ConfigMap> = Api::namespaced(client, &index.fixed().control_namespace);
-    follow(api, named(KNOWN_HOSTS), token, |change| {
+    let (map, key) = settings::KNOWN_HOSTS;
+    follow(api, named(map), token, |change| {
         let known = match change {
             Change::Is(map) => {
                 let data = map.data.unwrap_or_default();
-                KnownHosts::parse(data.get(KNOWN_HOSTS_KEY).map_or("", String::as_str))
+                KnownHosts::parse(data.get(key).map_or("", String::as_str))
             }
             Change::Gone(_) => KnownHosts::default(),
             Change::Complete(names) => {
                 if names.is_empty() {
-                    index.configure(|it| it.known_hosts = Arc::default());
+                    index.configure(|it| it.vouched.known_hosts = Arc::default());
                 }
                 index.started(Part::KnownHosts);
                 return;
@@ -304,7 +303,35 @@ pub async fn known_hosts(
         if let Err(error) = home.prefer(&known) {
             tracing::warn!(%error, "can't tell libgit2 which kinds of host keys are known");
         }
-        index.configure(|it| it.known_hosts = Arc::new(known));
+        index.configure(|it| it.vouched.known_hosts = Arc::new(known));
+    })
+    .await;
+    Ok(())
+}
+
+/// Certificate authorities of single hosts.
+pub async fn authorities(
+    client: kube::Client,
+    index: Arc<Index>,
+    token: CancellationToken,
+) -> Result<(), Infallible> {
+    let api: Api<ConfigMap> = Api::namespaced(client, &index.fixed().control_namespace);
+    follow(api, named(settings::TLS_CERTS), token, |change| {
+        let (authorities, problems) = match change {
+            Change::Is(map) => Authorities::parse(&map.data.unwrap_or_default()),
+            Change::Gone(_) => Default::default(),
+            Change::Complete(names) => {
+                if names.is_empty() {
+                    index.configure(|it| it.vouched.authorities = Arc::default());
+                }
+                index.started(Part::Authorities);
+                return;
+            }
+        };
+        for problem in problems {
+            tracing::warn!(%problem, "a host's certificates can't be used: the system's authorities decide");
+        }
+        index.configure(|it| it.vouched.authorities = Arc::new(authorities));
     })
     .await;
     Ok(())

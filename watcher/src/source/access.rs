@@ -3,10 +3,12 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use api::settings::{Credentials, Repository};
+use api::Sensitive;
+use api::settings::{Credentials, Repository, RepositoryKind};
 use git2::{CertificateCheckStatus, Cred, CredentialType, ErrorClass, ErrorCode, RemoteCallbacks};
 use sha2::{Digest, Sha256};
 
+use super::authorities::Authorities;
 use super::known_hosts::{HostKeyError, KnownHosts};
 use super::location::Location;
 
@@ -31,50 +33,114 @@ impl Login {
 }
 
 /// What a repository is fetched with.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a setting of Argo CD's Secret"
+)]
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Access {
     pub credentials: Credentials,
     /// Certificates and host keys aren't checked. Only ever from the repository's own Secret.
     pub insecure: bool,
-    pub proxy: Option<String>,
+    /// A registry is spoken to without TLS.
+    pub plain_http: bool,
+    /// A Helm repository is a registry though its URL has no `oci://`.
+    pub oci: bool,
+    /// Files that Git LFS keeps are fetched too.
+    pub lfs: bool,
+    /// User and password go before a bearer token.
+    pub force_basic: bool,
+    /// May hold a user and a password.
+    pub proxy: Option<Sensitive>,
+    pub no_proxy: Option<String>,
     pub known_hosts: Arc<KnownHosts>,
+    pub authorities: Arc<Authorities>,
+}
+
+/// Whom an administrator vouched for. The same for all repositories.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vouched {
+    pub known_hosts: Arc<KnownHosts>,
+    pub authorities: Arc<Authorities>,
 }
 
 impl Access {
-    pub fn of(secret: &Repository, known_hosts: Arc<KnownHosts>) -> Self {
+    pub fn of(repository: &Repository, vouched: &Vouched) -> Self {
+        let insecure = match repository.kind {
+            // For Git, Argo CD takes either for both.
+            None | Some(RepositoryKind::Git) => {
+                repository.insecure || repository.insecure_ignore_host_key
+            }
+            Some(RepositoryKind::Helm | RepositoryKind::Oci) => repository.insecure,
+        };
         Self {
-            credentials: secret.credentials.clone(),
-            insecure: secret.insecure,
-            proxy: secret.proxy.clone(),
-            known_hosts,
+            credentials: repository.credentials.clone(),
+            insecure,
+            plain_http: repository.insecure_oci_force_http,
+            oci: repository.enable_oci,
+            lfs: repository.enable_lfs,
+            force_basic: repository.force_http_basic_auth,
+            proxy: repository.proxy.clone(),
+            no_proxy: repository.no_proxy.clone(),
+            known_hosts: Arc::clone(&vouched.known_hosts),
+            authorities: Arc::clone(&vouched.authorities),
         }
     }
 
     /// Tells two accesses apart without keeping a credential: repositories with different ones are fetched apart, or one
-    /// application could read through another's credentials.
+    /// application could read through another's credentials. Whom an administrator vouched for is the same for all.
     pub fn fingerprint(&self) -> [u8; 16] {
-        let mut digest = Sha256::new();
-        let credentials = &self.credentials;
+        let Self {
+            credentials,
+            insecure,
+            plain_http,
+            oci,
+            lfs,
+            force_basic,
+            proxy,
+            no_proxy,
+            known_hosts: _,
+            authorities: _,
+        } = self;
+        let Credentials {
+            username,
+            password,
+            bearer_token,
+            ssh_private_key,
+            tls_client_cert_data,
+            tls_client_cert_key,
+            github_app_private_key,
+            github_app_id,
+            github_app_installation_id,
+            github_app_enterprise_base_url,
+            unsupported,
+        } = credentials;
         let secrets = [
-            &credentials.username,
-            &credentials.password,
-            &credentials.bearer_token,
-            &credentials.ssh_private_key,
-            &credentials.tls_client_cert_data,
-            &credentials.tls_client_cert_key,
-            &credentials.github_app_private_key,
+            username,
+            password,
+            bearer_token,
+            ssh_private_key,
+            tls_client_cert_data,
+            tls_client_cert_key,
+            github_app_private_key,
+            proxy,
         ];
-        for secret in secrets {
-            let value = secret.as_ref().map(api::Sensitive::expose);
-            digest.update(
-                value
-                    .map_or(u64::MAX, |value| value.len() as u64)
-                    .to_be_bytes(),
-            );
+        let secrets = secrets.map(|secret| secret.as_ref().map(Sensitive::expose));
+        let texts = [
+            github_app_enterprise_base_url.as_deref(),
+            *unsupported,
+            no_proxy.as_deref(),
+        ];
+        let mut digest = Sha256::new();
+        for value in secrets.into_iter().chain(texts) {
+            let length = value.map_or(u64::MAX, |value| value.len() as u64);
+            digest.update(length.to_be_bytes());
             digest.update(value.unwrap_or_default());
         }
-        digest.update([u8::from(self.insecure)]);
-        digest.update(self.proxy.as_deref().unwrap_or_default());
+        for number in [github_app_id, github_app_installation_id] {
+            digest.update(number.unwrap_or_default().to_be_bytes());
+        }
+        digest.update([insecure, plain_http, oci, lfs, force_basic].map(|flag| u8::from(*flag)));
         let mut short = [0; 16];
         short.copy_from_slice(&digest.finalize()[..16]);
         short
@@ -164,8 +230,6 @@ fn denied(message: &str) -> git2::Error {
 
 #[cfg(test)]
 mod tests {
-    use api::Sensitive;
-
     use super::*;
 
     fn with(user: &str, password: &str) -> Access {

@@ -160,7 +160,7 @@ fn options<'a>(
     }
     if let Some(proxy) = &access.proxy {
         let mut proxies = ProxyOptions::new();
-        proxies.url(proxy);
+        proxies.url(proxy.expose());
         options.proxy_options(proxies);
     }
     options

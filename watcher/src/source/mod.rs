@@ -1,10 +1,14 @@
 //! Where files come from: `location` (what may be fetched) → `access` (as whom) → `git` (fetching, over a `session`, within `bounds`).
 
 pub mod access;
+pub mod authorities;
 mod bounds;
 pub mod error;
 pub mod git;
 pub mod home;
+pub mod http;
 pub mod known_hosts;
 pub mod location;
+mod proxy;
 mod session;
+pub mod tls;

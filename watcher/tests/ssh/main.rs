@@ -17,6 +17,7 @@ use russh::keys::ssh_key::LineEnding;
 use serde_json::json;
 use tempfile::TempDir;
 use watcher::settings::Environment;
+use watcher::source::access::Vouched;
 use watcher::source::error::FetchError;
 use watcher::source::git::{self, Limits, Revision, Revisions};
 use watcher::source::home::Home;
@@ -135,7 +136,10 @@ impl World {
     ) -> Result<Revisions, FetchError> {
         let environment = Environment {
             secrets: [("s".to_owned(), repository(url, secret))].into(),
-            known_hosts: Arc::new(KnownHosts::parse(known_hosts)),
+            vouched: Vouched {
+                known_hosts: Arc::new(KnownHosts::parse(known_hosts)),
+                ..Vouched::default()
+            },
             ..Environment::default()
         };
         let location = location(url);
