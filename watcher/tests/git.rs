@@ -220,6 +220,8 @@ fn a_host_that_refuses_the_connection_is_unreachable() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let url = format!("http://user:canary@{address}/a.git");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _within = runtime.enter();
     let error = Copy::new()
         .try_fetch(&location(&url), &["main"])
         .unwrap_err();

@@ -146,13 +146,7 @@ impl Access {
         short
     }
 
-    /// The header that carries a bearer token, which libgit2 has no credential for.
-    pub fn bearer_header(&self) -> Option<String> {
-        let token = self.credentials.bearer_token.as_ref()?;
-        (!token.is_empty()).then(|| format!("Authorization: Bearer {}", token.expose()))
-    }
-
-    /// Callbacks that log in and check the host.
+    /// Callbacks that log in and check the host, for ssh: HTTP is ours (`smart`).
     pub fn callbacks<'a>(
         &'a self,
         location: &'a Location,
@@ -167,7 +161,7 @@ impl Access {
                 return Ok(CertificateCheckStatus::CertificateOk);
             }
             let Some(certificate) = certificate.as_hostkey() else {
-                // libgit2's own verdict, by the system's certificate authorities.
+                // None of ours: libgit2 decides.
                 return Ok(CertificateCheckStatus::CertificatePassthrough);
             };
             let key = certificate.hostkey().unwrap_or_default();

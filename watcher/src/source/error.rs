@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use git2::{ErrorClass, ErrorCode};
 
+use super::github::AppError;
 use super::known_hosts::HostKeyError;
 use super::location::{Location, Transport};
 use crate::revision::RevisionError;
@@ -23,7 +24,7 @@ pub enum FetchError {
     )]
     Denied { url: String, reason: String },
     #[error(
-        "the certificate of {url} can't be verified: {reason}. Install its certificate authority in the watcher's system, or name it in SSL_CERT_FILE"
+        "the certificate of {url} can't be verified: {reason}. Put its certificate authority into ConfigMap argocd-tls-certs-cm under the host's name, or into the watcher's system"
     )]
     Certificate { url: String, reason: String },
     #[error("repository {url} is not fetched: {refusal}")]
@@ -38,6 +39,12 @@ pub enum FetchError {
         "repository {url}: {target:?} names no commit that its host offers. Check targetRevision"
     )]
     NoCommit { url: String, target: String },
+    #[error(
+        "repository {url} is not fetched: {reason}. Correct its repository or repo-creds Secret"
+    )]
+    Settings { url: String, reason: String },
+    #[error("repository {url} is not fetched: {reason}")]
+    App { url: String, reason: AppError },
     #[error("repository {url} did not answer in time; it is tried again by itself")]
     Timeout { url: String },
     #[error(
@@ -59,7 +66,8 @@ impl FetchError {
     pub const fn label(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => "unreachable",
-            Self::Denied { .. } => "denied",
+            Self::Denied { .. } | Self::App { .. } => "denied",
+            Self::Settings { .. } => "settings",
             Self::Certificate { .. } | Self::HostKey { .. } => "identity",
             Self::NotFound { .. } => "not_found",
             Self::Revision { .. } | Self::NoCommit { .. } => "revision",
@@ -80,29 +88,21 @@ impl FetchError {
     pub fn of(location: &Location, error: &git2::Error) -> Self {
         let url = location.shown();
         let reason = one_line(&error.message().replace(location.url(), &url));
-        let status = reason
-            .rsplit_once("status code: ")
-            .map(|(_, code)| code.trim());
-        match (error.code(), error.class(), status) {
-            (ErrorCode::Auth, ..) | (_, _, Some("401" | "403")) => Self::Denied { url, reason },
-            (ErrorCode::Certificate, ..) | (_, ErrorClass::Ssl, _) => {
-                Self::Certificate { url, reason }
-            }
-            (ErrorCode::NotFound, ..) | (_, _, Some("404")) | (_, ErrorClass::Repository, _) => {
+        match (error.code(), error.class()) {
+            (ErrorCode::Auth, _) => Self::Denied { url, reason },
+            (ErrorCode::NotFound, _) | (_, ErrorClass::Repository) => {
                 Self::NotFound { url, reason }
             }
-            (ErrorCode::Timeout, ..) => Self::Timeout { url },
-            (_, ErrorClass::Ssh, _) if reason.contains("private key") => Self::Denied {
+            (ErrorCode::Timeout, _) => Self::Timeout { url },
+            (_, ErrorClass::Ssh) if reason.contains("private key") => Self::Denied {
                 url,
                 reason: format!(
                     "sshPrivateKey must be a private key without a passphrase ({reason})"
                 ),
             },
-            (_, ErrorClass::Ssh, _) if reason.contains("uthenticat") => {
-                Self::Denied { url, reason }
-            }
+            (_, ErrorClass::Ssh) if reason.contains("uthenticat") => Self::Denied { url, reason },
             // The host let us in, and then its git said this instead of references.
-            (ErrorCode::Eof, ErrorClass::Ssh, _) => Self::NotFound { url, reason },
+            (ErrorCode::Eof, ErrorClass::Ssh) => Self::NotFound { url, reason },
             _ if location.transport == Transport::File => Self::NotFound { url, reason },
             _ => Self::Unreachable { url, reason },
         }

@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use bus::message::desired::Commit;
 use git2::{
-    AutotagOption, ErrorClass, ErrorCode, FetchOptions, ObjectType, Oid, ProxyOptions, Remote,
-    Repository, RepositoryInitOptions,
+    AutotagOption, ErrorClass, ErrorCode, FetchOptions, ObjectType, Oid, Remote, Repository,
+    RepositoryInitOptions,
 };
 
 use super::access::{Access, Login};
 use super::bounds::Bounds;
 use super::error::FetchError;
-use super::location::Location;
+use super::location::{Location, Transport};
 use super::session::{Session, has};
+use super::smart::Exchange;
 use crate::revision::{References, Resolved};
 
 pub use super::bounds::Limits;
@@ -91,12 +92,25 @@ pub fn fetch<'a>(
 ) -> Result<Revisions, FetchError> {
     let bounds = Bounds::new(limits);
     let login = Login::default();
+    let exchange = match location.transport {
+        Transport::Http => Some(Exchange::new(location, access, limits)?),
+        Transport::Ssh if access.proxy.is_some() => {
+            return Err(FetchError::Settings {
+                url: location.shown(),
+                reason: "a proxy for ssh isn't supported: fetch it over https, or remove proxy"
+                    .into(),
+            });
+        }
+        Transport::Ssh | Transport::File => None,
+    };
+    let _within = exchange.as_ref().map(Exchange::enter);
     let broken = |source: git2::Error| {
+        let failed = || exchange.as_ref()?.failed();
         let refused = login.refused().map(|refusal| FetchError::HostKey {
             url: location.shown(),
             refusal,
         });
-        let known = bounds.over.take().or(refused);
+        let known = bounds.over.take().or(refused).or_else(failed);
         known.unwrap_or_else(|| FetchError::of(location, &source))
     };
     let mut remote = repository
@@ -154,15 +168,7 @@ fn options<'a>(
         .remote_callbacks(callbacks)
         .download_tags(AutotagOption::None)
         .update_fetchhead(false)
-        .follow_redirects(git2::RemoteRedirect::Initial);
-    if let Some(header) = access.bearer_header() {
-        options.custom_headers(&[&header]);
-    }
-    if let Some(proxy) = &access.proxy {
-        let mut proxies = ProxyOptions::new();
-        proxies.url(proxy.expose());
-        options.proxy_options(proxies);
-    }
+        .follow_redirects(git2::RemoteRedirect::None);
     options
 }
 
