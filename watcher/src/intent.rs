@@ -11,8 +11,9 @@ use bus::{ClusterId, Digest};
 
 use crate::seen::Seen;
 use crate::settings::Environment;
+use crate::source::Remote;
 use crate::source::access::Access;
-use crate::source::location::{FilePolicy, Location};
+use crate::source::location::FilePolicy;
 
 /// What is wrong, without the time.
 pub type Problem = (ConditionType, String);
@@ -35,7 +36,7 @@ pub struct Wanted {
     pub cluster: ClusterId,
     /// The API server's URL, of a destination that is given by name.
     pub server: Option<String>,
-    pub location: Location,
+    pub remote: Remote,
     pub access: Access,
     /// As the specification writes it.
     pub repo_url: Arc<str>,
@@ -74,8 +75,7 @@ fn wanted(
 ) -> Result<Option<Wanted>, Problem> {
     let spec = &seen.spec;
     let source = only_source(spec)?;
-    let location =
-        Location::parse(&source.repo_url, bounds.files).map_err(|error| invalid(&error))?;
+    let remote = Remote::git(&source.repo_url, bounds.files).map_err(|error| invalid(&error))?;
     check_path(source)?;
     let target = environment
         .target(&spec.destination)
@@ -110,7 +110,7 @@ fn wanted(
     Ok(Some(Wanted {
         access: environment.access(&source.repo_url, spec.project()),
         cluster: target.id,
-        location,
+        remote,
         repo_url: source.repo_url.as_str().into(),
         target_revision: source.target_revision.as_deref().unwrap_or_default().into(),
         content: seen.content(&(&tracking, assess_applications, &server)),

@@ -12,8 +12,8 @@ use watcher::affected::Verdict;
 use watcher::snapshot;
 use watcher::source::access::Access;
 use watcher::source::error::FetchError;
-use watcher::source::git::{self, Limits, Revisions};
 use watcher::source::location::{FilePolicy, Location};
+use watcher::source::{Limits, Revisions, git};
 use watcher::tree::{Lookup, Tree};
 
 /// A repository that people push to.
@@ -159,14 +159,14 @@ fn branch_tag_commit_and_head_become_commits() {
         &origin,
         &["", "HEAD", "main", "dev", "v1", "light", &first_id],
     );
-    let commit = |target: &str| found[target].as_ref().unwrap().commit;
+    let commit = |target: &str| found[target].as_ref().unwrap().commit().unwrap();
     assert_eq!([commit(""), commit("HEAD"), commit("main")], [second; 3]);
     assert_eq!(commit("dev"), dev);
     assert_eq!(
         [commit("v1"), commit("light"), commit(&first_id)],
         [first; 3]
     );
-    let about = &found["main"].as_ref().unwrap().about;
+    let about = found["main"].as_ref().unwrap().about.as_ref().unwrap();
     assert_eq!(
         (about.author.as_str(), about.subject.as_str()),
         ("Ada", "change")
@@ -180,7 +180,7 @@ fn a_commit_that_no_reference_names_is_found_in_the_history() {
     origin.commit("main", &[("a", Some("2"))]);
     let target = first.to_string();
     let found = Copy::new().fetch(&origin, &[&target]);
-    assert_eq!(found[&*target].as_ref().unwrap().commit, first);
+    assert_eq!(found[&*target].as_ref().unwrap().commit().unwrap(), first);
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn an_unknown_target_does_not_stop_the_others() {
     let commit = origin.commit("main", &[("a", Some("1"))]);
     let nobody = "0123456789".repeat(4);
     let found = Copy::new().fetch(&origin, &["main", "nope", &nobody]);
-    assert_eq!(found["main"].as_ref().unwrap().commit, commit);
+    assert_eq!(found["main"].as_ref().unwrap().commit().unwrap(), commit);
     let error = found["nope"].as_ref().unwrap_err().to_string();
     assert!(
         error.contains("no branch, tag or commit \"nope\""),
@@ -250,8 +250,8 @@ fn a_force_push_and_a_rewritten_tag_are_followed() {
         .unwrap();
     tag(first);
     let found = copy.fetch(&origin, &["main", "v1"]);
-    assert_eq!(found["main"].as_ref().unwrap().commit, first);
-    assert_eq!(found["v1"].as_ref().unwrap().commit, first);
+    assert_eq!(found["main"].as_ref().unwrap().commit().unwrap(), first);
+    assert_eq!(found["v1"].as_ref().unwrap().commit().unwrap(), first);
 }
 
 /// Every object that the tree needs, read from nothing but the packs.

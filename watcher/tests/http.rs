@@ -13,8 +13,8 @@ use http::Git;
 use watcher::snapshot;
 use watcher::source::access::Access;
 use watcher::source::error::FetchError;
-use watcher::source::git::{self, Limits, Revisions};
 use watcher::source::location::{FilePolicy, Location};
+use watcher::source::{Limits, Revisions, git};
 
 struct Copy {
     folder: tempfile::TempDir,
@@ -55,7 +55,7 @@ impl Copy {
         let revision = found[target].as_ref().unwrap();
         // Its files must be there.
         snapshot::pack(&self.repository(), None, revision.tree, u64::MAX).unwrap();
-        revision.commit.to_string()
+        revision.commit().unwrap().to_string()
     }
 }
 

@@ -16,8 +16,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use watcher::source::access::Access;
 use watcher::source::error::FetchError;
-use watcher::source::git::{self, Limits, Revisions};
 use watcher::source::location::{FilePolicy, Location};
+use watcher::source::{Limits, Revisions, git};
 
 /// Puts TLS with a certificate that signs itself before a server.
 async fn self_signed(git: &Git) -> SocketAddr {
@@ -96,5 +96,13 @@ async fn an_insecure_repository_is_fetched_whatever_the_certificate() {
         ..Access::default()
     };
     let found = fetch(&git, address, access).await.unwrap();
-    assert_eq!(found["main"].as_ref().unwrap().commit.to_string(), commit);
+    assert_eq!(
+        found["main"]
+            .as_ref()
+            .unwrap()
+            .commit()
+            .unwrap()
+            .to_string(),
+        commit
+    );
 }

@@ -264,7 +264,7 @@ impl Index {
         };
         let intent = intent(&app.seen, &inner.environment, self.fixed.bounds());
         let key = match &intent {
-            Intent::Wanted(wanted) => Some(super::RepoKey::of(&wanted.location, &wanted.access)),
+            Intent::Wanted(wanted) => Some(super::RepoKey::of(&wanted.remote, &wanted.access)),
             Intent::Invalid(_) | Intent::Skipped | Intent::Deleting => None,
         };
         if !matches!(intent, Intent::Wanted(_)) {

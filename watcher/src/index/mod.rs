@@ -28,8 +28,8 @@ use crate::packs::Packs;
 use crate::seen::Seen;
 use crate::settings::Environment;
 use crate::source::error::FetchError;
-use crate::source::git::Revision;
 use crate::source::location::FilePolicy;
+use crate::source::{Remote, Revision};
 
 pub use applications::{Lost, Presence};
 pub use handle::{Handle, Wake};
@@ -149,7 +149,7 @@ struct App {
 
 struct Repo {
     handle: Arc<Handle>,
-    location: crate::source::location::Location,
+    remote: Remote,
     access: Arc<crate::source::access::Access>,
     apps: BTreeSet<AppId>,
     targets: BTreeMap<Arc<str>, Target>,

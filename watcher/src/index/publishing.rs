@@ -13,7 +13,7 @@ use crate::affected::Record;
 use crate::decide::{Decision, Facts, Published, decide};
 use crate::intent::{Intent, Wanted};
 use crate::packs::Packs;
-use crate::source::git::Revision;
+use crate::source::Revision;
 
 /// An application that may need a new desired state.
 #[derive(Debug)]
@@ -125,12 +125,12 @@ fn present(
         sources: vec![ResolvedSource {
             repo_url: wanted.repo_url.to_string(),
             target_revision: candidate.target.to_string(),
-            revision: candidate.revision.commit.to_string(),
+            revision: candidate.revision.id.to_string(),
             tree: candidate.revision.tree.to_string(),
             snapshot: Snapshot {
                 packs: packs.to_vec(),
             },
-            commit: Some(candidate.revision.about.clone()),
+            commit: candidate.revision.about.clone(),
         }],
         dependencies: Vec::new(),
         rendering: Rendering::default(),
@@ -156,7 +156,7 @@ impl Inner {
             .filter(|(generation, _)| published.map(|it| it.generation) == Some(*generation));
         let facts = Facts {
             content: &wanted.content,
-            commit: revision.commit,
+            commit: revision.commit()?,
             published,
             render: record,
             capabilities: self.clusters.get(cluster),

@@ -8,14 +8,14 @@ use bus::message::desired::Cause;
 use bus::trace::Trace;
 use bus::{AppId, ClusterId, Digest, clock};
 use git2::Oid;
+use sha2::{Digest as _, Sha256};
 
 use super::{Handle, Index, Inner, Repo, Target, Wake};
 use crate::intent::Intent;
 use crate::revision::full_commit_id;
 use crate::source::access::Access;
 use crate::source::error::FetchError;
-use crate::source::git::Revisions;
-use crate::source::location::Location;
+use crate::source::{Remote, Revisions};
 use crate::webhook::Change;
 
 /// A revision that was looked up so long ago is looked up again when an application changes, in milliseconds.
@@ -29,10 +29,19 @@ pub struct RepoKey {
 }
 
 impl RepoKey {
-    pub fn of(location: &Location, access: &Access) -> Self {
+    pub fn of(remote: &Remote, access: &Access) -> Self {
+        // Credentials may also be a part of the URL.
+        let userinfo = remote.location().userinfo().unwrap_or_default();
+        let mut login = access.fingerprint();
+        if !userinfo.is_empty() {
+            let mut digest = Sha256::new();
+            digest.update(login);
+            digest.update(userinfo);
+            login.copy_from_slice(&digest.finalize()[..16]);
+        }
         Self {
-            identity: location.identity().into(),
-            login: access.fingerprint(),
+            identity: remote.identity().into(),
+            login,
         }
     }
 
@@ -57,7 +66,7 @@ impl fmt::Debug for RepoKey {
 /// What a worker needs for one round.
 #[derive(Debug)]
 pub struct Round {
-    pub location: Location,
+    pub remote: Remote,
     pub access: Arc<Access>,
     /// Those that the host must be asked for.
     pub targets: Vec<Arc<str>>,
@@ -87,7 +96,7 @@ impl Index {
             let _ = self.workers.send(Arc::clone(&handle));
             Repo {
                 handle,
-                location: wanted.location.clone(),
+                remote: wanted.remote.clone(),
                 access: Arc::new(wanted.access.clone()),
                 apps: BTreeSet::new(),
                 targets: BTreeMap::new(),
@@ -116,7 +125,7 @@ impl Index {
     pub fn pushed(&self, change: &Change, trace: Trace) -> usize {
         let inner = self.lock();
         let concerned = inner.repos.values().filter(|repo| {
-            change.is_about(repo.location.url(), None)
+            change.is_about(repo.remote.location().url(), repo.remote.chart_name())
                 && repo
                     .targets_of(&inner)
                     .any(|target| change.concerns(target))
@@ -158,7 +167,7 @@ impl Index {
         targets.dedup();
         targets.retain(|target| !settled(target));
         Some(Round {
-            location: repo.location.clone(),
+            remote: repo.remote.clone(),
             access: Arc::clone(&repo.access),
             targets,
             refreshing: repo
@@ -301,7 +310,7 @@ impl Index {
             .filter_map(|id| match &inner.apps.get(id)?.intent {
                 Some(Intent::Wanted(wanted)) => {
                     let target = repo.targets.get(&wanted.target_revision)?;
-                    let commit = target.revision.as_ref()?.commit;
+                    let commit = target.revision.as_ref()?.commit()?;
                     Some((
                         Arc::clone(&wanted.repo_url),
                         Arc::clone(&wanted.target_revision),

@@ -17,25 +17,13 @@ use super::error::FetchError;
 use super::location::{Location, Transport};
 use super::session::{Session, has};
 use super::smart::Exchange;
+use super::{Limits, Revision, Revisions};
 use crate::revision::{References, Resolved};
-
-pub use super::bounds::Limits;
 
 /// A refspec that matches nothing: it connects and lists, and downloads nothing.
 const NOTHING: &str = "refs/towline/nothing:refs/towline/nothing";
 /// Longest first line of a commit's message that travels on.
 const MAX_SUBJECT: usize = 200;
-
-/// A revision that is in the local repository.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Revision {
-    pub commit: Oid,
-    pub tree: Oid,
-    pub about: Commit,
-}
-
-/// What became of each target revision.
-pub type Revisions = BTreeMap<Arc<str>, Result<Revision, FetchError>>;
 
 /// Sets libgit2's process-wide bounds: nothing of the host's configuration counts, caches stay small, a connection that
 /// says nothing ends.
@@ -215,9 +203,9 @@ fn read(
     let author = commit.author();
     let subject = commit.summary_bytes().unwrap_or_default();
     Ok(Revision {
-        commit: commit.id(),
+        id: commit.id().to_string().into(),
         tree: commit.tree_id(),
-        about: Commit {
+        about: Some(Commit {
             author: String::from_utf8_lossy(author.name_bytes())
                 .chars()
                 .take(MAX_SUBJECT)
@@ -229,6 +217,6 @@ fn read(
             time: u64::try_from(author.when().seconds())
                 .unwrap_or(0)
                 .saturating_mul(1000),
-        },
+        }),
     })
 }

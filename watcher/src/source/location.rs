@@ -36,6 +36,10 @@ pub enum LocationError {
     FileForbidden(String),
     #[error("{0:?} is not an absolute path without `..`")]
     FilePath(String),
+    #[error("{0:?} is reached neither by https:// nor http://")]
+    NotHttp(String),
+    #[error("{0:?} is no name of a chart")]
+    Chart(String),
 }
 
 /// What the watcher's flags say about `file://`.
@@ -107,6 +111,13 @@ impl Location {
     /// Which repository this is, whatever the form of its URL.
     pub fn identity(&self) -> String {
         git_url::identity(&self.url)
+    }
+
+    /// User and password in the URL, if it has any: never to be shown.
+    pub fn userinfo(&self) -> Option<&str> {
+        let (_, rest) = self.url.split_once("://")?;
+        let (userinfo, _) = rest.split('/').next()?.rsplit_once('@')?;
+        Some(userinfo)
     }
 
     /// The user in the URL, if it names one.

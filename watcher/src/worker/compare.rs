@@ -43,7 +43,11 @@ pub(super) async fn judge(
                     .entry(revision.tree)
                     .or_insert_with(|| Tree::new(repository, revision.tree));
                 let record = candidate.record.as_ref();
-                match affected::judge(generation, from, record, revision.commit, tree) {
+                let Some(commit) = revision.commit() else {
+                    judged.affected.push(candidate);
+                    continue;
+                };
+                match affected::judge(generation, from, record, commit, tree) {
                     Verdict::Affected => judged.affected.push(candidate),
                     Verdict::Unchanged => judged.unchanged.push((candidate, generation)),
                 }

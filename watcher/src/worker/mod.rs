@@ -25,7 +25,7 @@ use crate::packs::Packs;
 use crate::poll;
 use crate::publish::Publisher;
 use crate::source::error::FetchError;
-use crate::source::git::{Limits, Revisions};
+use crate::source::{Limits, Revisions};
 
 pub use hosts::Hosts;
 pub use store::{Store, StoreLimits};
@@ -184,7 +184,7 @@ impl Worker {
                 Ok(_) => self.failures = 0,
                 Err(error) => {
                     self.failures = self.failures.saturating_add(1);
-                    tracing::warn!(repository = begun.location.shown(), %error, "fetching failed");
+                    tracing::warn!(repository = begun.remote.shown(), %error, "fetching failed");
                 }
             }
             let news = index.fetched(self.key(), (cause, noticed), start, result);
@@ -211,7 +211,7 @@ impl Worker {
             fetch_bytes,
             ..
         } = self.context.limits;
-        let _turn = self.context.hosts.turn(&round.location.host).await;
+        let _turn = self.context.hosts.turn(round.remote.host()).await;
         let started = Instant::now();
         let limits = Limits {
             deadline: started + fetch_timeout,
@@ -221,7 +221,7 @@ impl Worker {
         let outcome = result.as_ref().map_or_else(FetchError::label, |_| "ok");
         self.context.metrics.fetched(outcome, started.elapsed());
         tracing::debug!(
-            repository = round.location.shown(),
+            repository = round.remote.shown(),
             outcome,
             elapsed = ?started.elapsed(),
             noticed,
@@ -316,9 +316,11 @@ impl Worker {
         }
         let judged = compare::judge(Arc::clone(&self.store), compared).await?;
         for (candidate, generation) in judged.unchanged {
-            self.context
-                .index
-                .verified(&candidate.id, generation, candidate.revision.commit);
+            if let Some(commit) = candidate.revision.commit() {
+                self.context
+                    .index
+                    .verified(&candidate.id, generation, commit);
+            }
         }
         let index = &self.context.index;
         found.extend(judged.affected.into_iter().map(|candidate| {

@@ -13,7 +13,8 @@ use crate::intent::Problem;
 use crate::packs::{self, Packs, Snapshots};
 use crate::snapshot::{self, SnapshotError};
 use crate::source::error::FetchError;
-use crate::source::git::{self, Limits, Revisions};
+use crate::source::location::Location;
+use crate::source::{self, Limits, Remote, Revisions, git};
 
 /// A fetch that doesn't keep to its own deadline is given up after this much more.
 const GRACE: Duration = Duration::from_secs(15);
@@ -87,8 +88,24 @@ impl Store {
 
     /// Looks at the host and brings what is wanted.
     pub async fn fetch(&self, round: &Round, limits: Limits) -> Result<Revisions, FetchError> {
-        let (location, access) = (round.location.clone(), Arc::clone(&round.access));
-        let targets = round.targets.clone();
+        match &round.remote {
+            Remote::Git(location) => self.git(location.clone(), round, limits).await,
+            remote => {
+                let Round {
+                    access, targets, ..
+                } = round;
+                source::fetch(remote, access, targets, &self.folder, limits).await
+            }
+        }
+    }
+
+    async fn git(
+        &self,
+        location: Location,
+        round: &Round,
+        limits: Limits,
+    ) -> Result<Revisions, FetchError> {
+        let (access, targets) = (Arc::clone(&round.access), round.targets.clone());
         let shown = location.shown();
         let lost = || FetchError::Lost { url: shown.clone() };
         let (copy, folder) = (Arc::clone(&self.copy), self.folder.clone());

@@ -19,10 +19,10 @@ use tempfile::TempDir;
 use watcher::settings::Environment;
 use watcher::source::access::Vouched;
 use watcher::source::error::FetchError;
-use watcher::source::git::{self, Limits, Revision, Revisions};
 use watcher::source::home::Home;
 use watcher::source::known_hosts::KnownHosts;
 use watcher::source::location::{FilePolicy, Location};
+use watcher::source::{Limits, Revision, Revisions, git};
 
 /// libgit2's, for all tests of this process.
 static HOME: LazyLock<Home> = LazyLock::new(|| {
@@ -199,7 +199,7 @@ fn a_private_repository_is_fetched_with_the_key_of_its_secret() {
         let commit = world.commit("main", "1");
         let found = world.fetch(&["", "main"]);
         let revision = found["main"].as_ref().unwrap();
-        assert_eq!(revision.commit, commit);
+        assert_eq!(revision.commit().unwrap(), commit);
         assert_eq!(world.content(revision), "1");
     }
 }
@@ -210,7 +210,7 @@ fn only_the_newest_commit_is_fetched() {
     let first = world.commit("main", "1");
     let second = world.commit("main", "2");
     let found = world.fetch(&["main"]);
-    assert_eq!(found["main"].as_ref().unwrap().commit, second);
+    assert_eq!(found["main"].as_ref().unwrap().commit().unwrap(), second);
     assert!(world.copy.find_commit(first).is_err());
 }
 
@@ -222,12 +222,16 @@ fn later_commits_are_fetched_into_the_same_copy() {
         let found = world.fetch(&["main"]);
         let revision = found["main"].as_ref().unwrap();
         assert_eq!(
-            (revision.commit, world.content(revision)),
+            (revision.commit().unwrap(), world.content(revision)),
             (commit, content.to_owned())
         );
         // Nothing new is no error.
         assert_eq!(
-            world.fetch(&["main"])["main"].as_ref().unwrap().commit,
+            world.fetch(&["main"])["main"]
+                .as_ref()
+                .unwrap()
+                .commit()
+                .unwrap(),
             commit
         );
     }
@@ -242,7 +246,7 @@ fn branches_and_commits_of_the_history_are_fetched_together() {
     let dev = world.commit("dev", "4");
     let (first_id, second_id) = (first.to_string(), second.to_string());
     let found = world.fetch(&["main", "dev", &first_id, &second_id]);
-    let commit = |target: &str| found[target].as_ref().unwrap().commit;
+    let commit = |target: &str| found[target].as_ref().unwrap().commit().unwrap();
     assert_eq!(
         [commit(&first_id), commit(&second_id), commit("dev")],
         [first, second, dev]
@@ -259,7 +263,11 @@ fn the_users_name_is_the_urls_or_git_and_not_the_secrets() {
         let found = world
             .try_fetch(&url, &secret, &world.vouched(), &["main"])
             .unwrap();
-        assert_eq!(found["main"].as_ref().unwrap().commit, commit, "{url}");
+        assert_eq!(
+            found["main"].as_ref().unwrap().commit().unwrap(),
+            commit,
+            "{url}"
+        );
     }
 }
 
@@ -304,7 +312,7 @@ fn a_key_of_the_same_name_at_another_port_does_not_replace_the_ports_own() {
     let found = world
         .try_fetch(&world.url(), &world.secret(), &general, &["main"])
         .unwrap();
-    assert_eq!(found["main"].as_ref().unwrap().commit, commit);
+    assert_eq!(found["main"].as_ref().unwrap().commit().unwrap(), commit);
     let both = general + &vouch(&world.host_name(), &key(ED25519));
     let error = world.error(&world.secret(), &both);
     assert!(matches!(error, FetchError::HostKey { .. }), "{error:?}");
@@ -324,7 +332,7 @@ fn a_host_with_several_keys_is_asked_for_one_that_is_known() {
     );
     HOME.prefer(&KnownHosts::parse(&world.vouched())).unwrap();
     let found = world.fetch(&["main"]);
-    assert_eq!(found["main"].as_ref().unwrap().commit, commit);
+    assert_eq!(found["main"].as_ref().unwrap().commit().unwrap(), commit);
 }
 
 #[test]
@@ -337,7 +345,7 @@ fn an_insecure_repository_is_fetched_from_any_host() {
         let found = world
             .try_fetch(&world.url(), &secret, &known_hosts, &["main"])
             .unwrap();
-        assert_eq!(found["main"].as_ref().unwrap().commit, commit);
+        assert_eq!(found["main"].as_ref().unwrap().commit().unwrap(), commit);
     }
 }
 
@@ -389,7 +397,7 @@ fn a_key_is_taken_as_people_paste_it() {
         let found = world
             .try_fetch(&world.url(), &secret, &world.vouched(), &["main"])
             .unwrap();
-        assert_eq!(found["main"].as_ref().unwrap().commit, commit);
+        assert_eq!(found["main"].as_ref().unwrap().commit().unwrap(), commit);
     }
 }
 
