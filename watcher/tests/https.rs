@@ -4,50 +4,127 @@
 #[path = "support/http.rs"]
 mod http;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use api::Sensitive;
 use http::Git;
-use rustls::ServerConfig;
-use rustls::pki_types::PrivateKeyDer;
+use rcgen::{BasicConstraints, IsCa, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use watcher::source::access::Access;
+use watcher::source::authorities::Authorities;
 use watcher::source::error::FetchError;
 use watcher::source::location::{FilePolicy, Location};
 use watcher::source::{Limits, Revisions, git};
 
-/// Puts TLS with a certificate that signs itself before a server.
-async fn self_signed(git: &Git) -> SocketAddr {
-    let behind = git.address;
-    let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-    let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![own.cert.der().clone()], key)
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let acceptor = acceptor.clone();
-            tokio::spawn(async move {
-                // A client that refuses the certificate is what a test is about.
-                let Ok(mut client) = acceptor.accept(stream).await else {
-                    return;
-                };
-                let mut server = TcpStream::connect(behind).await.unwrap();
-                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
-            });
+/// Whose certificates the host shows and asks for.
+struct Host {
+    /// As it is shown, with its key.
+    own: rcgen::CertifiedKey<rcgen::KeyPair>,
+    /// Who must have signed a client's certificate, if clients need one.
+    clients: Option<CertificateDer<'static>>,
+}
+
+impl Host {
+    fn self_signed(authority: bool) -> Self {
+        let mut parameters = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        if authority {
+            parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         }
-    });
-    address
+        let signing_key = KeyPair::generate().unwrap();
+        let cert = parameters.self_signed(&signing_key).unwrap();
+        Self {
+            own: rcgen::CertifiedKey { cert, signing_key },
+            clients: None,
+        }
+    }
+
+    fn signed_by(authority: &Authority) -> Self {
+        Self {
+            own: authority.sign("127.0.0.1"),
+            clients: None,
+        }
+    }
+
+    /// Puts TLS before a server.
+    async fn serve(self, git: &Git) -> SocketAddr {
+        let behind = git.address;
+        let key = PrivateKeyDer::try_from(self.own.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let builder = if let Some(authority) = self.clients {
+            let mut roots = RootCertStore::empty();
+            roots.add(authority).unwrap();
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            builder.with_client_cert_verifier(verifier.unwrap())
+        } else {
+            builder.with_no_client_auth()
+        };
+        let config = builder.with_single_cert(vec![self.own.cert.der().clone()], key);
+        let acceptor = TlsAcceptor::from(Arc::new(config.unwrap()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    // A client that refuses the certificate is what a test is about.
+                    let Ok(mut client) = acceptor.accept(stream).await else {
+                        return;
+                    };
+                    let mut server = TcpStream::connect(behind).await.unwrap();
+                    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+                });
+            }
+        });
+        address
+    }
+}
+
+struct Authority {
+    certificate: rcgen::Certificate,
+    issuer: rcgen::Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut parameters = rcgen::CertificateParams::default();
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = parameters.self_signed(&key).unwrap();
+        Self {
+            certificate,
+            issuer: rcgen::Issuer::new(parameters, key),
+        }
+    }
+
+    fn sign(&self, name: &str) -> rcgen::CertifiedKey<KeyPair> {
+        let signing_key = KeyPair::generate().unwrap();
+        let parameters = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+        let cert = parameters.signed_by(&signing_key, &self.issuer).unwrap();
+        rcgen::CertifiedKey { cert, signing_key }
+    }
+}
+
+/// What an administrator wrote into the ConfigMap.
+fn vouched(host: &str, certificate: &rcgen::Certificate) -> Access {
+    let data = BTreeMap::from([(host.to_owned(), certificate.pem())]);
+    let (authorities, problems) = Authorities::parse(&data);
+    assert!(problems.is_empty());
+    Access {
+        authorities: Arc::new(authorities),
+        ..Access::default()
+    }
 }
 
 async fn fetch(git: &Git, address: SocketAddr, access: Access) -> Result<Revisions, FetchError> {
@@ -76,7 +153,7 @@ async fn fetch(git: &Git, address: SocketAddr, access: Access) -> Result<Revisio
 async fn a_certificate_that_signs_itself_is_refused_before_anything_is_said() {
     let git = Git::serve().await;
     git.commit(&[("a.yaml", "1")]);
-    let address = self_signed(&git).await;
+    let address = Host::self_signed(false).serve(&git).await;
     let error = fetch(&git, address, Access::default()).await.unwrap_err();
     assert!(matches!(error, FetchError::Certificate { .. }), "{error:?}");
     let text = error.to_string();
@@ -90,7 +167,7 @@ async fn a_certificate_that_signs_itself_is_refused_before_anything_is_said() {
 async fn an_insecure_repository_is_fetched_whatever_the_certificate() {
     let git = Git::serve().await;
     let commit = git.commit(&[("a.yaml", "1")]);
-    let address = self_signed(&git).await;
+    let address = Host::self_signed(false).serve(&git).await;
     let access = Access {
         insecure: true,
         ..Access::default()
@@ -105,4 +182,86 @@ async fn an_insecure_repository_is_fetched_whatever_the_certificate() {
             .to_string(),
         commit
     );
+}
+
+async fn commit(git: &Git, address: SocketAddr, access: Access) -> String {
+    let found = fetch(git, address, access).await.unwrap();
+    found["main"].as_ref().unwrap().commit.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hosts_own_authority_is_believed_for_that_host_only() {
+    let git = Git::serve().await;
+    let expected = git.commit(&[("a.yaml", "1")]);
+    let authority = Authority::new();
+    let address = Host::signed_by(&authority).serve(&git).await;
+    let access = vouched("127.0.0.1", &authority.certificate);
+    assert_eq!(commit(&git, address, access).await, expected);
+    let asked = git.requests();
+    for access in [
+        vouched("127.0.0.2", &authority.certificate),
+        vouched("127.0.0.1", &Authority::new().certificate),
+    ] {
+        let error = fetch(&git, address, access).await.unwrap_err();
+        assert!(matches!(error, FetchError::Certificate { .. }), "{error:?}");
+        assert!(error.to_string().contains("argocd-tls-certs-cm"), "{error}");
+    }
+    assert_eq!(git.requests(), asked);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_signs_itself_is_believed_where_it_is_named() {
+    let git = Git::serve().await;
+    let expected = git.commit(&[("a.yaml", "1")]);
+    // Those that openssl makes say that they are an authority.
+    for authority in [false, true] {
+        let host = Host::self_signed(authority);
+        let access = vouched("127.0.0.1", &host.own.cert);
+        let address = host.serve(&git).await;
+        assert_eq!(commit(&git, address, access).await, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_named_certificate_counts_for_its_own_names_and_time_only() {
+    let git = Git::serve().await;
+    git.commit(&[("a.yaml", "1")]);
+    let key = KeyPair::generate().unwrap();
+    let mut elsewhere = rcgen::CertificateParams::new(["elsewhere".to_owned()]).unwrap();
+    elsewhere.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let mut over = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    over.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    over.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    for parameters in [elsewhere, over] {
+        let cert = parameters.self_signed(&key).unwrap();
+        let access = vouched("127.0.0.1", &cert);
+        let signing_key = KeyPair::try_from(key.serialize_der()).unwrap();
+        let own = rcgen::CertifiedKey { cert, signing_key };
+        let host = Host { own, clients: None };
+        let address = host.serve(&git).await;
+        let error = fetch(&git, address, access).await.unwrap_err();
+        assert!(matches!(error, FetchError::Certificate { .. }), "{error:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_certificate_is_shown_to_a_host_that_wants_one() {
+    let git = Git::serve().await;
+    let expected = git.commit(&[("a.yaml", "1")]);
+    let authority = Authority::new();
+    let mut host = Host::signed_by(&authority);
+    host.clients = Some(authority.certificate.der().clone());
+    let address = host.serve(&git).await;
+    let mut access = vouched("127.0.0.1", &authority.certificate);
+    assert!(fetch(&git, address, access.clone()).await.is_err());
+    assert_eq!(git.requests(), 0);
+    let client = authority.sign("client");
+    access.credentials.tls_client_cert_data = Some(Sensitive::new(client.cert.pem()));
+    access.credentials.tls_client_cert_key =
+        Some(Sensitive::new(client.signing_key.serialize_pem()));
+    assert_eq!(commit(&git, address, access.clone()).await, expected);
+    access.credentials.tls_client_cert_key = Some(Sensitive::new("canary"));
+    let error = fetch(&git, address, access).await.unwrap_err();
+    assert!(error.to_string().contains("tlsClientCertKey"), "{error}");
+    assert!(!format!("{error:?}").contains("canary"));
 }

@@ -63,9 +63,9 @@ pub enum AppError {
         status: u16,
     },
     #[error(
-        "GitHub knows no {what} of the app {app}. Install it for the repository's owner, or correct githubAppInstallationID"
+        "GitHub knows no installation of the app {app}. Install it for the repository's owner, or correct githubAppInstallationID"
     )]
-    NotInstalled { app: u64, what: &'static str },
+    NotInstalled { app: u64 },
     #[error("GitHub's API can't be asked for {what}: {reason}; it is tried again by itself")]
     Unreachable { what: &'static str, reason: String },
 }
@@ -163,7 +163,7 @@ impl<'a> App<'a> {
         let (owner, name) = self.owner_and_name().ok_or(AppError::Owner)?;
         let path = format!("/repos/{owner}/{name}/installation");
         let found: Installation = self
-            .ask(client, (Method::GET, &path), statement, "installation")
+            .ask(client, (Method::GET, &path), statement, "its installation")
             .await?;
         Ok(found.id)
     }
@@ -204,7 +204,7 @@ impl<'a> App<'a> {
             .map_err(failed)?;
         match answer.status() {
             status if status.is_success() => {}
-            StatusCode::NOT_FOUND => return Err(AppError::NotInstalled { app: self.id, what }),
+            StatusCode::NOT_FOUND => return Err(AppError::NotInstalled { app: self.id }),
             status if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
                 return Err(AppError::Refused {
                     app: self.id,
