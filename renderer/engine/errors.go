@@ -44,7 +44,7 @@ func asError(err error) *Error {
 	if result.File == "" {
 		result.File, result.Line = locate(result.Message)
 	}
-	result.Message = shorten(result.Message)
+	result.Message = shorten(scrub(result.Message))
 	return &result
 }
 

@@ -1,8 +1,8 @@
-// Command engine renders Helm charts and Kustomize overlays for Towline's renderer.
+// Command engine renders Helm charts, Kustomize overlays and Jsonnet files for Towline's renderer.
 //
 // It is a long-lived worker: frames come on stdin and leave on stdout (wire.go). It has no access to files
 // but the renderer's answers, starts no program and opens no connection. The chain is
-// main -> helm (values, chart, schema) -> kustomize (edit, filesystem) -> wire.
+// main -> confine -> helm (values, chart, schema) -> kustomize (edit, filesystem) or jsonnet -> wire.
 package main
 
 import (
@@ -19,6 +19,8 @@ import (
 	"os"
 	"runtime/debug"
 	"time"
+	// Time zones for Sprig's dates: the host's are out of reach.
+	_ "time/tzdata"
 )
 
 // idle is how long a worker waits for the next request before it gives unused memory back.
@@ -39,6 +41,11 @@ func main() {
 	out := confine()
 
 	c := &channel{in: bufio.NewReaderSize(os.Stdin, 64<<10), out: out}
+	confinement := seal()
+	if err := c.send(&Reply{Ready: &confinement}); err != nil {
+		fmt.Fprintln(os.Stderr, "engine:", err)
+		os.Exit(1)
+	}
 	if err := serve(c); err != nil {
 		fmt.Fprintln(os.Stderr, "engine:", err)
 		os.Exit(1)
@@ -116,8 +123,10 @@ func render(c *channel, request *Request) (documents []Document, err error) {
 		return renderHelm(request.Helm)
 	case request.Kustomize != nil:
 		return renderKustomize(c, request.Kustomize, nil)
+	case request.Jsonnet != nil:
+		return renderJsonnet(c, request.Jsonnet)
 	default:
-		return nil, &Error{Kind: ErrorRequest, Message: "the request names neither a chart nor an overlay"}
+		return nil, &Error{Kind: ErrorRequest, Message: "the request names neither a chart, nor an overlay, nor a Jsonnet file"}
 	}
 }
 

@@ -3,7 +3,7 @@ package main
 // The wire between the renderer and a worker, mirrored in renderer/src/engine/wire.rs.
 //
 // Either side writes frames: a big-endian uint32 with the length, then that many bytes of JSON, at most
-// maxFrame. The renderer writes one Request and waits; until the render is done the worker may write any
+// maxFrame. The worker first writes Reply{Ready}. The renderer writes one Request and waits; until the render is done the worker may write any
 // number of Reply{Read}, each answered by one Answer; the last Reply has OK or Error set. Then the next
 // Request may come. End of file on stdin ends the worker.
 
@@ -18,10 +18,11 @@ import (
 // maxFrame bounds a frame in either direction.
 const maxFrame = 64 << 20
 
-// Request asks for one render: a chart, an overlay, or both, which is the last mile.
+// Request asks for one render: a chart, an overlay, both, which is the last mile, or Jsonnet files.
 type Request struct {
 	Helm      *Helm      `json:"helm,omitempty"`
 	Kustomize *Kustomize `json:"kustomize,omitempty"`
+	Jsonnet   *Jsonnet   `json:"jsonnet,omitempty"`
 }
 
 // Helm is a chart with everything that `helm template` would be told.
@@ -94,11 +95,31 @@ type Replica struct {
 	Count int64  `json:"count"`
 }
 
-// Reply is a question for a file, or the end of a render.
+// Jsonnet is the Jsonnet files of a folder of plain manifests. All paths are relative to the tree's root.
+type Jsonnet struct {
+	Files []string `json:"files"`
+	// Folder is the application's.
+	Folder string `json:"folder"`
+	// Libs are folders to look for imports in, the last one first.
+	Libs    []string          `json:"libs,omitempty"`
+	TLAs    []JsonnetVariable `json:"tlas,omitempty"`
+	ExtVars []JsonnetVariable `json:"extVars,omitempty"`
+}
+
+// JsonnetVariable is a text, or code that is evaluated.
+type JsonnetVariable struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+	Code  bool   `json:"code,omitempty"`
+}
+
+// Reply is the first word of a worker, a question for a file, or the end of a render.
 type Reply struct {
-	Read  *Read  `json:"read,omitempty"`
-	OK    *OK    `json:"ok,omitempty"`
-	Error *Error `json:"error,omitempty"`
+	// Ready is sent once, when the worker has started and before it reads.
+	Ready *Confinement `json:"ready,omitempty"`
+	Read  *Read        `json:"read,omitempty"`
+	OK    *OK          `json:"ok,omitempty"`
+	Error *Error       `json:"error,omitempty"`
 }
 
 // Read asks what is at a path, relative to the tree's root; "" is the root.
@@ -146,6 +167,8 @@ const (
 	DocumentTemplate  DocumentKind = "template"
 	DocumentCRD       DocumentKind = "crd"
 	DocumentKustomize DocumentKind = "kustomize"
+	// DocumentJsonnet is one JSON text, of an object or of an array of them.
+	DocumentJsonnet DocumentKind = "jsonnet"
 )
 
 // Error is a render that failed by its input.
@@ -167,6 +190,7 @@ const (
 	ErrorSchema      ErrorKind = "schema"
 	ErrorTemplate    ErrorKind = "template"
 	ErrorKustomize   ErrorKind = "kustomize"
+	ErrorJsonnet     ErrorKind = "jsonnet"
 	ErrorRefused     ErrorKind = "refused"
 	ErrorRemote      ErrorKind = "remote"
 	ErrorUnsupported ErrorKind = "unsupported"

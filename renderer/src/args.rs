@@ -44,6 +44,9 @@ pub struct Args {
         value_name = "MIB"
     )]
     pub render_memory: u64,
+    /// Render nothing where the kernel or container does not permit Landlock and seccomp around the engine
+    #[arg(long, env = "TOWLINE_REQUIRE_CONFINEMENT")]
+    pub require_confinement: bool,
 }
 
 impl Args {

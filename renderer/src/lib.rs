@@ -1,7 +1,7 @@
 //! Renderer: snapshot + parameters → manifests + inputs. Stateless; any number of replicas share the work.
 //!
 //! `consume` (desired state as work) → `snapshot` (packs into `tree`'s object database) → `reuse` (nothing read changed:
-//! the same manifests again) or `render` (`tool` decides and reads, `engine` runs Helm and Kustomize, `objects` parses) →
+//! the same manifests again) or `render` (`tool` decides and reads, `engine` runs Helm, Kustomize and Jsonnet, `objects` parses) →
 //! `publish`.
 //!
 //! What a render needs beside its sources (`need`) is there already, or is recorded for the watcher to fetch.
@@ -25,7 +25,7 @@ mod tool;
 mod tree;
 
 pub use args::Args;
-pub use engine::{Failure, FailureKind, Pool, PoolOptions, WorkerError};
+pub use engine::{Confinement, Failure, FailureKind, Layer, Pool, PoolOptions, WorkerError};
 pub use job::{Job, Source};
 pub use need::{Dependencies, TooManyNeeds};
 pub use objects::{Limits, ObjectError};

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use bus::message::manifests::SourceType;
-use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+};
+
+use crate::engine::Confinement;
 
 /// What became of a desired state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +45,7 @@ pub(crate) struct Metrics {
     objects: IntCounter,
     packs: IntCounter,
     pub(crate) workers_replaced: IntCounter,
+    confinement: IntGaugeVec,
 }
 
 impl Metrics {
@@ -72,12 +77,20 @@ impl Metrics {
                 "towline_render_workers_replaced_total",
                 "Engine processes that broke a limit or crashed",
             )?,
+            confinement: IntGaugeVec::new(
+                Opts::new(
+                    "towline_render_worker_confinement",
+                    "Whether a layer of confinement is around engine processes (1) or not permitted here (0)",
+                ),
+                &["layer"],
+            )?,
         };
         registry.register(Box::new(metrics.renders.clone()))?;
         registry.register(Box::new(metrics.seconds.clone()))?;
         registry.register(Box::new(metrics.objects.clone()))?;
         registry.register(Box::new(metrics.packs.clone()))?;
         registry.register(Box::new(metrics.workers_replaced.clone()))?;
+        registry.register(Box::new(metrics.confinement.clone()))?;
         Ok(metrics)
     }
 
@@ -96,6 +109,14 @@ impl Metrics {
     pub(crate) fn rendered(&self, objects: usize) {
         self.objects
             .inc_by(u64::try_from(objects).unwrap_or(u64::MAX));
+    }
+
+    pub(crate) fn confined(&self, confinement: &Confinement) {
+        for (layer, there) in confinement.layers() {
+            self.confinement
+                .with_label_values(&[layer.name()])
+                .set(i64::from(there));
+        }
     }
 
     pub(crate) fn pack(&self) {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use api::application::source::ApplicationSource;
 use bus::message::condition::ConditionType;
-use bus::message::desired::Setting;
+use bus::message::desired::{Setting, Tool};
 use bus::message::manifests::SourceType;
 use bus::message::need::Need;
 use bus::message::render::PseudoInput;
@@ -73,7 +73,12 @@ impl RenderError {
             None | Some(ToolError::Panicked) => true,
             Some(ToolError::Worker(error)) => matches!(
                 error,
-                WorkerError::Start { .. } | WorkerError::Died { .. } | WorkerError::Garbled(_)
+                WorkerError::Start { .. }
+                    | WorkerError::NotReady
+                    | WorkerError::Unconfined { .. }
+                    | WorkerError::Died { .. }
+                    | WorkerError::Garbled(_)
+                    | WorkerError::Babbled { .. }
             ),
             Some(ToolError::Tree(error)) => matches!(
                 error,
@@ -191,7 +196,10 @@ struct Prepared {
 }
 
 enum Step {
-    Objects(Vec<Located>),
+    Manifests {
+        found: directory::Manifests,
+        files: Arc<View>,
+    },
     Engine {
         request: Box<wire::Request>,
         files: Option<Arc<View>>,
@@ -219,18 +227,29 @@ fn prepare(job: &Job, index: usize) -> Result<Prepared, ToolError> {
         path: source.spec.path.as_deref().unwrap_or_default(),
         target_revision: source.spec.target_revision.as_deref().unwrap_or_default(),
     });
-    let tool::Detected { mut tool, settings } = tool::detect(&spec, tree, &folder, &job.rendering)?;
+    let tool::Detected {
+        mut tool,
+        mut settings,
+    } = tool::detect(&spec, tree, &folder, &job.rendering)?;
     let mut capabilities = false;
     let step = match tool {
         SourceType::Directory => {
-            Step::Objects(directory::render(tree, &folder, spec.directory.as_ref())?)
+            let off = job.rendering.disabled.contains(&Tool::Jsonnet);
+            let found = directory::read(tree, &folder, spec.directory.as_ref(), &env, off)?;
+            if found.jsonnet {
+                settings.push(Setting::Disabled(Tool::Jsonnet));
+            }
+            Step::Manifests {
+                found,
+                files: Arc::new(View::new(Arc::clone(tree))),
+            }
         }
         SourceType::Kustomize => {
             let request = kustomize::request(&spec, &folder, &env)?;
             engine(
                 wire::Request {
-                    helm: None,
                     kustomize: Some(request),
+                    ..wire::Request::default()
                 },
                 Some(Arc::new(View::new(Arc::clone(tree)))),
                 false,
@@ -248,6 +267,7 @@ fn prepare(job: &Job, index: usize) -> Result<Prepared, ToolError> {
                         wire::Request {
                             helm: Some(chart.request),
                             kustomize: Some(overlay),
+                            ..wire::Request::default()
                         },
                         Some(Arc::new(View::new(tree))),
                         false,
@@ -256,7 +276,7 @@ fn prepare(job: &Job, index: usize) -> Result<Prepared, ToolError> {
                 None => engine(
                     wire::Request {
                         helm: Some(chart.request),
-                        kustomize: None,
+                        ..wire::Request::default()
                     },
                     None,
                     skip_tests,
@@ -282,34 +302,49 @@ fn engine(request: wire::Request, files: Option<Arc<View>>, skip_tests: bool) ->
 }
 
 async fn carry_out(step: Step, pool: &Pool) -> Result<Vec<Located>, ToolError> {
-    let (request, files, skip_tests) = match step {
-        Step::Objects(objects) => return Ok(objects),
+    match step {
+        Step::Manifests { found, files } => {
+            let documents = match found.request() {
+                None => Vec::new(),
+                Some(request) => ask(pool, &request, Some(files)).await?,
+            };
+            blocking(move || found.finish(&documents)).await
+        }
         Step::Engine {
             request,
             files,
             skip_tests,
-        } => (request, files, skip_tests),
-    };
-    let documents = match files {
-        None => pool.render(&request, &NoFiles).await?,
-        Some(view) => {
-            let answers = ViewFiles {
-                view,
-                failed: Mutex::new(None),
-            };
-            let outcome = pool.render(&request, &answers).await;
-            // The engine only passes on our own words; the error itself says what is to be done.
-            let failed = answers
-                .failed
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner);
-            match (outcome, failed) {
-                (Err(_), Some(failed)) => return Err(failed.into()),
-                (outcome, _) => outcome?,
-            }
+        } => {
+            let documents = ask(pool, &request, files).await?;
+            blocking(move || objects::of_engine(&documents, skip_tests).map_err(ToolError::from))
+                .await
         }
+    }
+}
+
+/// What the engine makes of a request, its questions answered from `files`.
+async fn ask(
+    pool: &Pool,
+    request: &wire::Request,
+    files: Option<Arc<View>>,
+) -> Result<Vec<wire::Document>, ToolError> {
+    let Some(view) = files else {
+        return Ok(pool.render(request, &NoFiles).await?);
     };
-    blocking(move || objects::of_engine(&documents, skip_tests).map_err(ToolError::from)).await
+    let answers = ViewFiles {
+        view,
+        failed: Mutex::new(None),
+    };
+    let outcome = pool.render(request, &answers).await;
+    // The engine only passes on our own words; the error itself says what is to be done.
+    let failed = answers
+        .failed
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    match (outcome, failed) {
+        (Err(_), Some(failed)) => Err(failed.into()),
+        (outcome, _) => Ok(outcome?),
+    }
 }
 
 /// Answers the engine from a source's tree and what is mounted in it.

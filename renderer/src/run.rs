@@ -31,6 +31,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         renders: _,
         render_timeout: _,
         render_memory: _,
+        require_confinement,
     } = args;
 
     let mut service = Service::start("renderer", &admin).await?;
@@ -60,9 +61,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             workers: concurrency,
             memory_limit,
             time_limit,
+            require_confinement,
         },
         metrics.workers_replaced.clone(),
     );
+    let confinement = pool.warm_up().await.context("starting the first worker")?;
+    metrics.confined(&confinement);
     let snapshots = folder.path().to_owned();
     let token = service.token();
     // In a task: a broker that isn't ready must not keep the process from hearing signals.

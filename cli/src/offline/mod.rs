@@ -96,6 +96,7 @@ pub(crate) async fn render_all(
         workers,
         memory_limit: MEMORY_LIMIT,
         time_limit: TIME_LIMIT,
+        require_confinement: false,
     };
     let replaced = prometheus::IntCounter::new("replaced", "Workers replaced")?;
     let pool = Pool::new(options, replaced);

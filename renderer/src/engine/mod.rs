@@ -1,10 +1,11 @@
-//! The Go worker that renders charts and overlays: its wire, one process, and the pool of them.
+//! The Go worker that renders charts, overlays and Jsonnet: its wire, one process, and the pool of them.
 
 mod confine;
 mod pool;
 pub(crate) mod wire;
 mod worker;
 
+pub use confine::{Confinement, Layer};
 pub use pool::{Pool, PoolOptions};
 pub use wire::{Failure, FailureKind};
 pub use worker::WorkerError;

@@ -2,8 +2,7 @@
 //! only its render fails.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use prometheus::IntCounter;
@@ -11,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::wire::{Document, Request};
 use super::worker::{Worker, WorkerError};
-use super::{Files, confine};
+use super::{Confinement, Files};
 
 /// How workers are started and held to account.
 #[derive(Clone, Debug)]
@@ -26,6 +25,8 @@ pub struct PoolOptions {
     pub memory_limit: u64,
     /// How long one render may take.
     pub time_limit: Duration,
+    /// Whether nothing is rendered where the kernel can't close workers in.
+    pub require_confinement: bool,
 }
 
 /// Workers, started when they are needed.
@@ -33,7 +34,7 @@ pub struct Pool {
     options: PoolOptions,
     permits: Semaphore,
     idle: Mutex<Vec<Worker>>,
-    said: AtomicBool,
+    confinement: OnceLock<Confinement>,
     replaced: IntCounter,
 }
 
@@ -43,10 +44,21 @@ impl Pool {
         Self {
             permits: Semaphore::new(options.workers.max(1)),
             idle: Mutex::new(Vec::new()),
-            said: AtomicBool::new(false),
+            confinement: OnceLock::new(),
             replaced,
             options,
         }
+    }
+
+    /// Starts the first worker, so that it is known at once what workers are cut off from, and whether they start at all.
+    pub async fn warm_up(&self) -> Result<Confinement, WorkerError> {
+        let worker = self.start().await?;
+        let confinement = worker.confinement();
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(worker);
+        Ok(confinement)
     }
 
     /// Renders on the next free worker. The time limit covers the render, not the wait for a worker.
@@ -64,7 +76,7 @@ impl Pool {
             .pop();
         let mut worker = match idle {
             Some(worker) => worker,
-            None => self.start()?,
+            None => self.start().await?,
         };
         let limit = self.options.time_limit;
         let outcome = tokio::time::timeout(limit, worker.render(request, files))
@@ -88,22 +100,30 @@ impl Pool {
         outcome
     }
 
-    fn start(&self) -> Result<Worker, WorkerError> {
+    async fn start(&self) -> Result<Worker, WorkerError> {
         let PoolOptions {
             engine,
             folder,
             memory_limit,
-            ..
+            time_limit,
+            require_confinement,
+            workers: _,
         } = &self.options;
-        let worker = Worker::start(engine, folder, *memory_limit)?;
-        if !self.said.swap(true, Ordering::Relaxed) {
-            let off_the_network = worker.pid().is_some_and(confine::is_off_the_network);
+        let worker = Worker::start(engine, folder, *memory_limit).await?;
+        let confinement = worker.confinement();
+        self.confinement.get_or_init(|| {
             tracing::info!(
-                off_the_network,
+                active = confinement.names(true),
+                not_permitted = confinement.names(false),
                 memory_limit,
-                time_limit = ?self.options.time_limit,
-                "workers run with an empty environment, without file writes, and end with this process"
+                ?time_limit,
+                "workers are confined, run with an empty environment and without file writes, and end with this process"
             );
+            confinement
+        });
+        let missing = confinement.lacks();
+        if *require_confinement && !missing.is_empty() {
+            return Err(WorkerError::Unconfined { missing });
         }
         Ok(worker)
     }

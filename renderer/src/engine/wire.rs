@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Longest frame in either direction, in bytes.
 pub(crate) const MAX_FRAME: usize = 64 << 20;
 
-/// One render: a chart, an overlay, or both, which is the last mile.
+/// One render: a chart, an overlay, both, which is the last mile, or Jsonnet files.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Request {
@@ -17,6 +17,8 @@ pub(crate) struct Request {
     pub(crate) helm: Option<Helm>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) kustomize: Option<Kustomize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) jsonnet: Option<Jsonnet>,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -101,13 +103,46 @@ pub(crate) struct Replica {
     pub(crate) count: i64,
 }
 
-/// A question for a file, or the end of a render.
+/// The Jsonnet files of a folder of plain manifests. All paths are from the tree's root.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Jsonnet {
+    pub(crate) files: Vec<String>,
+    pub(crate) folder: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) libs: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tlas: Vec<JsonnetVariable>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) ext_vars: Vec<JsonnetVariable>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct JsonnetVariable {
+    pub(crate) name: String,
+    pub(crate) value: String,
+    pub(crate) code: bool,
+}
+
+/// The first word of a worker, a question for a file, or the end of a render.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Reply {
+    Ready(Sealed),
     Read { path: String },
     Ok { documents: Vec<Document> },
     Error(Failure),
+}
+
+/// What a worker gave up by itself before it reads.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Sealed {
+    /// Version of Landlock's interface; 0 is without.
+    pub(crate) landlock: u32,
+    pub(crate) seccomp: bool,
+    pub(crate) empty_root: bool,
+    pub(crate) no_capabilities: bool,
 }
 
 /// What is at a path; `path` is where it really is, symbolic links resolved.
@@ -134,6 +169,7 @@ pub(crate) enum DocumentKind {
     Template,
     Crd,
     Kustomize,
+    Jsonnet,
 }
 
 /// A render that failed by its input.
@@ -157,6 +193,7 @@ pub enum FailureKind {
     Schema,
     Template,
     Kustomize,
+    Jsonnet,
     Refused,
     Remote,
     Unsupported,

@@ -4,15 +4,25 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
-use super::wire::{Document, Failure, MAX_FRAME, Reply, Request};
-use super::{Files, confine};
+use super::Files;
+use super::confine::{self, Confinement, Layer};
+use super::wire::{Answer, Document, Failure, MAX_FRAME, Reply, Request, Sealed};
 
 /// What is kept of a worker's last words.
 const TAIL: usize = 8 << 10;
+/// A longer line of them is several.
+const LONGEST_LINE: u64 = 4 << 10;
+/// How long a worker may take until it is ready: milliseconds on a machine that has a core to spare.
+const START: Duration = Duration::from_secs(30);
+/// How many questions one render may have, and how long the path of one may be.
+const MAX_QUESTIONS: usize = 100_000;
+const MAX_PATH: usize = 4 << 10;
 /// How long a killed worker's last words may take to arrive.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -24,6 +34,13 @@ pub enum WorkerError {
         engine: String,
         source: std::io::Error,
     },
+    #[error("the engine was not ready after {} s", START.as_secs())]
+    NotReady,
+    #[error(
+        "workers are to be confined, but this kernel or container does not permit {}",
+        names(missing)
+    )]
+    Unconfined { missing: Vec<Layer> },
     #[error(transparent)]
     Failed(Failure),
     #[error("the render took longer than {seconds} s, the limit of one render")]
@@ -36,8 +53,19 @@ pub enum WorkerError {
     RequestTooLarge { size: usize },
     #[error("the engine ended in the middle of a render: {last_words}")]
     Died { last_words: String },
+    #[error(
+        "the render has more than {MAX_QUESTIONS} questions for files, the limit of one render"
+    )]
+    TooManyQuestions,
     #[error("the engine does not speak our wire")]
     Garbled(#[source] serde_json::Error),
+    #[error("the engine does not speak our wire: {what}")]
+    Babbled { what: &'static str },
+}
+
+fn names(layers: &[Layer]) -> String {
+    let names: Vec<_> = layers.iter().map(|layer| layer.name()).collect();
+    names.join(" and ")
 }
 
 pub(super) struct Worker {
@@ -46,11 +74,12 @@ pub(super) struct Worker {
     replies: BufReader<ChildStdout>,
     last_words: Option<JoinHandle<String>>,
     memory_limit: u64,
+    confinement: Confinement,
 }
 
 impl Worker {
     /// Must be called on a runtime's own thread: the worker dies with the thread that started it.
-    pub(super) fn start(
+    pub(super) async fn start(
         engine: &Path,
         folder: &Path,
         memory_limit: u64,
@@ -68,6 +97,8 @@ impl Worker {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            // Its own group: a terminal's interrupt is for us to handle.
+            .process_group(0)
             .kill_on_drop(true);
         // SAFETY: `confine::child` only makes system calls; it neither allocates nor takes a lock.
         #[expect(unsafe_code, reason = "limits must be set between fork and exec")]
@@ -83,17 +114,30 @@ impl Worker {
             .stderr
             .take()
             .map(|stderr| tokio::spawn(listen(stderr)));
-        Ok(Self {
+        let confinement = Confinement::of(child.id(), Sealed::default());
+        let mut worker = Self {
             child,
             requests,
             replies,
             last_words,
             memory_limit,
-        })
+            confinement,
+        };
+        let ready = tokio::time::timeout(START, worker.receive());
+        match ready.await.map_err(|_| WorkerError::NotReady)?? {
+            Reply::Ready(sealed) => {
+                worker.confinement = Confinement::of(worker.child.id(), sealed);
+                Ok(worker)
+            }
+            _ => Err(WorkerError::Babbled {
+                what: "its first word is another than `ready`",
+            }),
+        }
     }
 
-    pub(super) fn pid(&self) -> Option<u32> {
-        self.child.id()
+    /// What it is cut off from.
+    pub(super) fn confinement(&self) -> Confinement {
+        self.confinement
     }
 
     /// One render. After an error other than [`WorkerError::Failed`] and [`WorkerError::RequestTooLarge`] the worker is
@@ -107,18 +151,38 @@ impl Worker {
         if frame.len() > MAX_FRAME {
             return Err(WorkerError::RequestTooLarge { size: frame.len() });
         }
+        if !self.replies.buffer().is_empty() {
+            return Err(WorkerError::Babbled {
+                what: "it answers before it is asked",
+            });
+        }
         self.send(&frame).await?;
-        loop {
+        for _ in 0..MAX_QUESTIONS {
             match self.receive().await? {
                 Reply::Read { path } => {
-                    let answer =
-                        serde_json::to_vec(&files.at(&path)).map_err(WorkerError::Garbled)?;
+                    let answer = if path.len() > MAX_PATH {
+                        Answer::Refused {
+                            message: format!(
+                                "a path has {} bytes; the limit is {MAX_PATH}",
+                                path.len()
+                            ),
+                        }
+                    } else {
+                        files.at(&path)
+                    };
+                    let answer = serde_json::to_vec(&answer).map_err(WorkerError::Garbled)?;
                     self.send(&answer).await?;
                 }
                 Reply::Ok { documents } => return Ok(documents),
                 Reply::Error(failure) => return Err(WorkerError::Failed(failure)),
+                Reply::Ready(_) => {
+                    return Err(WorkerError::Babbled {
+                        what: "it is ready twice",
+                    });
+                }
             }
         }
+        Err(WorkerError::TooManyQuestions)
     }
 
     async fn send(&mut self, frame: &[u8]) -> Result<(), WorkerError> {
@@ -188,19 +252,36 @@ impl Worker {
     }
 }
 
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // Where no filter keeps it from starting others, they end with it.
+        let group = self.child.id().and_then(|pid| i32::try_from(pid).ok());
+        if let Some(group) = group {
+            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+        }
+    }
+}
+
 /// Logs what a worker says and gives, at its end, what a crash says of its cause.
 async fn listen(stderr: ChildStderr) -> String {
     let mut kept = String::new();
-    let mut lines = BufReader::new(stderr).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
+    let mut stderr = BufReader::new(stderr);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let mut limited = (&mut stderr).take(LONGEST_LINE);
+        if !matches!(limited.read_until(b'\n', &mut line).await, Ok(1..)) {
+            return kept;
+        }
+        let line = String::from_utf8_lossy(&line);
+        let line = line.trim_end();
         tracing::debug!(target: "engine", "{line}");
         let crash = ["fatal error:", "runtime:", "panic:", "engine:"]
             .iter()
             .any(|word| line.starts_with(word));
         if crash && kept.len() + line.len() < TAIL {
-            kept.push_str(&line);
+            kept.push_str(line);
             kept.push('\n');
         }
     }
-    kept
 }

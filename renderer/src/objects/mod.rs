@@ -149,6 +149,30 @@ fn of_json(path: &str, text: &str) -> Result<Vec<Located>, ObjectError> {
     Ok(vec![with_kind(mapping(value, origin)?)?])
 }
 
+/// The objects of an evaluated Jsonnet file: one, or an array of them, with empty places left out.
+pub(crate) fn of_jsonnet(path: &str, text: &str) -> Result<Vec<Located>, ObjectError> {
+    let value: Value = serde_json::from_str(text).map_err(|error| ObjectError::Json {
+        file: format!("the output of {path}"),
+        cause: error.to_string(),
+    })?;
+    let values = match value {
+        Value::Array(values) => values,
+        value => vec![value],
+    };
+    values
+        .into_iter()
+        .filter(|value| !value.is_null())
+        .map(|value| {
+            let origin = Origin {
+                file: path.to_owned(),
+                line: 1,
+                rendered: true,
+            };
+            with_kind(mapping(value, origin)?)
+        })
+        .collect()
+}
+
 /// The one line of Argo CD by which a file counts as a manifest with a mistake, not as another kind of file.
 fn looks_like_kubernetes(text: &str) -> bool {
     ["apiVersion:", "kind:", "metadata:"]

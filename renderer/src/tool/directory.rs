@@ -1,21 +1,40 @@
-//! A folder of plain manifests.
+//! A folder of plain manifests, Jsonnet among them.
 
-use api::application::source::Directory;
+use api::application::directory::{Directory, Jsonnet, JsonnetVar};
 use api::glob;
 
 use super::ToolError;
-use crate::objects::{Located, of_file};
-use crate::tree::{Leaf, Tree, Walk, join};
+use super::build_env::BuildEnv;
+use crate::engine::WorkerError;
+use crate::engine::wire::{self, Document};
+use crate::objects::{Located, of_file, of_jsonnet};
+use crate::tree::{Leaf, Tree, TreeError, Walk, clean, join};
 
 /// What a file says to be left out.
 const SKIP: &[u8] = b"+argocd:skip-file-rendering";
 
-/// The objects of a folder's files, in the order of their paths.
-pub(crate) fn render(
+/// A folder's manifests, in the order of their paths, as far as they are known without the engine.
+pub(crate) struct Manifests {
+    parts: Vec<Part>,
+    request: wire::Jsonnet,
+    /// Whether there is Jsonnet at all, evaluated or not.
+    pub(crate) jsonnet: bool,
+}
+
+enum Part {
+    Objects(Vec<Located>),
+    /// One file that the engine evaluates.
+    Jsonnet(String),
+}
+
+/// Reads a folder's files. Jsonnet that is switched off is passed over.
+pub(crate) fn read(
     tree: &Tree,
     folder: &str,
     options: Option<&Directory>,
-) -> Result<Vec<Located>, ToolError> {
+    env: &BuildEnv,
+    jsonnet_off: bool,
+) -> Result<Manifests, ToolError> {
     let recurse = options.and_then(|options| options.recurse).unwrap_or(false);
     let any_extension = options
         .and_then(|options| options.disable_extension_filter)
@@ -27,7 +46,12 @@ pub(crate) fn render(
         .ok_or_else(|| ToolError::NoPath {
             path: folder.to_owned(),
         })?;
-    let mut objects = Vec::new();
+    let jsonnet = options.and_then(|options| options.jsonnet.as_ref());
+    let mut found = Manifests {
+        parts: Vec::new(),
+        request: request(folder, jsonnet, env)?,
+        jsonnet: false,
+    };
     for leaf in leaves
         .iter()
         .filter(|leaf| any_extension || is_manifest(leaf))
@@ -41,14 +65,80 @@ pub(crate) fn render(
             continue;
         }
         if leaf.name.ends_with(".jsonnet") {
-            return Err(ToolError::Unsupported {
-                what: format!("Jsonnet ({path})"),
-                instead: "it comes with a later version; exclude the file with source.directory.exclude",
-            });
+            found.jsonnet = true;
+            if !jsonnet_off {
+                found.request.files.push(path.clone());
+                found.parts.push(Part::Jsonnet(path));
+            }
+        } else {
+            found.parts.push(Part::Objects(of_file(&path, &data)?));
         }
-        objects.extend(of_file(&path, &data)?);
     }
-    Ok(objects)
+    Ok(found)
+}
+
+/// How Jsonnet files are evaluated. Library folders are from the repository's root.
+fn request(
+    folder: &str,
+    options: Option<&Jsonnet>,
+    env: &BuildEnv,
+) -> Result<wire::Jsonnet, ToolError> {
+    let variables = |given: Option<&Vec<JsonnetVar>>| {
+        given
+            .into_iter()
+            .flatten()
+            .map(|variable| wire::JsonnetVariable {
+                name: variable.name.clone(),
+                value: env.expand(&variable.value),
+                code: variable.code.unwrap_or(false),
+            })
+            .collect()
+    };
+    let libs = options.and_then(|options| options.libs.as_ref());
+    Ok(wire::Jsonnet {
+        files: Vec::new(),
+        folder: folder.to_owned(),
+        libs: libs
+            .into_iter()
+            .flatten()
+            .map(|lib| clean(lib).ok_or_else(|| TreeError::Leaves { path: lib.clone() }))
+            .collect::<Result<_, _>>()?,
+        tlas: variables(options.and_then(|options| options.tlas.as_ref())),
+        ext_vars: variables(options.and_then(|options| options.ext_vars.as_ref())),
+    })
+}
+
+impl Manifests {
+    /// What the engine is asked; nothing where there is no Jsonnet.
+    pub(crate) fn request(&self) -> Option<wire::Request> {
+        (!self.request.files.is_empty()).then(|| wire::Request {
+            jsonnet: Some(self.request.clone()),
+            ..wire::Request::default()
+        })
+    }
+
+    /// The objects, with what the engine made of each Jsonnet file in its place.
+    pub(crate) fn finish(self, documents: &[Document]) -> Result<Vec<Located>, ToolError> {
+        let mut documents = documents.iter();
+        let mut objects = Vec::new();
+        for part in self.parts {
+            match part {
+                Part::Objects(found) => objects.extend(found),
+                Part::Jsonnet(path) => {
+                    let document = documents
+                        .next()
+                        .filter(|document| {
+                            document.kind == wire::DocumentKind::Jsonnet && document.source == path
+                        })
+                        .ok_or(WorkerError::Babbled {
+                            what: "its documents are not those that it was asked for",
+                        })?;
+                    objects.extend(of_jsonnet(&path, &document.text)?);
+                }
+            }
+        }
+        Ok(objects)
+    }
 }
 
 fn is_manifest(leaf: &Leaf) -> bool {
@@ -92,6 +182,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::tool::build_env::tests::mk_env;
     use crate::tree::tests::mk_tree;
 
     fn mk_object(name: &str) -> String {
@@ -114,7 +205,9 @@ mod tests {
             ),
         ]);
         let options = serde_json::from_value(options).unwrap();
-        let objects = render(&tree, "app", Some(&options)).unwrap();
+        let found = read(&tree, "app", Some(&options), &mk_env(), false).unwrap();
+        assert!(found.request().is_none());
+        let objects = found.finish(&[]).unwrap();
         objects
             .iter()
             .map(|object| {
@@ -144,19 +237,71 @@ mod tests {
         );
     }
 
+    const LAMP: (&str, &str) = ("app/lamp.jsonnet", "{}");
+
+    fn with_options(options: &serde_json::Value) -> Result<Manifests, ToolError> {
+        let object = mk_object("a");
+        let tree = mk_tree(&[
+            ("app/a.yaml", &object),
+            LAMP,
+            ("app/lib.libsonnet", "{}"),
+            ("app/z.yaml", &object),
+        ]);
+        let options = serde_json::from_value(options.clone()).unwrap();
+        read(&tree, "app", Some(&options), &mk_env(), false)
+    }
+
     #[test]
-    fn jsonnet_and_malformed_patterns_are_told() {
-        let tree = mk_tree(&[("app/main.jsonnet", "{}")]);
-        assert!(
-            render(&tree, "app", None)
-                .unwrap_err()
-                .to_string()
-                .contains("app/main.jsonnet")
+    fn jsonnet_is_asked_of_the_engine_with_expanded_variables() {
+        let found = with_options(&json!({"jsonnet": {
+            "tlas": [{"name": "app", "value": "$ARGOCD_APP_NAME"}],
+            "extVars": [{"name": "count", "value": "1 + 1", "code": true}],
+            "libs": ["vendor", "/lib/"],
+        }}))
+        .unwrap();
+        let asked = serde_json::to_value(found.request()).unwrap();
+        assert_eq!(
+            asked,
+            json!({"jsonnet": {
+                "files": ["app/lamp.jsonnet"],
+                "folder": "app",
+                "libs": ["vendor", "lib"],
+                "tlas": [{"name": "app", "value": "guider-north", "code": false}],
+                "extVars": [{"name": "count", "value": "1 + 1", "code": true}],
+            }})
         );
-        let options = serde_json::from_value(json!({"include": "{a"})).unwrap();
+        let mk_document = |source: &str| Document {
+            kind: wire::DocumentKind::Jsonnet,
+            source: source.to_owned(),
+            text: r#"[{"kind": "A"}, null]"#.to_owned(),
+        };
+        let objects = found.finish(&[mk_document("app/lamp.jsonnet")]).unwrap();
+        let origins: Vec<_> = objects
+            .iter()
+            .map(|object| object.origin.file.as_str())
+            .collect();
+        assert_eq!(origins, ["app/a.yaml", "app/lamp.jsonnet", "app/z.yaml"]);
+        let found = with_options(&json!({})).unwrap();
+        assert!(found.finish(&[mk_document("app/other.jsonnet")]).is_err());
+        assert!(with_options(&json!({})).unwrap().finish(&[]).is_err());
+    }
+
+    #[test]
+    fn jsonnet_that_is_switched_off_is_passed_over() {
+        let found = read(&mk_tree(&[LAMP]), "app", None, &mk_env(), true).unwrap();
+        assert!(found.jsonnet);
+        assert!(found.request().is_none());
+    }
+
+    #[test]
+    fn malformed_patterns_and_libraries_outside_are_told() {
         assert!(matches!(
-            render(&tree, "app", Some(&options)),
+            with_options(&json!({"include": "{a"})),
             Err(ToolError::Pattern { .. })
+        ));
+        assert!(matches!(
+            with_options(&json!({"jsonnet": {"libs": ["../lib"]}})),
+            Err(ToolError::Tree(TreeError::Leaves { .. }))
         ));
     }
 }

@@ -7,6 +7,7 @@
 )]
 
 mod containment;
+mod jsonnet;
 mod repository;
 mod service;
 mod tools;

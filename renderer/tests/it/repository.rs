@@ -116,6 +116,7 @@ pub(crate) async fn mk_engine(time_limit: Duration, memory_limit: u64) -> Engine
         workers: 2,
         memory_limit,
         time_limit,
+        require_confinement: false,
     };
     Engine {
         pool: Pool::new(options, replaced.clone()),

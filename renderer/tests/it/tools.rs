@@ -1,4 +1,5 @@
 use bus::message::manifests::SourceType;
+use bus::message::render::PseudoInput;
 use serde_json::json;
 
 use crate::repository::{Repository, mk_default_engine, names};
@@ -154,5 +155,10 @@ async fn the_cluster_must_be_known_to_a_chart_that_asks() {
         .find(|object| object["metadata"]["name"] == "version")
         .unwrap();
     assert_eq!(version["data"], json!({"kube": "v1.37.2", "has": "true"}));
-    assert_eq!(rendered.values.len(), 1);
+    assert!(
+        rendered
+            .values
+            .iter()
+            .any(|value| matches!(value, PseudoInput::Capabilities(_)))
+    );
 }
