@@ -1,6 +1,7 @@
 //! A service's process: log, admin port, signals, and one supervisor for all its tasks.
 
 mod admin;
+mod listen;
 mod log;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use anyhow::Context;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use listen::listen;
 pub use log::LogFormat;
 
 /// How long tasks may take to finish or hand back what they have.

@@ -10,7 +10,6 @@ mod consume;
 pub mod declared;
 pub mod events;
 pub mod fold;
-mod listen;
 pub mod live;
 mod metrics;
 mod page;

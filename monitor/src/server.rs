@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::command::Order;
-use crate::listen::listen;
 use crate::problem::Problem;
 use crate::store::Store;
 use crate::{api, page};
+use bus::service::listen;
 
 /// Longest body of a request, in bytes.
 const MAX_BODY: usize = 64 * 1_024;

@@ -59,7 +59,7 @@ impl Metrics {
             ))?,
             webhooks: IntCounterVec::new(
                 opts("webhooks_total", "Webhooks received"),
-                &["outcome"],
+                &["provider", "outcome"],
             )?,
             applications: IntGauge::with_opts(opts("applications", "Applications watched"))?,
             repositories: IntGauge::with_opts(opts("repositories", "Repositories in use"))?,
@@ -107,8 +107,8 @@ impl Metrics {
         self.wait_seconds.observe(elapsed.as_secs_f64());
     }
 
-    pub fn webhook(&self, outcome: &'static str) {
-        self.webhooks.with_label_values(&[outcome]).inc();
+    pub fn webhook(&self, provider: &'static str, outcome: &'static str) {
+        self.webhooks.with_label_values(&[provider, outcome]).inc();
     }
 
     pub fn sizes(&self, (applications, repositories): (usize, usize)) {

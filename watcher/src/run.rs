@@ -19,7 +19,7 @@ use crate::index::{Fixed, Index};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::publish::Publisher;
-use crate::settings::watch;
+use crate::settings::{watch, webhooks};
 use crate::source::git;
 use crate::source::home::Home;
 use crate::worker::{self, Hosts};
@@ -162,10 +162,7 @@ fn for_each_setting(
     let (client, index, token) = with();
     service.spawn("authorities", watch::authorities(client, index, token));
     let (client, index, token) = with();
-    service.spawn(
-        "webhook secret",
-        watch::webhook_secret(client, index, token),
-    );
+    service.spawn("webhook secrets", webhooks::secrets(client, index, token));
 }
 
 fn follow_bus(service: &mut Service, bus: &Bus, index: &Arc<Index>, token: &CancellationToken) {

@@ -5,6 +5,9 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{customization::Customizations, duration};
 use crate::{annotations::APP_INSTANCE, tracking::TrackingMethod};
 
+/// Argo CD's limit of a webhook's body, in bytes.
+const DEFAULT_MAX_PAYLOAD: usize = 50 << 20;
+
 /// The settings that Towline reads. What can't be read has its default and a line in `problems`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -15,6 +18,8 @@ pub struct Settings {
     /// flag decides, zero means never.
     pub reconciliation_timeout: Option<Duration>,
     pub reconciliation_jitter: Option<Duration>,
+    /// Largest body of a webhook, in bytes.
+    pub webhook_max_payload: usize,
     pub customizations: Customizations,
     pub kustomize_build_options: Option<String>,
     /// URL schemes that Helm value files may have.
@@ -50,6 +55,18 @@ impl Settings {
         };
         let reconciliation_timeout = time("timeout.reconciliation");
         let reconciliation_jitter = time("timeout.reconciliation.jitter");
+        let webhook_max_payload = match text("webhook.maxPayloadSizeMB") {
+            None => DEFAULT_MAX_PAYLOAD,
+            Some(value) => match value.parse::<usize>() {
+                Ok(megabytes @ 1..=1024) => megabytes << 20,
+                _ => {
+                    problems.push(format!(
+                        "webhook.maxPayloadSizeMB: {value:?} is not a whole number from 1 to 1024"
+                    ));
+                    DEFAULT_MAX_PAYLOAD
+                }
+            },
+        };
         let tracking_method = match text("application.resourceTrackingMethod") {
             None => TrackingMethod::default(),
             Some(word) => match TrackingMethod::from(word) {
@@ -72,6 +89,7 @@ impl Settings {
             installation_id: text("installationID").map(str::to_owned),
             reconciliation_timeout,
             reconciliation_jitter,
+            webhook_max_payload,
             customizations,
             kustomize_build_options: text("kustomize.buildOptions").map(str::to_owned),
             helm_values_file_schemes: text("helm.valuesFileSchemes").map(str::to_owned),
@@ -108,9 +126,11 @@ mod tests {
         let settings = read(&[
             ("timeout.reconciliation", "often"),
             ("application.resourceTrackingMethod", "magic"),
+            ("webhook.maxPayloadSizeMB", "0"),
         ]);
         assert_eq!(settings.tracking_method, TrackingMethod::Annotation);
-        assert_eq!(settings.problems.len(), 2);
+        assert_eq!(settings.webhook_max_payload, 50 << 20);
+        assert_eq!(settings.problems.len(), 3);
     }
 
     #[test]

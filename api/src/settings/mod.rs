@@ -9,12 +9,14 @@ mod config_map;
 mod customization;
 mod duration;
 mod repository;
+mod webhook;
 
 pub use cluster::Cluster;
 pub use config_map::Settings;
 pub use customization::{Customization, Customizations};
 pub use duration::parse as parse_duration;
 pub use repository::{Credentials, Repository, RepositoryKind};
+pub use webhook::{SecretValues, WebhookKey, WebhookSecret, WebhookSecrets, secret_values};
 
 use crate::{Sensitive, annotations::SECRET_TYPE};
 
@@ -26,8 +28,8 @@ pub const SECRET: &str = "argocd-secret";
 pub const TLS_CERTS: &str = "argocd-tls-certs-cm";
 /// The name of the ConfigMap with host keys, and the key in it.
 pub const KNOWN_HOSTS: (&str, &str) = ("argocd-ssh-known-hosts-cm", "ssh_known_hosts");
-/// Key in [`SECRET`]: what GitHub signs its webhooks with.
-pub const WEBHOOK_GITHUB_SECRET: &str = "webhook.github.secret";
+/// The label of Secrets that a value of [`SECRET`] may point to.
+pub const PART_OF_ARGO_CD: &str = "app.kubernetes.io/part-of=argocd";
 
 /// A Secret that Argo CD reads.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,14 +74,6 @@ pub fn read_secret(secret: &Secret) -> Result<Option<Labelled>, SettingsError> {
         Some("cluster") => Some(Labelled::Cluster(Box::new(Cluster::read(&fields, secret)?))),
         _ => None,
     })
-}
-
-/// One value of a Secret.
-///
-/// # Errors
-/// If it isn't text.
-pub fn secret_value(secret: &Secret, key: &str) -> Result<Option<Sensitive>, SettingsError> {
-    Ok(Fields::of(secret).text(key)?.map(Sensitive::new))
 }
 
 struct Fields<'a> {

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::Waits;
+use super::listen::listen;
 
 #[derive(Clone)]
 struct Admin {
@@ -35,9 +36,7 @@ pub(super) async fn serve(
             waits,
             token: token.clone(),
         });
-    axum::serve(listener, router)
-        .with_graceful_shutdown(token.cancelled_owned())
-        .await
+    listen(listener, router, token).await
 }
 
 async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {

@@ -1,7 +1,9 @@
 //! Applications and configuration: what changed, and whom it concerns.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use api::settings::WebhookSecrets;
 use bus::message::desired::{Cascade, Cause, Deleted};
 use bus::trace::Trace;
 use bus::{AppId, ClusterId, clock};
@@ -224,17 +226,14 @@ impl Index {
         self.states.push(id);
     }
 
-    /// The Secret with the webhook's secret was read, or isn't there.
-    pub fn webhook_secret_known(&self) {
-        self.lock().webhook_secret_known = true;
+    /// What webhooks are checked with was read.
+    pub fn set_webhook_secrets(&self, secrets: WebhookSecrets) {
+        self.lock().webhook_secrets = Some(Arc::new(secrets));
     }
 
-    /// What webhooks must be signed with; the outer none: not known yet.
-    pub fn webhook_secret(&self) -> Option<Option<api::Sensitive>> {
-        let inner = self.lock();
-        inner
-            .webhook_secret_known
-            .then(|| inner.environment.webhook_secret.clone())
+    /// What webhooks are checked with; none before that was read.
+    pub fn webhook_secrets(&self) -> Option<Arc<WebhookSecrets>> {
+        self.lock().webhook_secrets.clone()
     }
 
     /// Changes the configuration; what every application asks for is judged again.

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use api::settings::WebhookSecrets;
 use bus::message::condition::Condition;
 use bus::message::desired::{Cause, Deleted};
 use bus::message::state::Refreshed;
@@ -100,7 +101,8 @@ pub struct Index {
 struct Inner {
     started: BTreeSet<Part>,
     environment: Environment,
-    webhook_secret_known: bool,
+    /// None until argocd-secret was read.
+    webhook_secrets: Option<Arc<WebhookSecrets>>,
     apps: HashMap<AppId, App>,
     /// The newest desired state of each application in each cluster.
     published: HashMap<AppId, BTreeMap<ClusterId, Published>>,

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use api::application::{ApplicationDestination, IN_CLUSTER_NAME, IN_CLUSTER_SERVER};
 use api::settings::{Cluster, Labelled, Repository, Settings};
-use api::{AppProject, Sensitive, git_url};
+use api::{AppProject, git_url};
 use bus::ClusterId;
 
 use crate::source::access::{Access, Vouched};
 
 pub mod watch;
+pub mod webhooks;
 
 /// Everything that is configured.
 #[derive(Debug, Default)]
@@ -21,7 +22,6 @@ pub struct Environment {
     pub secrets: BTreeMap<String, Labelled>,
     pub settings: Settings,
     pub vouched: Vouched,
-    pub webhook_secret: Option<Sensitive>,
 }
 
 /// A cluster that a destination means.

@@ -25,7 +25,7 @@ use crate::source::home::Home;
 use crate::source::known_hosts::KnownHosts;
 
 /// What a watch of named things comes to.
-enum Change<K> {
+pub(super) enum Change<K> {
     Is(Box<K>),
     Gone(String),
     /// These are all that there are.
@@ -33,7 +33,7 @@ enum Change<K> {
 }
 
 /// Follows one kind of object in the control namespace.
-async fn follow<K>(
+pub(super) async fn follow<K>(
     api: Api<K>,
     config: watcher::Config,
     token: CancellationToken,
@@ -337,35 +337,6 @@ pub async fn authorities(
     Ok(())
 }
 
-/// What webhooks are signed with.
-pub async fn webhook_secret(
-    client: kube::Client,
-    index: Arc<Index>,
-    token: CancellationToken,
-) -> Result<(), Infallible> {
-    let api: Api<Secret> = Api::namespaced(client, &index.fixed().control_namespace);
-    follow(api, named(settings::SECRET), token, |change| {
-        let secret = match change {
-            Change::Is(secret) => {
-                match settings::secret_value(&secret, settings::WEBHOOK_GITHUB_SECRET) {
-                    Ok(secret) => secret,
-                    Err(error) => {
-                        tracing::warn!(%error, "the webhook's secret can't be used");
-                        return;
-                    }
-                }
-            }
-            Change::Gone(_) => None,
-            Change::Complete(names) if names.is_empty() => None,
-            Change::Complete(_) => return index.webhook_secret_known(),
-        };
-        index.configure(|it| it.webhook_secret = secret);
-        index.webhook_secret_known();
-    })
-    .await;
-    Ok(())
-}
-
-fn named(name: &str) -> watcher::Config {
+pub(super) fn named(name: &str) -> watcher::Config {
     watcher::Config::default().fields(&format!("metadata.name={name}"))
 }

@@ -24,7 +24,7 @@ const MAX_HEAD: usize = 32 * 1_024;
 const BREATH: Duration = Duration::from_secs(1);
 
 /// Serves until `stop`, then finishes what is under way.
-pub(crate) async fn listen(
+pub async fn listen(
     listener: TcpListener,
     router: Router,
     stop: CancellationToken,
