@@ -12,6 +12,7 @@ import (
 	"helm.sh/helm/v4/pkg/chart/loader/archive"
 	chart "helm.sh/helm/v4/pkg/chart/v2"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
+	chartutil "helm.sh/helm/v4/pkg/chart/v2/util"
 	"helm.sh/helm/v4/pkg/ignore"
 )
 
@@ -52,6 +53,39 @@ func loadChart(files []File) (*chart.Chart, error) {
 	return loaded, nil
 }
 
+// addDependencies does what `helm dependency build` leaves in the charts/ folder.
+func addDependencies(c *chart.Chart, dependencies []Subchart) error {
+	for _, dependency := range dependencies {
+		load := loadChart
+		if dependency.Packed {
+			load = loadPackage
+		}
+		loaded, err := load(dependency.Files)
+		if err != nil {
+			return &Error{Kind: ErrorDependency, Message: fmt.Sprintf("the dependency %s: %v", dependency.Name, err)}
+		}
+		if !chartutil.IsCompatibleRange(dependency.Version, loaded.Metadata.Version) {
+			return &Error{Kind: ErrorDependency, Message: fmt.Sprintf("can't get a valid version for dependency %s: %s is wanted, version %s is there",
+				dependency.Name, dependency.Version, loaded.Metadata.Version)}
+		}
+		c.AddDependency(loaded)
+	}
+	return nil
+}
+
+// loadPackage is Helm's own archive loader after it has unpacked.
+func loadPackage(files []File) (*chart.Chart, error) {
+	buffered := make([]*archive.BufferedFile, 0, len(files))
+	for _, file := range files {
+		buffered = append(buffered, &archive.BufferedFile{Name: file.Name, Data: bytes.TrimPrefix(file.Data, byteOrderMark)})
+	}
+	loaded, err := loader.LoadFiles(buffered)
+	if err != nil {
+		return nil, failed(ErrorChart, err)
+	}
+	return loaded, nil
+}
+
 // inIgnoredFolder tells whether the folder or one above it is ignored, which skips all that is in it.
 func inIgnoredFolder(rules *ignore.Rules, known map[string]bool, folder string) bool {
 	if folder == "." || folder == "/" {
@@ -84,8 +118,7 @@ func checkDependencies(c *chart.Chart) error {
 		return nil
 	}
 	return &Error{Kind: ErrorDependency, File: "Chart.yaml", Message: fmt.Sprintf(
-		"the chart %s needs %s, which its charts/ folder does not hold; vendor them with 'helm dependency build' "+
-			"(fetching dependencies comes with a later version)", c.Name(), strings.Join(missing, ", "))}
+		"the chart %s needs %s, and no chart of that name was found where it says", c.Name(), strings.Join(missing, ", "))}
 }
 
 // entry is the little that ignore rules want to know of a file.

@@ -32,6 +32,9 @@ func renderHelm(h *Helm) ([]Document, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := addDependencies(chart, h.Dependencies); err != nil {
+		return nil, err
+	}
 	if kind := chart.Metadata.Type; kind != "" && kind != "application" {
 		return nil, &Error{Kind: ErrorChart, File: "Chart.yaml", Message: fmt.Sprintf("%s charts are not installable", kind)}
 	}

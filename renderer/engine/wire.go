@@ -34,6 +34,8 @@ type Helm struct {
 
 	// Files of the chart's folder, named relative to it; .helmignore is honoured here.
 	Files []File `json:"files"`
+	// Dependencies are charts that the folder does not hold.
+	Dependencies []Subchart `json:"dependencies,omitempty"`
 	// Values are the raw texts of value files, the last one winning.
 	Values []File `json:"values,omitempty"`
 	// Parameters are --set and --set-string.
@@ -44,6 +46,16 @@ type Helm struct {
 	SkipCRDs             bool `json:"skipCrds,omitempty"`
 	SkipTests            bool `json:"skipTests,omitempty"`
 	SkipSchemaValidation bool `json:"skipSchemaValidation,omitempty"`
+}
+
+// Subchart is a dependency beside the chart's folder.
+type Subchart struct {
+	// Name and Version (or range) as the chart asks for it.
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	// Packed means that it comes from a package: .helmignore was honoured when it was made.
+	Packed bool   `json:"packed,omitempty"`
+	Files  []File `json:"files"`
 }
 
 // File is a named content.

@@ -34,10 +34,6 @@ impl Dependencies {
     /// what else is needed, and then gives up with [`crate::ToolError::Waits`].
     ///
     /// What is read of the tree need not be recorded: the need with its tree's id stands for it.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for chart dependencies and value files by URL")
-    )]
     pub(crate) fn get(&self, need: Need) -> Result<Option<Arc<Tree>>, TooManyNeeds> {
         let tree = self.had.get(&need).map(Arc::clone);
         let mut asked = self.asked();

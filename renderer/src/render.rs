@@ -210,12 +210,6 @@ enum Step {
 fn prepare(job: &Job, index: usize) -> Result<Prepared, ToolError> {
     let source = &job.sources[index];
     let tree = &source.tree;
-    if let Some(chart) = source.spec.chart() {
-        return Err(ToolError::Unsupported {
-            what: format!("source.chart {chart}"),
-            instead: "charts of Helm repositories come with a later version; keep the chart in Git",
-        });
-    }
     let folder = tool::folder(&source.spec, tree)?;
     let spec = overrides::merged(&source.spec, tree, &folder, &job.instance)?;
     let env = BuildEnv::new(&BuildFacts {
@@ -258,6 +252,7 @@ fn prepare(job: &Job, index: usize) -> Result<Prepared, ToolError> {
         SourceType::Helm | SourceType::HelmLastMile => {
             let chart = helm::prepare(job, index, &spec, &folder, &env)?;
             capabilities = chart.capabilities;
+            settings.extend(chart.settings);
             let skip_tests = chart.request.skip_tests;
             match job.last_mile.as_deref() {
                 Some(named) => {
@@ -394,12 +389,26 @@ fn is_reference_only(spec: &ApplicationSource) -> bool {
 /// Where a person looks: the path and commit, and which source if there are several.
 fn place(job: &Job, index: usize) -> String {
     let source = &job.sources[index];
-    let commit = source.revision.get(..7).unwrap_or(&source.revision);
-    let path = source.spec.path();
+    let commit = short(&source.revision);
+    let path = source.spec.chart().unwrap_or(source.spec.path());
     if job.sources.len() == 1 {
         format!("{path} at {commit}")
     } else {
         format!("source {} ({path} at {commit})", index + 1)
+    }
+}
+
+/// A commit's or digest's first characters; a version as it is.
+fn short(revision: &str) -> &str {
+    let hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if revision.len() == 40 && hex(revision) {
+        &revision[..7]
+    } else if let Some(digest) = revision.strip_prefix("sha256:")
+        && hex(digest)
+    {
+        digest.get(..7).unwrap_or(digest)
+    } else {
+        revision
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) struct Helm {
     pub(crate) api_versions: Vec<String>,
     pub(crate) files: Vec<File>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) dependencies: Vec<Subchart>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) values: Vec<File>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) parameters: Vec<Parameter>,
@@ -40,6 +42,15 @@ pub(crate) struct Helm {
     pub(crate) skip_crds: bool,
     pub(crate) skip_tests: bool,
     pub(crate) skip_schema_validation: bool,
+}
+
+/// A dependency that the chart's folder doesn't hold.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Subchart {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) packed: bool,
+    pub(crate) files: Vec<File>,
 }
 
 #[derive(Clone, Debug, Serialize)]

@@ -5,7 +5,9 @@
 //! environments that name it.
 
 use super::ToolError;
-use super::token::Tokens;
+use super::archive;
+use super::requirement::identity;
+use super::token::{Tokens, is_text_of_a_chart};
 use crate::engine::wire::{Bytes, File};
 use crate::tree::{Answer, Tree, Walk, join};
 
@@ -27,6 +29,18 @@ const FOLDERS: [&str; 3] = ["charts", "crds", "templates"];
 pub(super) struct Chart {
     pub(super) files: Vec<File>,
     pub(super) tokens: Tokens,
+    packed: Vec<(String, Option<(String, String)>)>,
+    removed: Vec<String>,
+}
+
+/// A chart in a chart's `charts/` folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Vendored {
+    pub(super) name: String,
+    pub(super) version: String,
+    /// Its folder or file in the chart.
+    pub(super) path: String,
+    pub(super) packed: bool,
 }
 
 /// What always counts of the chart in `folder`.
@@ -73,7 +87,10 @@ impl Chart {
     /// Adds the folder's other files; the whole folder is an input then.
     pub(super) fn load_rest(&mut self, tree: &Tree, folder: &str) -> Result<(), ToolError> {
         for leaf in tree.folder(folder, Walk::Following)?.unwrap_or_default() {
-            if !self.files.iter().any(|file| file.name == leaf.name) {
+            let taken = |file: &File| file.name == leaf.name;
+            if !self.removed.iter().any(|path| is_at(&leaf.name, path))
+                && !self.files.iter().any(taken)
+            {
                 let data = Bytes(tree.leaf(folder, &leaf)?);
                 self.files.push(File {
                     name: leaf.name,
@@ -84,11 +101,113 @@ impl Chart {
         Ok(())
     }
 
-    fn take(&mut self, name: String, data: Vec<u8>) {
-        self.tokens.scan_file(&name, &data);
+    pub(super) fn file(&self, name: &str) -> Option<&[u8]> {
+        let file = self.files.iter().find(|file| file.name == name)?;
+        Some(&file.data.0)
+    }
+
+    /// The charts in its `charts/` folder that Helm would load.
+    pub(super) fn vendored(&self) -> Vec<Vendored> {
+        let folders = self.files.iter().filter_map(|file| {
+            let path = file.name.strip_suffix("/Chart.yaml")?;
+            let folder = path.strip_prefix("charts/")?;
+            let counts = !folder.contains('/') && !folder.starts_with(['_', '.']);
+            let identity = counts.then(|| identity(&file.data.0))??;
+            Some((path, identity, false))
+        });
+        let packed = self.packed.iter().filter_map(|(path, identity)| {
+            let counts = !path.starts_with("charts/_") && !path.starts_with("charts/.");
+            counts.then_some((path.as_str(), identity.clone()?, true))
+        });
+        folders
+            .chain(packed)
+            .map(|(path, (name, version), packed)| Vendored {
+                name,
+                version,
+                path: path.to_owned(),
+                packed,
+            })
+            .collect()
+    }
+
+    /// Takes a vendored chart away.
+    pub(super) fn remove(&mut self, path: &str) {
+        self.files.retain(|file| !is_at(&file.name, path));
+        self.removed.push(path.to_owned());
+    }
+
+    pub(super) fn take(&mut self, name: String, data: Vec<u8>) {
+        if is_packed(&name) {
+            let (tokens, identity) = look_into(&data);
+            self.tokens.add(tokens);
+            let below = name.strip_prefix("charts/").unwrap_or_default();
+            if !below.is_empty() && !below.contains('/') {
+                self.packed.push((name.clone(), identity));
+            }
+        } else {
+            self.tokens.scan_file(&name, &data);
+        }
         self.files.push(File {
             name,
             data: Bytes(data),
         });
+    }
+}
+
+/// Whether a file is what is at a path, or below it.
+fn is_at(file: &str, path: &str) -> bool {
+    file.strip_prefix(path)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// What a file of a chart, or a chart packed into it, says.
+pub(super) fn tokens_of(name: &str, data: &[u8]) -> Tokens {
+    if is_packed(name) {
+        return look_into(data).0;
+    }
+    let mut tokens = Tokens::default();
+    tokens.scan_file(name, data);
+    tokens
+}
+
+fn is_packed(name: &str) -> bool {
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension);
+    extension == Some("tgz")
+}
+
+/// What a packaged chart says, and which it is.
+fn look_into(data: &[u8]) -> (Tokens, Option<(String, String)>) {
+    let Some(files) = archive::files(data, |name| is_text_of_a_chart(name) || is_packed(name))
+    else {
+        return (Tokens::ALL, None);
+    };
+    let mut tokens = Tokens::default();
+    let mut found = None;
+    for (name, data) in files {
+        if is_packed(&name) {
+            // A package in a package is looked at by Helm alone.
+            tokens = Tokens::ALL;
+        } else {
+            tokens.scan_file(&name, &data);
+        }
+        if name == "Chart.yaml" {
+            found = identity(&data);
+        }
+    }
+    (tokens, found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tool::archive::tests::mk_archive;
+
+    #[test]
+    fn packaged_dependencies_are_looked_into() {
+        let says = mk_archive(&[("lib/templates/a.yaml", "{{ .Files }}")]);
+        assert!(tokens_of("charts/lib.tgz", &says).files);
+        let silent = mk_archive(&[("lib/README.md", "Files")]);
+        assert_eq!(tokens_of("charts/lib.tgz", &silent), Tokens::default());
+        assert_eq!(tokens_of("charts/lib.tgz", b"not an archive"), Tokens::ALL);
     }
 }

@@ -1,21 +1,21 @@
-//! A Helm chart of the repository.
-
-use std::collections::BTreeMap;
+//! A Helm chart, in a repository or on its own.
 
 use api::application::source::{ApplicationSource, Helm};
+use bus::message::desired::Setting;
 
 use super::ToolError;
 use super::build_env::BuildEnv;
-use super::chart;
+use super::value_files::Finder;
+use super::{chart, dependency};
 use crate::engine::wire;
 use crate::job::Job;
-use crate::tree::{Answer, Tree, TreeError, clean, join};
 
 /// What the engine is asked, and what it depends on besides files.
 pub(crate) struct Prepared {
     pub(crate) request: wire::Helm,
     /// Whether the cluster's version and API versions can change the output.
     pub(crate) capabilities: bool,
+    pub(crate) settings: Vec<Setting>,
 }
 
 /// Reads what the chart in `folder` needs.
@@ -40,9 +40,16 @@ pub(crate) fn prepare(
     }
 
     let mut chart = chart::load(tree, folder)?;
-    let values = values(job, tree, folder, helm, env)?;
+    let additions = dependency::add(job, tree, folder, &mut chart)?;
+    let mut finder = Finder::new(job, tree, folder, env);
+    let mut values = finder.values(helm)?;
+    let file_parameters = finder.parameters(helm)?;
+    if additions.waits || finder.waits {
+        return Err(ToolError::Waits);
+    }
+    let settings = finder.settings;
+    values.extend(own_values(helm)?);
     let parameters = parameters(helm, env);
-    let file_parameters = file_parameters(job, tree, folder, helm, env)?;
     for file in &values {
         chart.tokens.scan(&file.data.0);
     }
@@ -52,6 +59,7 @@ pub(crate) fn prepare(
     for parameter in &file_parameters {
         chart.tokens.scan(&parameter.data.0);
     }
+    let dependencies = additions.subcharts(tree, &mut chart)?;
     if chart.tokens.files {
         chart.load_rest(tree, folder)?;
     }
@@ -83,6 +91,7 @@ pub(crate) fn prepare(
                 .filter(|_| chart.tokens.capabilities)
                 .unwrap_or_default(),
             files: chart.files,
+            dependencies,
             values,
             parameters,
             file_parameters,
@@ -91,51 +100,28 @@ pub(crate) fn prepare(
             skip_schema_validation: helm.skip_schema_validation.unwrap_or(false),
         },
         capabilities,
+        settings,
     })
 }
 
-/// Value files in their order, each once, then the values of the source itself.
-fn values(
-    job: &Job,
-    tree: &Tree,
-    folder: &str,
-    helm: &Helm,
-    env: &BuildEnv,
-) -> Result<Vec<wire::File>, ToolError> {
-    let mut values: Vec<wire::File> = Vec::new();
-    for name in helm.value_files.iter().flatten() {
-        let field = "source.helm.valueFiles".to_owned();
-        match locate(job, tree, folder, name, env, &field)?.read()? {
-            Ok((path, data)) => {
-                if !values.iter().any(|file| file.name == path) {
-                    values.push(wire::File {
-                        name: path,
-                        data: wire::Bytes(data),
-                    });
-                }
-            }
-            Err(_) if helm.ignore_missing_value_files.unwrap_or(false) => {}
-            Err(path) => return Err(ToolError::MissingFile { field, path }),
-        }
-    }
-    let own = match (&helm.values_object, text(helm.values.as_ref())) {
-        (Some(object), _) if !object.is_empty() => Some((
-            "source.helm.valuesObject",
-            serde_json::to_vec(object).map_err(|error| ToolError::Field {
-                field: "source.helm.valuesObject".to_owned(),
+/// The values of the source itself, which come after its value files.
+fn own_values(helm: &Helm) -> Result<Option<wire::File>, ToolError> {
+    const OBJECT: &str = "source.helm.valuesObject";
+    let (name, data) = match (&helm.values_object, text(helm.values.as_ref())) {
+        (Some(object), _) if !object.is_empty() => {
+            let json = serde_json::to_vec(object).map_err(|error| ToolError::Field {
+                field: OBJECT.to_owned(),
                 cause: error.to_string(),
-            })?,
-        )),
-        (_, Some(text)) => Some(("source.helm.values", text.as_bytes().to_vec())),
-        _ => None,
+            })?;
+            (OBJECT, json)
+        }
+        (_, Some(text)) => ("source.helm.values", text.as_bytes().to_vec()),
+        _ => return Ok(None),
     };
-    if let Some((name, data)) = own {
-        values.push(wire::File {
-            name: name.to_owned(),
-            data: wire::Bytes(data),
-        });
-    }
-    Ok(values)
+    Ok(Some(wire::File {
+        name: name.to_owned(),
+        data: wire::Bytes(data),
+    }))
 }
 
 fn parameters(helm: &Helm, env: &BuildEnv) -> Vec<wire::Parameter> {
@@ -147,91 +133,6 @@ fn parameters(helm: &Helm, env: &BuildEnv) -> Vec<wire::Parameter> {
             force_string: parameter.force_string.unwrap_or(false),
         })
         .collect()
-}
-
-fn file_parameters(
-    job: &Job,
-    tree: &Tree,
-    folder: &str,
-    helm: &Helm,
-    env: &BuildEnv,
-) -> Result<Vec<wire::FileParameter>, ToolError> {
-    let field = "source.helm.fileParameters".to_owned();
-    // The last path of a name counts, as in Argo CD.
-    let mut paths = BTreeMap::new();
-    for parameter in helm.file_parameters.iter().flatten() {
-        paths.insert(
-            parameter.name.clone().unwrap_or_default(),
-            parameter.path.as_deref().unwrap_or_default(),
-        );
-    }
-    let mut parameters = Vec::new();
-    for (name, path) in paths {
-        match locate(job, tree, folder, path, env, &field)?.read()? {
-            Ok((_, data)) => parameters.push(wire::FileParameter {
-                name,
-                data: wire::Bytes(data),
-            }),
-            Err(path) => return Err(ToolError::MissingFile { field, path }),
-        }
-    }
-    Ok(parameters)
-}
-
-/// A file in one of the application's trees.
-struct Place<'a> {
-    tree: &'a Tree,
-    path: String,
-}
-
-impl Place<'_> {
-    /// The file under its real path, or the path where none is.
-    fn read(self) -> Result<Result<(String, Vec<u8>), String>, TreeError> {
-        Ok(match self.tree.at(&self.path)? {
-            Answer::File { path, data } => Ok((path, data)),
-            Answer::Folder { .. } | Answer::Absent => Err(self.path),
-        })
-    }
-}
-
-/// Where a path of the specification points: `$ref/…` into another source, `/…` from the root, else from the chart.
-fn locate<'a>(
-    job: &'a Job,
-    tree: &'a Tree,
-    folder: &str,
-    name: &str,
-    env: &BuildEnv,
-    field: &str,
-) -> Result<Place<'a>, ToolError> {
-    let referenced = name
-        .strip_prefix('$')
-        .map(|rest| rest.split_once('/').unwrap_or((rest, "")));
-    if let Some((reference, path)) = referenced {
-        if let Some(other) = job.referenced(reference) {
-            let path = env.expand(path);
-            let path = clean(&path).ok_or(TreeError::Leaves { path })?;
-            return Ok(Place {
-                tree: &other.tree,
-                path,
-            });
-        }
-        if !reference.starts_with("ARGOCD_") && !reference.starts_with('{') {
-            return Err(ToolError::UnknownReference {
-                field: field.to_owned(),
-                reference: reference.to_owned(),
-            });
-        }
-    }
-    let name = env.expand(name);
-    if name.contains("://") {
-        return Err(ToolError::RemoteFile {
-            field: field.to_owned(),
-            url: name.chars().take(200).collect(),
-        });
-    }
-    let joined = join(folder, &name);
-    let path = clean(&joined).ok_or(TreeError::Leaves { path: joined })?;
-    Ok(Place { tree, path })
 }
 
 fn text(field: Option<&String>) -> Option<&str> {

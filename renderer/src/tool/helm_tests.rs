@@ -1,8 +1,13 @@
+use std::sync::Arc;
+
+use bus::message::need::Need;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::job::tests::mk_job;
+use crate::need::Dependencies;
 use crate::tool::build_env::tests::mk_env;
+use crate::tree::tests::mk_tree;
 
 const CHART: [(&str, &str); 4] = [
     ("apps/dome/Chart.yaml", "name: dome"),
@@ -139,13 +144,6 @@ fn no_file_field_leaves_the_repository() {
     );
     let parameter = json!({"fileParameters": [{"name": "a", "path": "../../../etc/passwd"}]});
     assert!(error(&parameter, &CHART).contains("leaves the repository"));
-    assert!(
-        error(
-            &json!({"valueFiles": ["https://example.org/v.yaml"]}),
-            &CHART
-        )
-        .contains("https://example.org/v.yaml")
-    );
     let linked = with(&[("apps/dome/templates/out", "-> ../../../../etc/passwd")]);
     assert!(error(&json!({}), &linked).contains("apps/dome/templates/out"));
     assert!(error(&json!({"valueFiles": ["$values/a.yaml"]}), &CHART).contains("$values"));
@@ -181,5 +179,76 @@ fn parameters_take_the_build_environment() {
     assert_eq!(
         (request.release_name.as_str(), request.namespace.as_str()),
         ("dome", "telescopes")
+    );
+}
+
+#[test]
+fn value_files_by_url_are_needs_as_far_as_their_scheme_is_allowed() {
+    let helm = json!({
+        "valueFiles": ["https://example.org/$ARGOCD_APP_NAME.yaml", "values-north.yaml"],
+        "fileParameters": [{"name": "a", "path": "http://example.org/a"}],
+        "ignoreMissingValueFiles": true,
+    });
+    let need = |url: &str| Need::File {
+        url: url.to_owned(),
+    };
+    let both = [
+        need("http://example.org/a"),
+        need("https://example.org/guider-north.yaml"),
+    ];
+    let (mut job, prepared) = prepare_with(&helm, &CHART);
+    assert!(matches!(prepared, Err(ToolError::Waits)));
+    assert_eq!(job.dependencies.missing(), both);
+
+    let had = both.map(|need| (need, Arc::new(mk_tree(&[("file", "u: 1")]))));
+    job.dependencies = Dependencies::new(had);
+    let source = job.sources[0].spec.clone();
+    let prepared = prepare(&job, 0, &source, "apps/dome", &mk_env()).unwrap();
+    assert_eq!(prepared.request.values[0].data.0, b"u: 1");
+    assert_eq!(
+        prepared.request.values[1].name,
+        "apps/dome/values-north.yaml"
+    );
+    assert_eq!(prepared.request.file_parameters[0].data.0, b"u: 1");
+    assert_eq!(prepared.settings, [Setting::ValuesFileSchemes]);
+
+    job.rendering.values_file_schemes = vec!["HTTPS".to_owned()];
+    let error = prepare(&job, 0, &source, "apps/dome", &mk_env())
+        .err()
+        .unwrap();
+    assert!(
+        error.to_string().contains("helm.valuesFileSchemes"),
+        "{error}"
+    );
+    let other = prepare_with(&json!({"valueFiles": ["s3://bucket/v.yaml"]}), &CHART).1;
+    assert!(matches!(other, Err(ToolError::Scheme { .. })));
+}
+
+#[test]
+fn a_pattern_leaves_a_file_that_is_named_too_at_its_own_place() {
+    let files = with(&[
+        ("env/a.yaml", "a: 1"),
+        ("env/b.yaml", "a: 2"),
+        ("env/c.yaml", "a: 3"),
+    ]);
+    let names = |value_files: &[&str]| -> Vec<String> {
+        let helm = json!({"valueFiles": value_files});
+        let request = prepare_with(&helm, &files).1.unwrap().request;
+        request.values.into_iter().map(|file| file.name).collect()
+    };
+    assert_eq!(
+        names(&["/env/*.yaml", "/env/a.yaml", "/env/?.yaml"]),
+        ["env/b.yaml", "env/c.yaml", "env/a.yaml"]
+    );
+    let none = json!({"valueFiles": ["/env/*.json"]});
+    assert!(error(&none, &files).contains("/env/*.json of source.helm.valueFiles matches no file"));
+    let lenient = json!({"valueFiles": ["/env/*.json"], "ignoreMissingValueFiles": true});
+    assert!(
+        prepare_with(&lenient, &files)
+            .1
+            .unwrap()
+            .request
+            .values
+            .is_empty()
     );
 }

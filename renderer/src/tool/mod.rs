@@ -1,13 +1,17 @@
 //! Which tool makes manifests of a source, by Argo CD's rules, and what each of them needs.
 
+mod archive;
 pub(crate) mod build_env;
 mod chart;
+mod dependency;
 pub(crate) mod directory;
 pub(crate) mod helm;
 pub(crate) mod kustomize;
 pub(crate) mod last_mile;
 pub(crate) mod overrides;
+mod requirement;
 mod token;
+mod value_files;
 
 use api::application::source::ApplicationSource;
 use bus::message::desired::{Rendering, Setting, Tool};
@@ -45,8 +49,22 @@ pub enum ToolError {
     Unsupported { what: String, instead: &'static str },
     #[error("{field} names {path}, which does not exist at this revision")]
     MissingFile { field: String, path: String },
-    #[error("{field} names {url}: files are only taken from the repository; copy it there")]
-    RemoteFile { field: String, url: String },
+    #[error(
+        "{field} names a file by {scheme}, which helm.valuesFileSchemes of argocd-cm does not allow"
+    )]
+    Scheme { field: String, scheme: String },
+    #[error("the pattern {pattern} of {field} matches no file at this revision")]
+    NoMatch { field: String, pattern: String },
+    #[error("the chart {chart} depends on {dependency}: {cause}")]
+    Dependency {
+        chart: String,
+        dependency: String,
+        cause: String,
+    },
+    #[error(
+        "the lock file {lock} is out of sync with the dependencies in {of}; update it with `helm dependency update`"
+    )]
+    LockOutOfSync { lock: String, of: &'static str },
     #[error("{field} names ${reference}, but no source has this `ref`")]
     UnknownReference { field: String, reference: String },
     #[error("the parameter file {file} is not valid: {cause}")]
@@ -154,6 +172,10 @@ pub(crate) fn overlay_in(tree: &Tree, folder: &str) -> Result<bool, TreeError> {
 
 /// The folder of a source, checked as Argo CD checks it.
 pub(crate) fn folder(source: &ApplicationSource, tree: &Tree) -> Result<String, ToolError> {
+    if source.chart().is_some() {
+        // The tree is the chart's own folder.
+        return Ok(String::new());
+    }
     let path = source.path();
     if path.starts_with('/') {
         return Err(ToolError::AbsolutePath {

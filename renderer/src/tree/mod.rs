@@ -16,6 +16,7 @@ use bus::message::render::Input;
 use git2::Oid;
 
 pub use database::Database;
+use database::EntryKind;
 pub(crate) use path::{clean, join};
 pub(crate) use view::View;
 use walk::{Found, Place};
@@ -171,6 +172,47 @@ impl Tree {
         self.leaves(&found.path, oid, walk).map(Some)
     }
 
+    /// The names in a folder, sorted; the folder as a whole becomes an input. None for what is no folder.
+    pub(crate) fn names(&self, path: &str) -> Result<Vec<String>, TreeError> {
+        let found = self.walk(path)?;
+        self.remember(&found);
+        let Place::Folder(oid) = found.place else {
+            return Ok(Vec::new());
+        };
+        self.lock().inputs.insert(found.path, Some(oid));
+        let mut names: Vec<String> = self
+            .database
+            .tree(oid)?
+            .iter()
+            .map(|entry| entry.name.clone())
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// A folder and all below it, each before those in it, none behind a symbolic link.
+    pub(crate) fn folders_below(&self, path: &str) -> Result<Vec<String>, TreeError> {
+        let mut folders = Vec::new();
+        let mut rest = vec![path.to_owned()];
+        while let Some(folder) = rest.pop() {
+            let names = self.names(&folder)?;
+            let below = names.iter().rev().map(|name| join(&folder, name));
+            for path in below {
+                if matches!(self.raw(&path)?, Some((EntryKind::Folder, _))) {
+                    rest.push(path);
+                }
+            }
+            if folders.len() >= self.limits.files {
+                return Err(TreeError::TooManyFiles {
+                    path: path.to_owned(),
+                    limit: self.limits.files,
+                });
+            }
+            folders.push(folder);
+        }
+        Ok(folders)
+    }
+
     /// The names in a folder, without making it an input: for a caller that knows which of them matter.
     pub(crate) fn peek(&self, path: &str) -> Result<Vec<String>, TreeError> {
         match self.walk(path)?.place {
@@ -223,7 +265,7 @@ impl Tree {
     /// Whether a path still has the object that an earlier render recorded. Links are not followed: they are inputs
     /// of their own.
     pub(crate) fn still(&self, input: &Input) -> Result<bool, TreeError> {
-        Ok(self.raw(&input.path)?.map(|oid| oid.to_string()) == input.object)
+        Ok(self.raw(&input.path)?.map(|(_, oid)| oid.to_string()) == input.object)
     }
 
     fn read(&self, path: &str, oid: Oid) -> Result<Vec<u8>, TreeError> {

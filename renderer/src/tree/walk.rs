@@ -122,20 +122,20 @@ impl Tree {
         })
     }
 
-    /// The object at a path as it stands, links not followed.
-    pub(super) fn raw(&self, path: &str) -> Result<Option<Oid>, TreeError> {
-        let mut oid = self.root;
-        let mut parts = path.split('/').filter(|part| !part.is_empty()).peekable();
-        while let Some(part) = parts.next() {
-            let entries = self.database.tree(oid)?;
-            match find(&entries, part) {
-                Some(entry) if entry.kind == EntryKind::Folder || parts.peek().is_none() => {
-                    oid = entry.oid;
-                }
-                _ => return Ok(None),
+    /// What is at a path as it stands, links not followed.
+    pub(super) fn raw(&self, path: &str) -> Result<Option<(EntryKind, Oid)>, TreeError> {
+        let mut found = (EntryKind::Folder, self.root);
+        for part in path.split('/').filter(|part| !part.is_empty()) {
+            if found.0 != EntryKind::Folder {
+                return Ok(None);
             }
+            let entries = self.database.tree(found.1)?;
+            let Some(entry) = find(&entries, part) else {
+                return Ok(None);
+            };
+            found = (entry.kind, entry.oid);
         }
-        Ok(Some(oid))
+        Ok(Some(found))
     }
 
     /// The files below a folder that is an input as a whole already; targets of links become inputs.
