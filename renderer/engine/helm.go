@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"sort"
 	"strings"
@@ -93,10 +94,27 @@ func renderHelm(h *Helm) ([]Document, error) {
 	return documents, nil
 }
 
+// helmVersion is what Helm's own build would say it is: there the linker sets it, here the module's version tells.
+var helmVersion = func() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	for _, module := range info.Deps {
+		if module.Path == "helm.sh/helm/v4" {
+			return module.Version
+		}
+	}
+	return ""
+}()
+
 // capabilitiesOf are Helm's defaults with the cluster's version and API versions, as --kube-version and
 // --api-versions set them.
 func capabilitiesOf(h *Helm) (*common.Capabilities, error) {
 	capabilities := common.DefaultCapabilities.Copy()
+	if helmVersion != "" {
+		capabilities.HelmVersion.Version = helmVersion
+	}
 	if h.KubeVersion != "" {
 		// Argo CD cuts a vendor's suffix off before it passes the version on.
 		plain, err := k8sversion.ParseGeneric(h.KubeVersion)

@@ -7,6 +7,7 @@
 )]
 
 mod containment;
+mod helm;
 mod jsonnet;
 mod repository;
 mod service;
