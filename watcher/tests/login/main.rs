@@ -19,8 +19,8 @@ use github::{APP, GitHub, INSTALLATION, KEY};
 use http::Git;
 use watcher::source::access::Access;
 use watcher::source::error::FetchError;
-use watcher::source::git::{self, Limits};
 use watcher::source::location::{FilePolicy, Location};
+use watcher::source::{Limits, git};
 
 async fn fetch(url: &str, access: &Access) -> Result<String, FetchError> {
     // The tests' own HTTP clients need it too.
@@ -43,7 +43,7 @@ async fn fetch(url: &str, access: &Access) -> Result<String, FetchError> {
     let found = tokio::task::spawn_blocking(fetch).await.unwrap()?;
     found["main"]
         .as_ref()
-        .map(|revision| revision.commit.to_string())
+        .map(|revision| revision.commit().unwrap().to_string())
         .map_err(Clone::clone)
 }
 
