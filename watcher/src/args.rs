@@ -88,6 +88,9 @@ pub struct SourceArgs {
     /// Whether sources may be folders of the watcher's own host (file://)
     #[arg(long, env = "TOWLINE_FILE_REPOSITORIES", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub file_repositories: bool,
+    /// Whether the submodules of Git repositories are fetched
+    #[arg(long, env = "TOWLINE_SUBMODULES", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub submodules: bool,
 }
 
 impl SourceArgs {
@@ -99,6 +102,7 @@ impl SourceArgs {
             store: StoreLimits {
                 snapshot_bytes: self.max_snapshot_bytes,
                 packs: self.snapshot_packs.max(1),
+                submodules: self.submodules,
             },
         }
     }

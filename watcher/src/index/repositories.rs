@@ -15,6 +15,8 @@ use crate::intent::Intent;
 use crate::revision::full_commit_id;
 use crate::source::access::Access;
 use crate::source::error::FetchError;
+use crate::source::location::{Location, LocationError};
+use crate::source::whole::Others;
 use crate::source::{Remote, Revisions};
 use crate::webhook::Change;
 
@@ -81,6 +83,15 @@ pub enum Holder {
     /// Applications left it and came back: a new worker has it.
     Another,
     Nobody,
+}
+
+impl Others for Index {
+    /// Several projects may use the repository that names this one: a login that is for one of them alone doesn't count.
+    fn other(&self, url: &str) -> Result<(Location, Access), LocationError> {
+        let location = Location::parse(url, self.fixed.bounds().files)?;
+        let access = self.environment(|environment| environment.access(url, ""));
+        Ok((location, access))
+    }
 }
 
 impl Index {

@@ -45,6 +45,17 @@ pub enum FetchError {
     Settings { url: String, reason: String },
     #[error("repository {url} is not fetched: {reason}")]
     App { url: String, reason: AppError },
+    #[error("submodule {path}: {error}")]
+    Submodule {
+        path: String,
+        error: Box<FetchError>,
+    },
+    #[error("repository {url}: {file} can't be used: {reason}")]
+    File {
+        url: String,
+        file: String,
+        reason: String,
+    },
     #[error("repository {url} did not answer in time; it is tried again by itself")]
     Timeout { url: String },
     #[error(
@@ -63,7 +74,7 @@ pub enum FetchError {
 
 impl FetchError {
     /// A metric's label.
-    pub const fn label(&self) -> &'static str {
+    pub fn label(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => "unreachable",
             Self::Denied { .. } | Self::App { .. } => "denied",
@@ -71,6 +82,8 @@ impl FetchError {
             Self::Certificate { .. } | Self::HostKey { .. } => "identity",
             Self::NotFound { .. } => "not_found",
             Self::Revision { .. } | Self::NoCommit { .. } => "revision",
+            Self::Submodule { error, .. } => error.label(),
+            Self::File { .. } => "file",
             Self::Timeout { .. } => "timeout",
             Self::TooLarge { .. } => "too_large",
             Self::Local { .. } | Self::Lost { .. } => "local",
@@ -81,6 +94,22 @@ impl FetchError {
         Self::Revision {
             url: location.shown(),
             reason: error.to_string(),
+        }
+    }
+
+    /// A file that says what belongs to the repository.
+    pub(super) fn file(location: &Location, file: &str, reason: String) -> Self {
+        Self::File {
+            url: location.shown(),
+            file: file.to_owned(),
+            reason,
+        }
+    }
+
+    pub(super) fn local(repository: &git2::Repository, source: git2::Error) -> Self {
+        Self::Local {
+            path: repository.path().display().to_string(),
+            source: Arc::new(source),
         }
     }
 

@@ -311,7 +311,7 @@ impl Exchange {
 }
 
 /// Whether a login for one URL may go to another.
-fn same_host(known: &Url, other: &Url) -> bool {
+pub(super) fn same_host(known: &Url, other: &Url) -> bool {
     known.host() == other.host()
         && (known.port_or_known_default() == other.port_or_known_default()
             && known.scheme() == other.scheme()

@@ -103,6 +103,7 @@ impl Worker {
             folder,
             context.index.adopted(&handle.key),
             context.limits.store,
+            Arc::<Index>::clone(&context.index),
         );
         Self {
             context,

@@ -14,6 +14,7 @@ use crate::packs::{self, Packs, Snapshots};
 use crate::snapshot::{self, SnapshotError};
 use crate::source::error::FetchError;
 use crate::source::location::Location;
+use crate::source::whole::{self, Others};
 use crate::source::{self, Limits, Remote, Revisions, git};
 
 /// A fetch that doesn't keep to its own deadline is given up after this much more.
@@ -27,6 +28,8 @@ pub struct StoreLimits {
     pub snapshot_bytes: u64,
     /// A full pack is made after so many.
     pub packs: usize,
+    /// Whether Git's submodules are fetched.
+    pub submodules: bool,
 }
 
 pub struct Store {
@@ -34,6 +37,8 @@ pub struct Store {
     copy: Arc<Mutex<Option<Repository>>>,
     snapshots: Mutex<Snapshots>,
     limits: StoreLimits,
+    /// As whom submodules are fetched.
+    others: Arc<dyn Others>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +78,12 @@ impl StoreError {
 }
 
 impl Store {
-    pub fn new(folder: PathBuf, adopted: Vec<(Arc<str>, Oid, Packs)>, limits: StoreLimits) -> Self {
+    pub fn new(
+        folder: PathBuf,
+        adopted: Vec<(Arc<str>, Oid, Packs)>,
+        limits: StoreLimits,
+        others: Arc<dyn Others>,
+    ) -> Self {
         let mut snapshots = Snapshots::default();
         for (target, tree, packs) in adopted {
             snapshots.remember(&target, tree, packs);
@@ -83,6 +93,7 @@ impl Store {
             copy: Arc::default(),
             snapshots: Mutex::new(snapshots),
             limits,
+            others,
         }
     }
 
@@ -109,6 +120,7 @@ impl Store {
         let shown = location.shown();
         let lost = || FetchError::Lost { url: shown.clone() };
         let (copy, folder) = (Arc::clone(&self.copy), self.folder.clone());
+        let others = self.limits.submodules.then(|| Arc::clone(&self.others));
         let task = tokio::task::spawn_blocking(move || {
             let mut copy = match copy.try_lock() {
                 Ok(copy) => copy,
@@ -122,7 +134,14 @@ impl Store {
             };
             renew(&mut copy, &folder);
             let repository = opened(&mut copy, &folder)?;
-            let result = git::fetch(repository, &location, &access, &targets, limits);
+            let result = whole::fetch(
+                repository,
+                &location,
+                &access,
+                &targets,
+                limits,
+                others.as_deref(),
+            );
             if matches!(result, Err(FetchError::Local { .. })) || !folder.exists() {
                 // The copy is broken, or was removed under us: the next look makes it anew.
                 *copy = None;

@@ -79,7 +79,7 @@ async fn answer(State(gate): State<Gate>, request: Request) -> Response {
     forward(behind, &path, request).await
 }
 
-async fn forward(behind: SocketAddr, path: &str, request: Request) -> Response {
+pub(crate) async fn forward(behind: SocketAddr, path: &str, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     parts.headers.remove(HOST);
     let body = to_bytes(body, 1 << 20).await.unwrap();

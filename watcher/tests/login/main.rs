@@ -6,6 +6,7 @@ mod github;
 #[path = "../support/http.rs"]
 #[expect(dead_code, reason = "other tests need the rest")]
 mod http;
+mod large;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
