@@ -27,6 +27,9 @@ type worker struct {
 	replies  *bufio.Reader
 	files    map[string]string
 	asked    []string
+	// remotes are files by the name of the need that they are fetched for; needs is what was asked for.
+	remotes map[string]map[string]string
+	needs   []string
 }
 
 func startWorker(t *testing.T, files map[string]string) *worker {
@@ -50,12 +53,42 @@ func (w *worker) render(request Request) Reply {
 	for {
 		var reply Reply
 		w.read(&reply)
-		if reply.Read == nil {
+		switch {
+		case reply.Read != nil:
+			w.asked = append(w.asked, reply.Read.Path)
+			w.write(w.answer(reply.Read.Path))
+		case reply.Mount != nil:
+			w.write(w.mount(reply.Mount))
+		case reply.Chart != nil:
+			w.write(w.chart(reply.Chart.Path))
+		default:
 			return reply
 		}
-		w.asked = append(w.asked, reply.Read.Path)
-		w.write(w.answer(reply.Read.Path))
 	}
+}
+
+// mount lays the files that stand under a need's name in remotes over a place.
+func (w *worker) mount(mount *Mount) Answer {
+	key := mount.Need.key()
+	w.needs = append(w.needs, key)
+	remote, ok := w.remotes[key]
+	if !ok {
+		return Answer{Kind: AnswerAbsent}
+	}
+	for name, data := range remote {
+		w.files[path.Join(mount.At, name)] = data
+	}
+	return Answer{Kind: AnswerDirectory, Path: mount.At}
+}
+
+func (w *worker) chart(folder string) Answer {
+	answer := Answer{Kind: AnswerChart}
+	for name, data := range w.files {
+		if relative, inside := strings.CutPrefix(name, folder+"/"); inside {
+			answer.Files = append(answer.Files, File{Name: relative, Data: []byte(data)})
+		}
+	}
+	return answer
 }
 
 func (w *worker) answer(name string) Answer {
@@ -210,14 +243,6 @@ func TestWrongInputIsExplained(t *testing.T) {
 			request: Request{Helm: mkChart(map[string]string{"values.schema.json": `{"$ref":"file:///etc/passwd"}`})},
 			kind:    ErrorRemote, says: "file:///etc/passwd",
 		},
-		"remote base": {
-			files: overlay("resources: ['https://github.com/example/base?ref=v1']\n"), request: Request{Kustomize: &Kustomize{Root: "over"}},
-			kind: ErrorRemote, says: "https://github.com/example/base?ref=v1",
-		},
-		"remote file": {
-			files: overlay("resources: ['https://example.org/all.yaml']\n"), request: Request{Kustomize: &Kustomize{Root: "over"}},
-			kind: ErrorRemote, says: "https://example.org/all.yaml",
-		},
 		"out of the tree": {
 			files: overlay("resources: ['../../../../etc']\n"), request: Request{Kustomize: &Kustomize{Root: "over"}},
 			kind: ErrorRefused, says: "/etc leaves the repository",
@@ -228,8 +253,21 @@ func TestWrongInputIsExplained(t *testing.T) {
 			kind:    ErrorKustomize, says: "is not in or below",
 		},
 		"charts in an overlay": {
-			files: overlay("helmCharts: [{name: x}]\n"), request: Request{Kustomize: &Kustomize{Root: "over", BuildOptions: "--enable-helm"}},
-			kind: ErrorUnsupported, says: "helmCharts",
+			files: overlay("helmCharts: [{name: x}]\n"), request: Request{Kustomize: &Kustomize{Root: "over"}},
+			kind: ErrorKustomize, says: "must specify --enable-helm",
+		},
+		"a function": {
+			files:   overlay("transformers: [\"{apiVersion: x/v1, kind: Any, metadata: {name: a, annotations: {config.kubernetes.io/function: 'exec: {path: a.sh}'}}}\"]\nresources: []\n"),
+			request: Request{Kustomize: &Kustomize{Root: "over", BuildOptions: "--enable-alpha-plugins --enable-exec --network -e A=b --as-current-user"}},
+			kind:    ErrorUnsupported, says: "which a render never does",
+		},
+		"an unknown build option": {
+			files: overlay("namespace: a\n"), request: Request{Kustomize: &Kustomize{Root: "over", BuildOptions: "--enable-magic"}},
+			kind: ErrorUnsupported, says: "kustomize.buildOptions in argocd-cm: unknown flag: --enable-magic",
+		},
+		"a repository of the host": {
+			files: overlay("resources: ['file:///srv/git/base']\n"), request: Request{Kustomize: &Kustomize{Root: "over"}},
+			kind: ErrorRefused, says: "file:///srv/git/base",
 		},
 		"broken kustomization": {
 			files: overlay("resources: [\n"), request: Request{Kustomize: &Kustomize{Root: "over"}},

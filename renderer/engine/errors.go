@@ -76,11 +76,9 @@ func locate(message string) (string, int) {
 	return "", 0
 }
 
-const noNetwork = "the engine opens no connection"
-
-// refusingTransport stands where Kustomize would fetch a remote file.
+// refusingTransport stands where a library would fetch something.
 type refusingTransport struct{}
 
 func (refusingTransport) RoundTrip(request *http.Request) (*http.Response, error) {
-	return nil, fmt.Errorf("%s: %s", noNetwork, request.URL.Redacted())
+	return nil, fmt.Errorf("the engine opens no connection: %s", request.URL.Redacted())
 }

@@ -13,11 +13,21 @@ import (
 // treeRoot is where Kustomize sees the tree. It is not "/", so that a path with too many ".." is seen to leave it.
 const treeRoot = "/repository"
 
+// remoteRoot is where Kustomize sees what comes from elsewhere; the renderer knows it as remoteMounts, in the tree.
+const (
+	remoteRoot   = "/remote"
+	remoteMounts = ".towline/remote"
+)
+
 // tree is the renderer's tree as a file system for Kustomize: read only, by question and answer, each answer kept
 // for the length of the render. It never touches the host's files.
 type tree struct {
 	wire    *channel
 	answers map[string]*Answer
+	// remotes are the places of what was mounted, by what was asked for.
+	remotes map[string]string
+	// waits is set once something that was asked for isn't there yet: the render can only look for more of the kind.
+	waits bool
 	// refused is the first path that the renderer would not answer, which Kustomize may bury in other messages.
 	refused *Error
 	// last is the file whose content Kustomize took last: its own messages often don't name it.
@@ -27,12 +37,12 @@ type tree struct {
 var _ filesys.FileSystem = (*tree)(nil)
 
 func newTree(wire *channel) *tree {
-	return &tree{wire: wire, answers: map[string]*Answer{}}
+	return &tree{wire: wire, answers: map[string]*Answer{}, remotes: map[string]string{}}
 }
 
 // put makes content appear at a path, over what the tree has there.
 func (t *tree) put(name string, data []byte) {
-	t.answers[clean(name)] = &Answer{Kind: AnswerFile, Path: strings.TrimPrefix(clean(name), treeRoot+"/"), Data: data}
+	t.answers[clean(name)] = &Answer{Kind: AnswerFile, Path: onWire(clean(name)), Data: data}
 }
 
 // at asks what is at a path, once a render.
@@ -44,17 +54,21 @@ func (t *tree) at(name string) *Answer {
 	answer := t.ask(cleaned)
 	t.answers[cleaned] = answer
 	if answer.Kind == AnswerRefused && t.refused == nil {
-		t.refused = &Error{Kind: ErrorRefused, Message: answer.Message, File: strings.TrimPrefix(cleaned, treeRoot+"/")}
+		t.refused = &Error{Kind: ErrorRefused, Message: answer.Message, File: onWire(cleaned)}
 	}
 	return answer
 }
 
 func (t *tree) ask(cleaned string) *Answer {
-	if cleaned != treeRoot && !strings.HasPrefix(cleaned, treeRoot+"/") {
+	if !below(cleaned, treeRoot) && !below(cleaned, remoteRoot) {
 		return &Answer{Kind: AnswerRefused, Message: fmt.Sprintf("the path %s leaves the repository", cleaned)}
 	}
-	relative := strings.TrimPrefix(strings.TrimPrefix(cleaned, treeRoot), "/")
-	if err := t.wire.send(&Reply{Read: &Read{Path: relative}}); err != nil {
+	return t.exchange(&Reply{Read: &Read{Path: onWire(cleaned)}})
+}
+
+// exchange asks a question; without an answer there is no going on.
+func (t *tree) exchange(question *Reply) *Answer {
+	if err := t.wire.send(question); err != nil {
 		panic(&brokenWire{err})
 	}
 	var answer Answer
@@ -62,6 +76,26 @@ func (t *tree) ask(cleaned string) *Answer {
 		panic(&brokenWire{err})
 	}
 	return &answer
+}
+
+func below(cleaned, root string) bool {
+	return cleaned == root || strings.HasPrefix(cleaned, root+"/")
+}
+
+// onWire is how the renderer names a path.
+func onWire(cleaned string) string {
+	if below(cleaned, remoteRoot) {
+		return remoteMounts + strings.TrimPrefix(cleaned, remoteRoot)
+	}
+	return strings.TrimPrefix(strings.TrimPrefix(cleaned, treeRoot), "/")
+}
+
+// offWire is how Kustomize names a path of the renderer's.
+func offWire(name string) string {
+	if rest, remote := strings.CutPrefix(name, remoteMounts+"/"); remote {
+		return path.Join(remoteRoot, rest)
+	}
+	return path.Join(treeRoot, name)
 }
 
 func clean(name string) string {
@@ -81,7 +115,7 @@ func (t *tree) missing(operation, name string) error {
 
 func (t *tree) CleanedAbs(name string) (filesys.ConfirmedDir, string, error) {
 	answer := t.at(name)
-	real := path.Join(treeRoot, answer.Path)
+	real := offWire(answer.Path)
 	switch answer.Kind {
 	case AnswerDirectory:
 		return filesys.ConfirmedDir(real), "", nil

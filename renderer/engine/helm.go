@@ -131,9 +131,9 @@ func capabilitiesOf(h *Helm) (*common.Capabilities, error) {
 	return capabilities, nil
 }
 
-// asTemplateOutput is what `helm template` prints of a chart: CRDs, manifests in install order, then hooks. Only
-// the last mile needs it; else the renderer splits and sorts.
-func asTemplateOutput(documents []Document, skipTests bool) ([]byte, error) {
+// asTemplateOutput is what `helm template` prints of a chart: CRDs, manifests in install order, then those hooks that are
+// wanted. Only an overlay on a chart needs it; else the renderer splits and sorts.
+func asTemplateOutput(documents []Document, wanted func(*release.Hook) bool) ([]byte, error) {
 	var out bytes.Buffer
 	files := make(map[string]string, len(documents))
 	for _, document := range documents {
@@ -151,10 +151,16 @@ func asTemplateOutput(documents []Document, skipTests bool) ([]byte, error) {
 		fmt.Fprintf(&out, "---\n# Source: %s\n%s\n", manifest.Name, manifest.Content)
 	}
 	for _, hook := range hooks {
-		if skipTests && slices.Contains(hook.Events, release.HookTest) {
-			continue
+		if wanted(hook) {
+			fmt.Fprintf(&out, "---\n# Source: %s\n%s\n", hook.Path, hook.Manifest)
 		}
-		fmt.Fprintf(&out, "---\n# Source: %s\n%s\n", hook.Path, hook.Manifest)
 	}
 	return out.Bytes(), nil
+}
+
+// hooksOf are the hooks that are left with --no-hooks or --skip-tests.
+func hooksOf(skipAll, skipTests bool) func(*release.Hook) bool {
+	return func(hook *release.Hook) bool {
+		return !skipAll && !(skipTests && slices.Contains(hook.Events, release.HookTest))
+	}
 }

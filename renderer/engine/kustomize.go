@@ -1,14 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
 	"path"
 	"regexp"
 	"strings"
 
 	"sigs.k8s.io/kustomize/api/konfig"
-	"sigs.k8s.io/kustomize/api/krusty"
-	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/openapi"
 )
 
@@ -19,7 +19,7 @@ var defaultSchema = openapi.GetSchemaVersion()
 
 // renderKustomize is `kustomize build` on the renderer's tree. resource, if not nil, is the overlay's first resource.
 func renderKustomize(wire *channel, k *Kustomize, resource []byte) ([]Document, error) {
-	options, err := buildOptions(k.BuildOptions)
+	options, err := buildOptions(k)
 	if err != nil {
 		return nil, err
 	}
@@ -27,10 +27,10 @@ func renderKustomize(wire *channel, k *Kustomize, resource []byte) ([]Document, 
 	root := path.Join(treeRoot, k.Root)
 	if answer := files.at(root); answer.Kind == AnswerDirectory {
 		// Through a symbolic link: files that are put beside the overlay must be where Kustomize looks.
-		root = path.Join(treeRoot, answer.Path)
+		root = offWire(answer.Path)
 	}
 	if err := edit(files, root, k, resource); err != nil {
-		return nil, withRefusal(files, err)
+		return nil, explain(files, err)
 	}
 
 	// Kustomize keeps a schema that an overlay brought for the next one.
@@ -39,9 +39,17 @@ func renderKustomize(wire *channel, k *Kustomize, resource []byte) ([]Document, 
 			openapi.ResetOpenAPI()
 		}
 	}()
-	resources, err := krusty.MakeKustomizer(options).Run(files, root)
+	http.DefaultTransport = transport{files}
+	defer func() { http.DefaultTransport = refusingTransport{} }()
+	defer inflateThrough(files)()
+
+	resources, err := build(files, root, options)
+	if files.waits {
+		scanFrom(files, root, options.PluginConfig.HelmConfig.Enabled)
+		err = &Error{Kind: ErrorWaits, Message: errWaits.Error()}
+	}
 	if err != nil {
-		return nil, withRefusal(files, explain(err, files.last))
+		return nil, explain(files, err)
 	}
 	text, err := resources.AsYaml()
 	if err != nil {
@@ -64,86 +72,36 @@ func kustomizationFile(files *tree, root string) string {
 	return found
 }
 
-// buildOptions are those flags of `kustomize build` that change what is built.
-func buildOptions(flags string) (*krusty.Options, error) {
-	options := krusty.MakeDefaultOptions()
-	options.Reorder = krusty.ReorderOptionUnspecified
-	fields := strings.Fields(flags)
-	for index := 0; index < len(fields); index++ {
-		name, value, inline := strings.Cut(fields[index], "=")
-		argument := func() string {
-			if !inline && index+1 < len(fields) {
-				index++
-				return fields[index]
-			}
-			return value
-		}
-		switch name {
-		case "--load-restrictor", "--load_restrictor":
-			switch restrictor := argument(); restrictor {
-			case "LoadRestrictionsNone", "none":
-				options.LoadRestrictions = types.LoadRestrictionsNone
-			case "LoadRestrictionsRootOnly", "rootOnly":
-				options.LoadRestrictions = types.LoadRestrictionsRootOnly
-			default:
-				return nil, badOption(fields[index])
-			}
-		case "--reorder":
-			switch order := krusty.ReorderOption(argument()); order {
-			case krusty.ReorderOptionLegacy, krusty.ReorderOptionNone:
-				options.Reorder = order
-			default:
-				return nil, badOption(fields[index])
-			}
-		case "--enable-managedby-label":
-			options.AddManagedbyLabel = !inline || value == "true"
-		case "--enable-helm":
-			// Overlays without charts don't care; one with charts is told in explain.
-		default:
-			return nil, badOption(fields[index])
-		}
-	}
-	return options, nil
-}
+// The tree's place is ours, not the reader's.
+var treePrefix = regexp.MustCompile(`(^|[^\w./-])` + regexp.QuoteMeta(treeRoot) + `\b/?`)
 
-func badOption(option string) error {
-	return &Error{Kind: ErrorUnsupported, Message: fmt.Sprintf("the Kustomize build option %q is not supported", option)}
-}
-
-// withRefusal prefers the renderer's own words over what Kustomize made of them.
-func withRefusal(files *tree, err error) error {
+// explain says what is the matter in a reader's words. The renderer's own, on a path that it would not answer, come
+// before what Kustomize made of them.
+func explain(files *tree, err error) error {
 	if files.refused != nil {
 		return files.refused
 	}
-	return err
-}
-
-var (
-	accumulated = regexp.MustCompile(`accumulating resources from '([^']+)'`)
-	// The tree's place is ours, not the reader's.
-	treePrefix = regexp.MustCompile(regexp.QuoteMeta(treeRoot) + `/?`)
-)
-
-// explain turns what Kustomize says when it isn't allowed to fetch or to run something into what is the matter.
-func explain(err error, last string) error {
-	message := treePrefix.ReplaceAllString(err.Error(), "")
-	switch {
-	case strings.Contains(message, noNetwork), strings.Contains(message, "no 'git' program on path"):
-		what := "a remote base or file"
-		if found := accumulated.FindAllStringSubmatch(message, -1); found != nil {
-			what = found[len(found)-1][1]
-		}
-		return &Error{Kind: ErrorRemote, Message: fmt.Sprintf(
-			"the kustomization refers to %s: remote bases are fetched by the watcher, which comes with a later version; "+
-				"copy it into the repository", what)}
-	case strings.Contains(message, "--enable-helm"):
-		return &Error{Kind: ErrorUnsupported, Message: "the kustomization has helmCharts, which are not supported yet; " +
-			"use the annotation towline.dev/last-mile to put an overlay on a chart"}
-	case strings.Contains(message, "external plugins disabled"):
-		return &Error{Kind: ErrorUnsupported, Message: "the kustomization uses a plugin that runs a program, which a render never does: " + message}
+	var known *Error
+	if errors.As(err, &known) && known.Kind != ErrorKustomize {
+		return known
 	}
+	message := readable(files, err.Error())
+	if strings.Contains(message, "external plugins disabled") {
+		return &Error{Kind: ErrorUnsupported, Message: "the kustomization uses a plugin or function that runs a program, which a render never does: " + message}
+	}
+	last := readable(files, offWire(files.last))
 	if !strings.Contains(message, path.Base(last)) {
 		message = fmt.Sprintf("%s (after reading %s)", message, last)
 	}
 	return &Error{Kind: ErrorKustomize, Message: message, File: last}
+}
+
+// readable takes our places out of a text.
+func readable(files *tree, text string) string {
+	for key, place := range files.remotes {
+		if below(place, remoteRoot) {
+			text = regexp.MustCompile(`(^|[^\w./-])`+regexp.QuoteMeta(place)+`\b`).ReplaceAllString(text, "${1}"+strings.ReplaceAll(key, "$", "$$"))
+		}
+	}
+	return treePrefix.ReplaceAllString(text, "${1}")
 }

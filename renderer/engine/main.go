@@ -2,7 +2,8 @@
 //
 // It is a long-lived worker: frames come on stdin and leave on stdout (wire.go). It has no access to files
 // but the renderer's answers, starts no program and opens no connection. The chain is
-// main -> confine -> helm (values, chart, schema) -> kustomize (edit, filesystem) or jsonnet -> wire.
+// main -> confine -> helm (values, chart, schema) -> kustomize (edit, options, build, remote, inflate, scan, filesystem)
+// or jsonnet -> wire.
 package main
 
 import (
@@ -114,7 +115,7 @@ func render(c *channel, request *Request) (documents []Document, err error) {
 		if err != nil {
 			return nil, err
 		}
-		resource, err := asTemplateOutput(chart, request.Helm.SkipTests)
+		resource, err := asTemplateOutput(chart, hooksOf(false, request.Helm.SkipTests))
 		if err != nil {
 			return nil, err
 		}

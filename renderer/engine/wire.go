@@ -3,9 +3,9 @@ package main
 // The wire between the renderer and a worker, mirrored in renderer/src/engine/wire.rs.
 //
 // Either side writes frames: a big-endian uint32 with the length, then that many bytes of JSON, at most
-// maxFrame. The worker first writes Reply{Ready}. The renderer writes one Request and waits; until the render is done the worker may write any
-// number of Reply{Read}, each answered by one Answer; the last Reply has OK or Error set. Then the next
-// Request may come. End of file on stdin ends the worker.
+// maxFrame. The worker first writes Reply{Ready}. The renderer writes one Request and waits; until the render is done the
+// worker may write any number of Reply{Read}, Reply{Mount} and Reply{Chart}, each answered by one Answer; the last Reply
+// has OK or Error set. Then the next Request may come. End of file on stdin ends the worker.
 
 import (
 	"bufio"
@@ -99,6 +99,9 @@ type Kustomize struct {
 	IgnoreMissingComponents bool              `json:"ignoreMissingComponents,omitempty"`
 	// BuildOptions are flags of `kustomize build`, as argocd-cm states them.
 	BuildOptions string `json:"buildOptions,omitempty"`
+	// KubeVersion and APIVersions are the cluster's, for helmCharts.
+	KubeVersion string   `json:"kubeVersion,omitempty"`
+	APIVersions []string `json:"apiVersions,omitempty"`
 }
 
 // Replica is a count for a workload's name.
@@ -125,11 +128,13 @@ type JsonnetVariable struct {
 	Code  bool   `json:"code,omitempty"`
 }
 
-// Reply is the first word of a worker, a question for a file, or the end of a render.
+// Reply is the first word of a worker, a question, or the end of a render.
 type Reply struct {
 	// Ready is sent once, when the worker has started and before it reads.
 	Ready *Confinement `json:"ready,omitempty"`
 	Read  *Read        `json:"read,omitempty"`
+	Mount *Mount       `json:"mount,omitempty"`
+	Chart *Folder      `json:"chart,omitempty"`
 	OK    *OK          `json:"ok,omitempty"`
 	Error *Error       `json:"error,omitempty"`
 }
@@ -139,11 +144,54 @@ type Read struct {
 	Path string `json:"path"`
 }
 
+// Mount asks to lay something from outside the sources over a path. It is answered with a directory, or with absent if it
+// has yet to be fetched: then this render can't be done, and asks for what else it will need before it says so.
+type Mount struct {
+	Need Need   `json:"need"`
+	At   string `json:"at"`
+}
+
+// Need is one of these, as the bus has it.
+type Need struct {
+	Chart *NeedChart `json:"chart,omitempty"`
+	Git   *NeedGit   `json:"git,omitempty"`
+	File  *NeedFile  `json:"file,omitempty"`
+}
+
+// NeedChart is a chart of a Helm repository or OCI registry.
+type NeedChart struct {
+	Repository string `json:"repository"`
+	Name       string `json:"name"`
+	Version    string `json:"version"`
+}
+
+// NeedGit is a repository, whole.
+type NeedGit struct {
+	URL       string `json:"url"`
+	Reference string `json:"reference"`
+}
+
+// NeedFile is one file by HTTP; it lies under needFile in what is mounted.
+type NeedFile struct {
+	URL string `json:"url"`
+}
+
+const needFile = "file"
+
+// Folder asks for the chart in a folder: all of its files that count.
+type Folder struct {
+	Path string `json:"path"`
+	// Whole asks for every file, because the values can name one.
+	Whole bool `json:"whole"`
+}
+
 // Answer says what is at a path. Path is where it really is, symbolic links resolved.
 type Answer struct {
 	Kind AnswerKind `json:"kind"`
 	Path string     `json:"path,omitempty"`
 	Data []byte     `json:"data,omitempty"`
+	// Files are a chart's.
+	Files []File `json:"files,omitempty"`
 	// Message says why the path was refused.
 	Message string `json:"message,omitempty"`
 }
@@ -155,6 +203,7 @@ type AnswerKind string
 const (
 	AnswerFile      AnswerKind = "file"
 	AnswerDirectory AnswerKind = "directory"
+	AnswerChart     AnswerKind = "chart"
 	AnswerAbsent    AnswerKind = "absent"
 	AnswerRefused   AnswerKind = "refused"
 )
@@ -205,6 +254,7 @@ const (
 	ErrorJsonnet     ErrorKind = "jsonnet"
 	ErrorRefused     ErrorKind = "refused"
 	ErrorRemote      ErrorKind = "remote"
+	ErrorWaits       ErrorKind = "waits"
 	ErrorUnsupported ErrorKind = "unsupported"
 	ErrorLimit       ErrorKind = "limit"
 	ErrorRequest     ErrorKind = "request"
