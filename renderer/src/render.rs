@@ -1,6 +1,6 @@
 //! One render, from a job to objects. Usable without the bus: `towline render` calls it too.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use api::application::source::ApplicationSource;
 use bus::message::condition::ConditionType;
@@ -10,13 +10,14 @@ use bus::message::need::Need;
 use bus::message::render::PseudoInput;
 use serde_json::Value;
 
-use crate::engine::{Files, NoFiles, Pool, wire};
+use crate::engine::{FailureKind, NoFiles, Pool, WorkerError, wire};
 use crate::job::Job;
 use crate::need;
 use crate::objects::{self, Limits, Located};
+use crate::tool::answers::Answers;
 use crate::tool::build_env::{BuildEnv, BuildFacts};
 use crate::tool::{self, ToolError, directory, helm, kustomize, last_mile, overrides};
-use crate::tree::{Answer, TreeError, View};
+use crate::tree::TreeError;
 
 /// What a job came to. Its inputs are asked of the job.
 #[derive(Clone, Debug, Default)]
@@ -68,7 +69,6 @@ impl RenderError {
 
     /// Whether the same job may succeed on another try: the fault is the renderer's or its surroundings'.
     pub fn may_pass(&self) -> bool {
-        use crate::engine::WorkerError;
         match self.cause() {
             None | Some(ToolError::Panicked) => true,
             Some(ToolError::Worker(error)) => matches!(
@@ -99,6 +99,23 @@ impl RenderError {
             }
             _ => ConditionType::ComparisonError,
         }
+    }
+}
+
+impl Rendered {
+    fn used(&mut self, value: PseudoInput) {
+        if !self.values.contains(&value) {
+            self.values.push(value);
+        }
+    }
+
+    fn use_capabilities(&mut self, job: &Job, index: usize) -> Result<(), RenderError> {
+        let capabilities = job.capabilities.as_ref();
+        let capabilities = capabilities.ok_or_else(|| RenderError::NoCapabilities {
+            place: place(job, index),
+        })?;
+        self.used(PseudoInput::Capabilities(capabilities.digest()));
+        Ok(())
     }
 }
 
@@ -166,24 +183,22 @@ async fn source(
         used.push(PseudoInput::Revision { source });
     }
     if prepared.capabilities {
-        let Some(capabilities) = &job.capabilities else {
-            return Err(RenderError::NoCapabilities {
-                place: place(job, index),
-            });
-        };
-        used.push(PseudoInput::Capabilities(capabilities.digest()));
+        rendered.use_capabilities(job, index)?;
     }
     used.extend(prepared.settings.iter().map(|&name| PseudoInput::Setting {
         name,
         value: job.rendering.digest(name),
     }));
     for value in used {
-        if !rendered.values.contains(&value) {
-            rendered.values.push(value);
-        }
+        rendered.used(value);
     }
     rendered.source_types.push(prepared.tool);
-    carry_out(prepared.step, pool).await.map_err(in_source)
+    let asks_cluster = prepared.asks_cluster;
+    let carried_out = carry_out(prepared.step, pool).await.map_err(in_source)?;
+    if carried_out.capabilities && asks_cluster {
+        rendered.use_capabilities(job, index)?;
+    }
+    Ok(carried_out.objects)
 }
 
 /// A source as far as it goes without the engine.
@@ -192,22 +207,24 @@ struct Prepared {
     step: Step,
     revision: bool,
     capabilities: bool,
+    /// Whether the cluster has a say in charts that only turn up in the engine.
+    asks_cluster: bool,
     settings: Vec<Setting>,
 }
 
 enum Step {
     Manifests {
         found: directory::Manifests,
-        files: Arc<View>,
+        files: Answers,
     },
     Engine {
         request: Box<wire::Request>,
-        files: Option<Arc<View>>,
+        files: Option<Answers>,
         skip_tests: bool,
     },
 }
 
-fn prepare(job: &Job, index: usize) -> Result<Prepared, ToolError> {
+fn prepare(job: &Arc<Job>, index: usize) -> Result<Prepared, ToolError> {
     let source = &job.sources[index];
     let tree = &source.tree;
     let folder = tool::folder(&source.spec, tree)?;
@@ -235,17 +252,18 @@ fn prepare(job: &Job, index: usize) -> Result<Prepared, ToolError> {
             }
             Step::Manifests {
                 found,
-                files: Arc::new(View::new(Arc::clone(tree))),
+                files: Answers::new(Arc::clone(job), Arc::clone(tree)),
             }
         }
         SourceType::Kustomize => {
-            let request = kustomize::request(&spec, &folder, &env)?;
+            settings.push(Setting::KustomizeBuildOptions);
+            let request = kustomize::request(job, &spec, &folder, &env)?;
             engine(
                 wire::Request {
                     kustomize: Some(request),
                     ..wire::Request::default()
                 },
-                Some(Arc::new(View::new(Arc::clone(tree)))),
+                Some(Answers::new(Arc::clone(job), Arc::clone(tree))),
                 false,
             )
         }
@@ -257,6 +275,7 @@ fn prepare(job: &Job, index: usize) -> Result<Prepared, ToolError> {
             match job.last_mile.as_deref() {
                 Some(named) => {
                     tool = SourceType::HelmLastMile;
+                    settings.push(Setting::KustomizeBuildOptions);
                     let (tree, overlay) = last_mile::overlay(job, index, &folder, named)?;
                     engine(
                         wire::Request {
@@ -264,7 +283,7 @@ fn prepare(job: &Job, index: usize) -> Result<Prepared, ToolError> {
                             kustomize: Some(overlay),
                             ..wire::Request::default()
                         },
-                        Some(Arc::new(View::new(tree))),
+                        Some(Answers::new(Arc::clone(job), tree)),
                         false,
                     )
                 }
@@ -284,11 +303,12 @@ fn prepare(job: &Job, index: usize) -> Result<Prepared, ToolError> {
         step,
         revision: env.revision_used(),
         capabilities,
+        asks_cluster: kustomize::asks_cluster(&spec),
         settings,
     })
 }
 
-fn engine(request: wire::Request, files: Option<Arc<View>>, skip_tests: bool) -> Step {
+fn engine(request: wire::Request, files: Option<Answers>, skip_tests: bool) -> Step {
     Step::Engine {
         request: Box::new(request),
         files,
@@ -296,77 +316,64 @@ fn engine(request: wire::Request, files: Option<Arc<View>>, skip_tests: bool) ->
     }
 }
 
-async fn carry_out(step: Step, pool: &Pool) -> Result<Vec<Located>, ToolError> {
-    match step {
+/// What a source came to.
+struct CarriedOut {
+    objects: Vec<Located>,
+    /// Whether the cluster's version or API versions can have changed it.
+    capabilities: bool,
+}
+
+async fn carry_out(step: Step, pool: &Pool) -> Result<CarriedOut, ToolError> {
+    let mut capabilities = false;
+    let objects = match step {
         Step::Manifests { found, files } => {
             let documents = match found.request() {
                 None => Vec::new(),
-                Some(request) => ask(pool, &request, Some(files)).await?,
+                Some(request) => ask(pool, &request, &files).await?,
             };
-            blocking(move || found.finish(&documents)).await
+            blocking(move || found.finish(&documents)).await?
         }
         Step::Engine {
             request,
             files,
             skip_tests,
         } => {
-            let documents = ask(pool, &request, files).await?;
+            let documents = match files {
+                None => pool.render(&request, &NoFiles).await?,
+                Some(files) => {
+                    let documents = ask(pool, &request, &files).await?;
+                    capabilities = files.capabilities();
+                    documents
+                }
+            };
             blocking(move || objects::of_engine(&documents, skip_tests).map_err(ToolError::from))
-                .await
+                .await?
         }
-    }
+    };
+    Ok(CarriedOut {
+        objects,
+        capabilities,
+    })
 }
 
 /// What the engine makes of a request, its questions answered from `files`.
 async fn ask(
     pool: &Pool,
     request: &wire::Request,
-    files: Option<Arc<View>>,
+    files: &Answers,
 ) -> Result<Vec<wire::Document>, ToolError> {
-    let Some(view) = files else {
-        return Ok(pool.render(request, &NoFiles).await?);
-    };
-    let answers = ViewFiles {
-        view,
-        failed: Mutex::new(None),
-    };
-    let outcome = pool.render(request, &answers).await;
+    let outcome = pool.render(request, files).await;
     // The engine only passes on our own words; the error itself says what is to be done.
-    let failed = answers
-        .failed
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner);
-    match (outcome, failed) {
-        (Err(_), Some(failed)) => Err(failed.into()),
-        (outcome, _) => Ok(outcome?),
+    if outcome.is_err()
+        && let Some(failure) = files.failure()
+    {
+        return Err(failure);
     }
-}
-
-/// Answers the engine from a source's tree and what is mounted in it.
-struct ViewFiles {
-    view: Arc<View>,
-    /// The first question without an answer.
-    failed: Mutex<Option<TreeError>>,
-}
-
-impl Files for ViewFiles {
-    fn at(&self, path: &str) -> wire::Answer {
-        match self.view.at(path) {
-            Ok(Answer::File { path, data }) => wire::Answer::File {
-                path,
-                data: wire::Bytes(data),
-            },
-            Ok(Answer::Folder { path }) => wire::Answer::Directory { path },
-            Ok(Answer::Absent) => wire::Answer::Absent,
-            Err(error) => {
-                let message = error.to_string();
-                self.failed
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .get_or_insert(error);
-                wire::Answer::Refused { message }
-            }
+    match outcome {
+        Err(WorkerError::Failed(failure)) if failure.kind == FailureKind::Waits => {
+            Err(ToolError::Waits)
         }
+        outcome => Ok(outcome?),
     }
 }
 

@@ -5,6 +5,7 @@ mod pool;
 pub(crate) mod wire;
 mod worker;
 
+use bus::message::need::Need;
 pub use confine::{Confinement, Layer};
 pub use pool::{Pool, PoolOptions};
 pub use wire::{Failure, FailureKind};
@@ -14,6 +15,10 @@ pub use worker::WorkerError;
 pub(crate) trait Files: Sync {
     /// What is at a path of the tree.
     fn at(&self, path: &str) -> wire::Answer;
+    /// Lays what a need stands for over a path, if it is there.
+    fn mount(&self, need: Need, at: &str) -> wire::Answer;
+    /// The files of the chart in a folder of the tree.
+    fn chart(&self, path: &str, whole: bool) -> wire::Answer;
 }
 
 /// For a render that has no business with files.
@@ -24,5 +29,13 @@ impl Files for NoFiles {
         wire::Answer::Refused {
             message: format!("a chart's render does not read {path}"),
         }
+    }
+
+    fn mount(&self, _: Need, at: &str) -> wire::Answer {
+        self.at(at)
+    }
+
+    fn chart(&self, path: &str, _: bool) -> wire::Answer {
+        self.at(path)
     }
 }

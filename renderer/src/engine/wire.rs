@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bus::message::need::Need;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Longest frame in either direction, in bytes.
@@ -106,6 +107,10 @@ pub(crate) struct Kustomize {
     pub(crate) ignore_missing_components: bool,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) build_options: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) kube_version: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) api_versions: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -135,13 +140,27 @@ pub(crate) struct JsonnetVariable {
     pub(crate) code: bool,
 }
 
-/// The first word of a worker, a question for a file, or the end of a render.
+/// The first word of a worker, a question, or the end of a render.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Reply {
     Ready(Sealed),
-    Read { path: String },
-    Ok { documents: Vec<Document> },
+    Read {
+        path: String,
+    },
+    /// What a need stands for is to be laid over a path.
+    Mount {
+        need: Need,
+        at: String,
+    },
+    /// The chart in a folder; with `whole`, even files that its templates can't name.
+    Chart {
+        path: String,
+        whole: bool,
+    },
+    Ok {
+        documents: Vec<Document>,
+    },
     Error(Failure),
 }
 
@@ -162,6 +181,7 @@ pub(crate) struct Sealed {
 pub(crate) enum Answer {
     File { path: String, data: Bytes },
     Directory { path: String },
+    Chart { files: Vec<File> },
     Absent,
     Refused { message: String },
 }
@@ -207,6 +227,8 @@ pub enum FailureKind {
     Jsonnet,
     Refused,
     Remote,
+    /// What it needs has yet to be fetched, and was asked for.
+    Waits,
     Unsupported,
     Limit,
     Request,

@@ -158,21 +158,20 @@ impl Worker {
         }
         self.send(&frame).await?;
         for _ in 0..MAX_QUESTIONS {
-            match self.receive().await? {
-                Reply::Read { path } => {
-                    let answer = if path.len() > MAX_PATH {
-                        Answer::Refused {
-                            message: format!(
-                                "a path has {} bytes; the limit is {MAX_PATH}",
-                                path.len()
-                            ),
-                        }
-                    } else {
-                        files.at(&path)
-                    };
-                    let answer = serde_json::to_vec(&answer).map_err(WorkerError::Garbled)?;
-                    self.send(&answer).await?;
+            let answer = match self.receive().await? {
+                Reply::Read { path } | Reply::Mount { at: path, .. } | Reply::Chart { path, .. }
+                    if path.len() > MAX_PATH =>
+                {
+                    Answer::Refused {
+                        message: format!(
+                            "a path has {} bytes; the limit is {MAX_PATH}",
+                            path.len()
+                        ),
+                    }
                 }
+                Reply::Read { path } => files.at(&path),
+                Reply::Mount { need, at } => files.mount(need, &at),
+                Reply::Chart { path, whole } => files.chart(&path, whole),
                 Reply::Ok { documents } => return Ok(documents),
                 Reply::Error(failure) => return Err(WorkerError::Failed(failure)),
                 Reply::Ready(_) => {
@@ -180,7 +179,9 @@ impl Worker {
                         what: "it is ready twice",
                     });
                 }
-            }
+            };
+            let answer = serde_json::to_vec(&answer).map_err(WorkerError::Garbled)?;
+            self.send(&answer).await?;
         }
         Err(WorkerError::TooManyQuestions)
     }

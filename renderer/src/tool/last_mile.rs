@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{ToolError, overlay_in};
+use api::application::source::Kustomize;
+
+use super::{ToolError, kustomize, overlay_in};
 use crate::engine::wire;
 use crate::job::Job;
 use crate::tree::{Tree, TreeError, clean, join};
@@ -36,10 +38,7 @@ pub(crate) fn overlay(
         if overlay_in(tree, &root)? {
             return Ok((
                 Arc::clone(tree),
-                wire::Kustomize {
-                    root,
-                    ..wire::Kustomize::default()
-                },
+                kustomize::plain(job, root, &Kustomize::default()),
             ));
         }
     }

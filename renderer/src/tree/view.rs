@@ -21,9 +21,19 @@ impl View {
     }
 
     /// Lays a tree over a path, which must not be empty; what the source has there is out of sight.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for remote Kustomize bases"))]
     pub(crate) fn mount(&self, path: &str, tree: Arc<Tree>) {
         self.mounts().insert(path.to_owned(), tree);
+    }
+
+    /// The tree that answers for a path, and the path in it.
+    pub(crate) fn place(&self, path: &str) -> Result<(Arc<Tree>, String), TreeError> {
+        let cleaned = clean(path).ok_or_else(|| TreeError::Leaves {
+            path: path.to_owned(),
+        })?;
+        Ok(match self.mounted(&cleaned) {
+            Some((_, below, tree)) => (tree, below),
+            None => (Arc::clone(&self.base), cleaned),
+        })
     }
 
     /// What is at a path, where the view has it.

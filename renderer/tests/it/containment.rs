@@ -105,13 +105,6 @@ async fn wrong_input_is_told_by_file_and_line() {
         ),
         (
             vec![(
-                "app/kustomization.yaml",
-                "resources: ['https://github.com/example/base?ref=v1']\n",
-            )],
-            "https://github.com/example/base?ref=v1",
-        ),
-        (
-            vec![(
                 "app/a.yaml",
                 "apiVersion: v1\nkind: A\nmetadata: {name: [}\n",
             )],

@@ -9,6 +9,7 @@
 mod containment;
 mod helm;
 mod jsonnet;
+mod kustomize;
 mod repository;
 mod service;
 mod tools;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bus::Digest;
 use bus::message::desired::Rendering;
+use bus::message::need::Need;
 use renderer::{
     Database, Dependencies, Job, Limits, Pool, PoolOptions, ReadLimits, RenderError, Rendered,
     Source, Tree,
@@ -80,7 +81,6 @@ impl Repository {
     /// A job with one source on these files.
     pub(crate) fn job(&self, source: Value, files: &[(&str, &str)]) -> Job {
         let (revision, tree) = self.commit(files);
-        let database = Arc::new(Database::open(self.path()).unwrap());
         Job {
             app: "dome".to_owned(),
             instance: "dome".to_owned(),
@@ -93,9 +93,23 @@ impl Repository {
             sources: vec![Source {
                 spec: serde_json::from_value(source).unwrap(),
                 revision,
-                tree: Arc::new(Tree::new(database, &tree, ReadLimits::DEFAULT).unwrap()),
+                tree: self.tree(&tree),
             }],
         }
+    }
+
+    /// What is fetched for needs: a tree of these files each.
+    pub(crate) fn dependencies(&self, fetched: &[(Need, &[(&str, &str)])]) -> Dependencies {
+        let tree = |(need, files): &(Need, &[(&str, &str)])| {
+            let (_, tree) = self.commit(files);
+            (need.clone(), self.tree(&tree))
+        };
+        Dependencies::new(fetched.iter().map(tree))
+    }
+
+    fn tree(&self, tree: &str) -> Arc<Tree> {
+        let database = Arc::new(Database::open(self.path()).unwrap());
+        Arc::new(Tree::new(database, tree, ReadLimits::DEFAULT).unwrap())
     }
 }
 

@@ -1,0 +1,96 @@
+//! What the engine is told when it asks for files while it builds an overlay.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bus::message::need::Need;
+
+use super::{ToolError, chart};
+use crate::engine::{Files, wire};
+use crate::job::Job;
+use crate::tree::{Answer, Tree, View};
+
+/// Answers from a source's tree and what is mounted in it.
+pub(crate) struct Answers {
+    job: Arc<Job>,
+    view: View,
+    /// Why the first question had no answer: the engine only passes on our words.
+    failed: Mutex<Option<ToolError>>,
+    capabilities: AtomicBool,
+}
+
+impl Answers {
+    pub(crate) fn new(job: Arc<Job>, tree: Arc<Tree>) -> Self {
+        Self {
+            job,
+            view: View::new(tree),
+            failed: Mutex::default(),
+            capabilities: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether a chart was given out that asks for the cluster's version or API versions.
+    pub(crate) fn capabilities(&self) -> bool {
+        self.capabilities.load(Ordering::Relaxed)
+    }
+
+    /// The first question that had no answer.
+    pub(crate) fn failure(&self) -> Option<ToolError> {
+        self.failed().take()
+    }
+
+    fn refuse(&self, error: ToolError) -> wire::Answer {
+        let message = error.to_string();
+        self.failed().get_or_insert(error);
+        wire::Answer::Refused { message }
+    }
+
+    fn failed(&self) -> std::sync::MutexGuard<'_, Option<ToolError>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn load_chart(&self, path: &str, whole: bool) -> Result<Vec<wire::File>, ToolError> {
+        let (tree, folder) = self.view.place(path)?;
+        let mut chart = chart::load(&tree, &folder)?;
+        if whole || chart.tokens.files {
+            chart.load_rest(&tree, &folder)?;
+        }
+        self.capabilities
+            .fetch_or(chart.tokens.capabilities, Ordering::Relaxed);
+        Ok(chart.files)
+    }
+}
+
+impl Files for Answers {
+    fn at(&self, path: &str) -> wire::Answer {
+        match self.view.at(path) {
+            Ok(Answer::File { path, data }) => wire::Answer::File {
+                path,
+                data: wire::Bytes(data),
+            },
+            Ok(Answer::Folder { path }) => wire::Answer::Directory { path },
+            Ok(Answer::Absent) => wire::Answer::Absent,
+            Err(error) => self.refuse(error.into()),
+        }
+    }
+
+    fn mount(&self, need: Need, at: &str) -> wire::Answer {
+        match self.job.dependencies.get(need) {
+            Ok(Some(tree)) => {
+                self.view.mount(at, tree);
+                wire::Answer::Directory {
+                    path: at.to_owned(),
+                }
+            }
+            Ok(None) => wire::Answer::Absent,
+            Err(error) => self.refuse(error.into()),
+        }
+    }
+
+    fn chart(&self, path: &str, whole: bool) -> wire::Answer {
+        match self.load_chart(path, whole) {
+            Ok(files) => wire::Answer::Chart { files },
+            Err(error) => self.refuse(error),
+        }
+    }
+}
