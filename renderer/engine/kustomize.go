@@ -75,12 +75,17 @@ func kustomizationFile(files *tree, root string) string {
 // The tree's place is ours, not the reader's.
 var treePrefix = regexp.MustCompile(`(^|[^\w./-])` + regexp.QuoteMeta(treeRoot) + `\b/?`)
 
-// explain says what is the matter in a reader's words. The renderer's own, on a path that it would not answer, come
-// before what Kustomize made of them.
-func explain(files *tree, err error) error {
+// withRefusal prefers the renderer's own words, on a path that it would not answer, over what a library made of them.
+func withRefusal(files *tree, err error) error {
 	if files.refused != nil {
 		return files.refused
 	}
+	return err
+}
+
+// explain says what is the matter in a reader's words.
+func explain(files *tree, err error) error {
+	err = withRefusal(files, err)
 	var known *Error
 	if errors.As(err, &known) && known.Kind != ErrorKustomize {
 		return known

@@ -159,7 +159,9 @@ impl Worker {
         self.send(&frame).await?;
         for _ in 0..MAX_QUESTIONS {
             let answer = match self.receive().await? {
-                Reply::Read { path } | Reply::Mount { at: path, .. } | Reply::Chart { path, .. }
+                Reply::Read { path }
+                | Reply::Mount { at: path, .. }
+                | Reply::Chart { path, .. }
                     if path.len() > MAX_PATH =>
                 {
                     Answer::Refused {

@@ -155,15 +155,10 @@ async fn the_cluster_must_be_known_to_a_chart_that_asks() {
         .find(|object| object["metadata"]["name"] == "version")
         .unwrap();
     assert_eq!(version["data"], json!({"kube": "v1.37.2", "has": "true"}));
-<<<<<<< HEAD
     assert!(
         rendered
             .values
             .iter()
             .any(|value| matches!(value, PseudoInput::Capabilities(_)))
     );
-=======
-    let asked = |value: &PseudoInput| matches!(value, PseudoInput::Capabilities(_));
-    assert!(rendered.values.iter().any(asked));
->>>>>>> 1d407ec (renderer: an overlay asks for remote bases, files and charts, and is built from what was fetched; buildOptions as argocd-cm has them)
 }
