@@ -1,7 +1,7 @@
 //! Which tool makes manifests of a source, by Argo CD's rules, and what each of them needs.
 
-mod archive;
 pub(crate) mod answers;
+mod archive;
 pub(crate) mod build_env;
 mod chart;
 mod dependency;
