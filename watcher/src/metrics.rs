@@ -14,6 +14,9 @@ pub struct Metrics {
     snapshot_bytes: IntCounter,
     wait_seconds: Histogram,
     webhooks: IntCounterVec,
+    looks: IntCounterVec,
+    postponed: IntCounter,
+    hosts_in_trouble: IntGauge,
     applications: IntGauge,
     repositories: IntGauge,
 }
@@ -61,6 +64,21 @@ impl Metrics {
                 opts("webhooks_total", "Webhooks received"),
                 &["provider", "outcome"],
             )?,
+            looks: IntCounterVec::new(
+                opts(
+                    "looks_total",
+                    "Looks at a repository's host, by what caused them",
+                ),
+                &["cause"],
+            )?,
+            postponed: IntCounter::with_opts(opts(
+                "looks_postponed_total",
+                "Looks put off because the host is left alone for a while",
+            ))?,
+            hosts_in_trouble: IntGauge::with_opts(opts(
+                "hosts_in_trouble",
+                "Hosts that failed several times, or asked to be left alone, and did not succeed since",
+            ))?,
             applications: IntGauge::with_opts(opts("applications", "Applications watched"))?,
             repositories: IntGauge::with_opts(opts("repositories", "Repositories in use"))?,
         };
@@ -70,6 +88,9 @@ impl Metrics {
         registry.register(Box::new(metrics.snapshot_bytes.clone()))?;
         registry.register(Box::new(metrics.wait_seconds.clone()))?;
         registry.register(Box::new(metrics.webhooks.clone()))?;
+        registry.register(Box::new(metrics.looks.clone()))?;
+        registry.register(Box::new(metrics.postponed.clone()))?;
+        registry.register(Box::new(metrics.hosts_in_trouble.clone()))?;
         registry.register(Box::new(metrics.applications.clone()))?;
         registry.register(Box::new(metrics.repositories.clone()))?;
         Ok(metrics)
@@ -87,15 +108,20 @@ impl Metrics {
     }
 
     pub fn published(&self, cause: Cause) {
-        let label = match cause {
-            Cause::Webhook => "webhook",
-            Cause::Poll => "poll",
-            Cause::Refresh => "refresh",
-            Cause::Application => "application",
-            Cause::Dependency => "dependency",
-            Cause::Again => "again",
-        };
-        self.published.with_label_values(&[label]).inc();
+        self.published.with_label_values(&[label(cause)]).inc();
+    }
+
+    pub fn looked(&self, cause: Cause) {
+        self.looks.with_label_values(&[label(cause)]).inc();
+    }
+
+    pub fn postponed(&self) {
+        self.postponed.inc();
+    }
+
+    pub fn hosts_in_trouble(&self, count: usize) {
+        self.hosts_in_trouble
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     pub fn packed(&self, bytes: usize) {
@@ -116,5 +142,16 @@ impl Metrics {
             .set(i64::try_from(applications).unwrap_or(i64::MAX));
         self.repositories
             .set(i64::try_from(repositories).unwrap_or(i64::MAX));
+    }
+}
+
+const fn label(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Webhook => "webhook",
+        Cause::Poll => "poll",
+        Cause::Refresh => "refresh",
+        Cause::Application => "application",
+        Cause::Dependency => "dependency",
+        Cause::Again => "again",
     }
 }

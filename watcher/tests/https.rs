@@ -186,7 +186,12 @@ async fn an_insecure_repository_is_fetched_whatever_the_certificate() {
 
 async fn commit(git: &Git, address: SocketAddr, access: Access) -> String {
     let found = fetch(git, address, access).await.unwrap();
-    found["main"].as_ref().unwrap().commit().unwrap().to_string()
+    found["main"]
+        .as_ref()
+        .unwrap()
+        .commit()
+        .unwrap()
+        .to_string()
 }
 
 #[tokio::test(flavor = "multi_thread")]

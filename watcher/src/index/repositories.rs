@@ -289,6 +289,46 @@ impl Index {
         news
     }
 
+    /// The host is left alone for a while. Returns the applications that would otherwise hear nothing: those whose target revision
+    /// was never looked at.
+    pub fn postponed(
+        &self,
+        key: &RepoKey,
+        (cause, noticed): (Cause, u64),
+        error: &FetchError,
+    ) -> Vec<(AppId, Option<ClusterId>, FetchError)> {
+        let mut guard = self.lock();
+        let Inner { repos, apps, .. } = &mut *guard;
+        let Some(repo) = repos.get_mut(key) else {
+            return Vec::new();
+        };
+        let mut news = Vec::new();
+        let mut added = BTreeMap::new();
+        for id in &repo.apps {
+            let Some(Intent::Wanted(wanted)) = apps.get(id).and_then(|app| app.intent.as_ref())
+            else {
+                continue;
+            };
+            if repo.targets.contains_key(&wanted.target_revision) {
+                continue;
+            }
+            added.insert(
+                Arc::clone(&wanted.target_revision),
+                Target {
+                    revision: None,
+                    error: Some(error.clone()),
+                    cause,
+                    noticed,
+                    fetched: clock::now_ms(),
+                },
+            );
+            self.states.push(id);
+            news.push((id.clone(), Some(wanted.cluster.clone()), error.clone()));
+        }
+        repo.targets.append(&mut added);
+        news
+    }
+
     /// Why a target revision was looked at when it last changed.
     pub fn cause(&self, key: &RepoKey, target: &str) -> Cause {
         self.lock()

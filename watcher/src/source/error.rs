@@ -1,6 +1,7 @@
 //! Why a source can't be had, as a person should read it, and as a metric counts it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use git2::{ErrorClass, ErrorCode};
 
@@ -59,6 +60,19 @@ pub enum FetchError {
     #[error("repository {url} did not answer in time; it is tried again by itself")]
     Timeout { url: String },
     #[error(
+        "the host of {url} asks to be left alone for a while: {reason}; it is looked at again by itself"
+    )]
+    Busy {
+        url: String,
+        reason: String,
+        /// For how long, if it says so.
+        after: Option<Duration>,
+    },
+    #[error(
+        "repository {url} was not looked at yet: its host failed the last times that others were, and is left alone for a while. It is looked at again by itself, and at once by a refresh"
+    )]
+    Postponed { url: String },
+    #[error(
         "repository {url} sends more than {limit} bytes. Make it smaller, or raise the watcher's flag --max-repository-bytes"
     )]
     TooLarge { url: String, limit: usize },
@@ -85,6 +99,8 @@ impl FetchError {
             Self::Submodule { error, .. } => error.label(),
             Self::File { .. } => "file",
             Self::Timeout { .. } => "timeout",
+            Self::Busy { .. } => "busy",
+            Self::Postponed { .. } => "postponed",
             Self::TooLarge { .. } => "too_large",
             Self::Local { .. } | Self::Lost { .. } => "local",
         }

@@ -12,6 +12,7 @@ use git2::Oid;
 pub mod access;
 pub mod authorities;
 mod bounds;
+pub mod busy;
 pub mod error;
 pub mod git;
 mod git_config;

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use bytes::{Buf as _, Bytes};
 use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream, Transport};
@@ -15,6 +15,7 @@ use url::Url;
 
 use super::access::Access;
 use super::bounds::Limits;
+use super::busy::busy;
 use super::error::FetchError;
 use super::github::App;
 use super::http::{self, Failure};
@@ -226,6 +227,13 @@ impl Exchange {
         known: bool,
     ) -> Result<Response, FetchError> {
         let url = || self.location.shown();
+        if let Some(after) = busy(answer.status(), answer.headers(), SystemTime::now()) {
+            return Err(FetchError::Busy {
+                url: url(),
+                reason: format!("it answers {}", answer.status().as_u16()),
+                after,
+            });
+        }
         match answer.status() {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {

@@ -3,6 +3,7 @@
 mod compare;
 mod hosts;
 mod store;
+mod trouble;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +27,9 @@ use crate::poll;
 use crate::publish::Publisher;
 use crate::source::error::FetchError;
 use crate::source::{Limits, Revisions};
+
+use hosts::{Admission, Later, Turn, Turned};
+use trouble::Verdict;
 
 pub use hosts::Hosts;
 pub use store::{Store, StoreLimits};
@@ -87,11 +91,18 @@ pub async fn supervise(
 /// Whether a failure may pass by itself.
 struct Passing(bool);
 
+/// Why a look was asked for, since when, and in which trace.
+type Fetch = (Cause, u64, Trace);
+
 struct Worker {
     context: Context,
     handle: Arc<Handle>,
     store: Arc<Store>,
     failures: u32,
+    /// When the host was looked at last, and a random number for the wait until the next time.
+    looked: Option<(tokio::time::Instant, f64)>,
+    /// A look that was asked for while the host is left alone.
+    postponed: Option<(Fetch, Later)>,
     /// Commits that bucket `verified` holds, by its key.
     verified: BTreeMap<String, Oid>,
 }
@@ -110,6 +121,8 @@ impl Worker {
             handle,
             store: Arc::new(store),
             failures: 0,
+            looked: None,
+            postponed: None,
             verified: BTreeMap::new(),
         }
     }
@@ -119,14 +132,17 @@ impl Worker {
     }
 
     async fn run(mut self, token: CancellationToken) {
-        // When to look at the host by ourselves, and when to try again what failed.
-        let (mut due, mut retry) = (None, None);
+        // When to try again what failed.
+        let mut retry = None;
         loop {
             let handle = Arc::clone(&self.handle);
+            // Reckoned anew each time: the interval is a setting.
+            let due = self.next_poll();
             let wake = tokio::select! {
                 () = token.cancelled() => return,
                 wake = handle.woken() => wake,
-                () = until(due) => Wake::fetch(Cause::Poll, Trace::new()),
+                () = until(due), if self.postponed.is_none() => Wake::fetch(Cause::Poll, Trace::new()),
+                fetch = over(&mut self.postponed) => Wake { fetch: Some(fetch), ..Wake::default() },
                 () = until(retry) => Wake::evaluate(),
             };
             match self.context.index.holder(&self.handle) {
@@ -141,21 +157,17 @@ impl Worker {
                 self.store.forget();
                 self.verified.clear();
             }
-            let polled = wake.fetch.is_some();
             let trace = wake.fetch.map_or_else(Trace::new, |(_, _, trace)| trace);
             // A round once begun is ended, also when the process drains: what it publishes is whole.
             let again = trace::within(trace, self.round(wake)).await;
-            if polled {
-                due = self.next_poll();
-            }
             retry = again.then(|| tokio::time::Instant::now() + RETRY);
         }
     }
 
     fn next_poll(&self) -> Option<tokio::time::Instant> {
+        let (looked, random) = self.looked?;
         let (interval, jitter) = self.interval();
-        let wait = poll::next(interval, jitter, self.failures, rand::random::<f64>())?;
-        Some(tokio::time::Instant::now() + wait)
+        Some(looked + poll::next(interval, jitter, self.failures, random)?)
     }
 
     fn interval(&self) -> (Duration, Option<Duration>) {
@@ -174,37 +186,71 @@ impl Worker {
     async fn round(&mut self, wake: Wake) -> bool {
         let index = Arc::clone(&self.context.index);
         let mut round = None;
-        if let Some((cause, noticed, _)) = wake.fetch {
+        if let Some(fetch) = wake.fetch {
             let Some(begun) = index.round(self.key()) else {
                 return false;
             };
-            let start = clock::now_ms();
-            self.context.metrics.waited(noticed, start);
-            let result = self.fetch(&begun, noticed).await;
-            match &result {
-                Ok(_) => self.failures = 0,
-                Err(error) => {
-                    self.failures = self.failures.saturating_add(1);
-                    tracing::warn!(repository = begun.remote.shown(), %error, "fetching failed");
+            if let Some(turn) = self.admitted(&begun, fetch).await {
+                let (cause, noticed, _) = fetch;
+                let start = clock::now_ms();
+                self.context.metrics.waited(noticed, start);
+                self.context.metrics.looked(cause);
+                let result = self.fetch(&begun, turn, noticed).await;
+                self.looked = Some((tokio::time::Instant::now(), rand::random()));
+                match &result {
+                    Ok(_) => self.failures = 0,
+                    Err(error) => {
+                        self.failures = self.failures.saturating_add(1);
+                        tracing::warn!(repository = begun.remote.shown(), %error, "fetching failed");
+                    }
                 }
+                let news = index.fetched(self.key(), (cause, noticed), start, result);
+                self.tell(news).await;
+                round = Some(begun);
             }
-            let news = index.fetched(self.key(), (cause, noticed), start, result);
-            self.tell(news).await;
-            round = Some(begun);
         }
-        let again = self.evaluate(wake.fetch.is_some()).await;
+        let again = self.evaluate(round.is_some()).await;
         if let Some(round) = round {
             index.finish(&round);
         }
         again
     }
 
+    /// A turn at the host; none while that is left alone, and then the look is made up for.
+    async fn admitted(&mut self, round: &crate::index::Round, fetch: Fetch) -> Option<Turn> {
+        let hosts = &self.context.hosts;
+        let (cause, noticed, _) = fetch;
+        match hosts.admit(round.remote.host(), cause).await {
+            Admission::Go(turn) => {
+                self.postponed = None;
+                Some(turn)
+            }
+            Admission::Later(later) => {
+                self.context.metrics.postponed();
+                let error = FetchError::Postponed {
+                    url: round.remote.shown(),
+                };
+                // Since when somebody waits stays.
+                let first = self.postponed.take().map_or(fetch, |(first, _)| first);
+                self.postponed = Some((first, later));
+                let news = self
+                    .context
+                    .index
+                    .postponed(self.key(), (cause, noticed), &error);
+                self.tell(news).await;
+                None
+            }
+        }
+    }
+
     async fn fetch(
         &self,
         round: &crate::index::Round,
+        turn: Turn,
         noticed: u64,
     ) -> Result<Revisions, FetchError> {
         if round.targets.is_empty() {
+            self.context.hosts.report(turn, Verdict::Unknown);
             return Ok(Revisions::new());
         }
         let Bounds {
@@ -212,7 +258,6 @@ impl Worker {
             fetch_bytes,
             ..
         } = self.context.limits;
-        let _turn = self.context.hosts.turn(round.remote.host()).await;
         let started = Instant::now();
         let limits = Limits {
             deadline: started + fetch_timeout,
@@ -221,6 +266,7 @@ impl Worker {
         let result = self.store.fetch(round, limits).await;
         let outcome = result.as_ref().map_or_else(FetchError::label, |_| "ok");
         self.context.metrics.fetched(outcome, started.elapsed());
+        self.report(round.remote.host(), turn, Verdict::of(&result));
         tracing::debug!(
             repository = round.remote.shown(),
             outcome,
@@ -229,6 +275,23 @@ impl Worker {
             "fetched"
         );
         result
+    }
+
+    fn report(&self, host: &str, turn: Turn, verdict: Verdict) {
+        let hosts = &self.context.hosts;
+        match hosts.report(turn, verdict) {
+            Turned::Closed { failures, wait } => {
+                tracing::warn!(
+                    host,
+                    failures,
+                    wait_seconds = wait.as_secs(),
+                    "a host fails, or asks for it: its repositories are looked at later"
+                );
+            }
+            Turned::Recovered => tracing::info!(host, "a host answers again"),
+            Turned::Same => return,
+        }
+        self.context.metrics.hosts_in_trouble(hosts.in_trouble());
     }
 
     /// Bad news, for people.
@@ -378,6 +441,17 @@ impl Worker {
 async fn until(due: Option<tokio::time::Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// When a postponed look may be tried again.
+async fn over(postponed: &mut Option<(Fetch, Later)>) -> Fetch {
+    match postponed {
+        Some((fetch, later)) => {
+            later.over().await;
+            *fetch
+        }
         None => std::future::pending().await,
     }
 }
