@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use bus::message::cluster::{Capabilities, ClusterInfo};
 use bus::message::condition::{Condition, ConditionType};
 use bus::message::desired::{Desired, DesiredState, Present};
-use bus::message::manifests::Manifests;
+use bus::message::manifests::{Manifests, Payload};
 use bus::message::render::{PseudoInput, Render, RenderOutcome};
-use bus::subject::{self, Bucket, Stream};
-use bus::{Bus, BusError, Digest, MAX_ATTEMPTS, Outcome, Published, Work, clock, trace};
+use bus::subject::{self, Bucket, Store, Stream};
+use bus::{Bus, BusError, ClusterId, Digest, MAX_ATTEMPTS, Outcome, Published, Work, clock, trace};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Pool;
@@ -275,8 +275,34 @@ impl Renderer {
         else {
             return Ok(None);
         };
+        if !self.is_intact(cluster, &manifests).await? {
+            tracing::warn!(%app, %digest, "the manifests of an earlier render are gone or damaged: they are rendered again");
+            return Ok(None);
+        }
         job.read_again(&record.inputs, &record.needs);
         Ok(Some(Earlier { record, manifests }))
+    }
+
+    /// Whether manifests that are taken over are those that their digest says: whoever applies them would ask for them again
+    /// and again.
+    async fn is_intact(
+        &self,
+        cluster: &ClusterId,
+        manifests: &Manifests,
+    ) -> Result<bool, BusError> {
+        match &manifests.payload {
+            Payload::Inline(text) => Ok(Digest::of(text.as_bytes()) == manifests.digest),
+            Payload::Object { size } => {
+                let store = self.bus.objects(&Store::Manifests(cluster.clone()));
+                match store.get(&manifests.digest, *size).await {
+                    Ok(found) => Ok(found.is_some()),
+                    Err(BusError::ObjectCorrupt { .. } | BusError::ObjectTooLarge { .. }) => {
+                        Ok(false)
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+        }
     }
 }
 

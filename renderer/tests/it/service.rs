@@ -1,3 +1,4 @@
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bus::message::desired::{
@@ -5,6 +6,7 @@ use bus::message::desired::{
 };
 use bus::message::event::{Event, EventKind};
 use bus::message::manifests::{Manifests, Payload};
+use bus::message::need::{Dependency, Need};
 use bus::message::render::{Render, RenderOutcome};
 use bus::message::state::RendererState;
 use bus::subject::{self, Bucket, Store, Stream};
@@ -22,14 +24,29 @@ struct Scene {
     app: AppId,
     cluster: ClusterId,
     renderer: tokio::task::JoinHandle<anyhow::Result<()>>,
-    _nats: deploy::Nats,
-    _folder: tempfile::TempDir,
+    engine: PathBuf,
+    nats: deploy::Nats,
+    folder: tempfile::TempDir,
 }
 
 impl Drop for Scene {
     fn drop(&mut self) {
         self.renderer.abort();
     }
+}
+
+fn mk_args(nats: &deploy::Nats, engine: &Path, scratch: &Path) -> renderer::Args {
+    renderer::Args::parse_from([
+        "towline-renderer".as_ref(),
+        "--nats".as_ref(),
+        nats.url().as_ref() as &std::ffi::OsStr,
+        "--engine".as_ref(),
+        engine.as_os_str(),
+        "--scratch".as_ref(),
+        scratch.as_os_str(),
+        "--renders".as_ref(),
+        "2".as_ref(),
+    ])
 }
 
 async fn mk_scene() -> Scene {
@@ -48,31 +65,28 @@ async fn mk_scene() -> Scene {
     bus::stream::provision(&bus, std::slice::from_ref(&cluster))
         .await
         .unwrap();
-    let args = renderer::Args::parse_from([
-        "towline-renderer".as_ref(),
-        "--nats".as_ref(),
-        nats.url().as_ref() as &std::ffi::OsStr,
-        "--engine".as_ref(),
-        engine.as_os_str(),
-        "--scratch".as_ref(),
-        folder.path().as_os_str(),
-        "--renders".as_ref(),
-        "2".as_ref(),
-    ]);
     Scene {
         bus,
         repository: Repository::new(),
         app: AppId::new("argocd", "dome").unwrap(),
         cluster,
-        renderer: tokio::spawn(renderer::run(args)),
-        _nats: nats,
-        _folder: folder,
+        renderer: tokio::spawn(renderer::run(mk_args(&nats, &engine, folder.path()))),
+        engine,
+        nats,
+        folder,
     }
 }
 
 impl Scene {
-    /// Publishes the files as the application's desired state, with their pack.
-    async fn desire(&self, generation: u64, files: &[(&str, &str)], source: serde_json::Value) {
+    /// Puts the running renderer's place to another, which knows nothing.
+    fn replace_renderer(&mut self) {
+        self.renderer.abort();
+        let args = mk_args(&self.nats, &self.engine, self.folder.path());
+        self.renderer = tokio::spawn(renderer::run(args));
+    }
+
+    /// A commit of the files, and the pack of it in the object store.
+    async fn store(&self, files: &[(&str, &str)]) -> (String, String, Digest) {
         let (revision, tree) = self.repository.commit(files);
         let (digest, pack) = self.repository.pack(&tree);
         self.bus
@@ -80,7 +94,24 @@ impl Scene {
             .put(&digest, pack.into())
             .await
             .unwrap();
-        self.publish(generation, &revision, &tree, digest, source)
+        (revision, tree, digest)
+    }
+
+    /// Publishes the files as the application's desired state, with their pack.
+    async fn desire(&self, generation: u64, files: &[(&str, &str)], source: serde_json::Value) {
+        self.desire_with(generation, files, source, Vec::new())
+            .await;
+    }
+
+    async fn desire_with(
+        &self,
+        generation: u64,
+        files: &[(&str, &str)],
+        source: serde_json::Value,
+        dependencies: Vec<Dependency>,
+    ) {
+        let (revision, tree, pack) = self.store(files).await;
+        self.publish(generation, &revision, &tree, pack, source, dependencies)
             .await;
     }
 
@@ -91,6 +122,7 @@ impl Scene {
         tree: &str,
         pack: Digest,
         source: serde_json::Value,
+        dependencies: Vec<Dependency>,
     ) {
         let desired = Desired {
             app: self.app.clone(),
@@ -112,7 +144,7 @@ impl Scene {
                     snapshot: Snapshot { packs: vec![pack] },
                     commit: None,
                 }],
-                dependencies: Vec::new(),
+                dependencies,
                 rendering: bus::message::desired::Rendering::default(),
                 tracking: Tracking {
                     method: serde_json::from_value(json!("annotation")).unwrap(),
@@ -257,7 +289,7 @@ async fn a_missing_pack_is_asked_for_again() {
     let (digest, pack) = scene.repository.pack(&tree);
     let source = json!({"repoURL": "r", "path": "."});
     scene
-        .publish(1, &revision, &tree, digest.clone(), source)
+        .publish(1, &revision, &tree, digest.clone(), source, Vec::new())
         .await;
     loop {
         let update = tokio::time::timeout(PATIENCE, events.next())
@@ -278,4 +310,93 @@ async fn a_missing_pack_is_asked_for_again() {
         scene.record(1).await.outcome,
         RenderOutcome::Rendered { .. }
     ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_is_asked_for_and_then_rendered_with() {
+    let scene = mk_scene().await;
+    let chart = "apiVersion: v2\nname: dome\nversion: 1.0.0\ndependencies: [{name: lib, version: 1.x, repository: 'https://charts.example'}]\n";
+    let files = [("dome/Chart.yaml", chart)];
+    let source = || json!({"repoURL": "r", "path": "dome"});
+    let need = Need::Chart {
+        repository: "https://charts.example".to_owned(),
+        name: "lib".to_owned(),
+        version: "1.x".to_owned(),
+    };
+
+    scene.desire(1, &files, source()).await;
+    let record = scene.record(1).await;
+    assert_eq!(record.outcome, RenderOutcome::Incomplete);
+    assert_eq!(record.needs, [need.clone()]);
+    let state = scene.state(1).await;
+    assert_eq!(state.waits_for, [need.clone()]);
+    assert!(state.conditions.is_empty());
+    assert!(scene.manifests().await.is_none());
+
+    let mk_dependency = async |template: &str| {
+        let own = [
+            ("Chart.yaml", "apiVersion: v2\nname: lib\nversion: 1.2.0\n"),
+            ("templates/a.yaml", template),
+        ];
+        let (_, tree, pack) = scene.store(&own).await;
+        Dependency {
+            need: need.clone(),
+            revision: "1.2.0".to_owned(),
+            tree,
+            snapshot: Snapshot { packs: vec![pack] },
+        }
+    };
+    let one = mk_dependency(&mk_config("one")).await;
+    scene
+        .desire_with(2, &files, source(), vec![one.clone()])
+        .await;
+    let record = scene.record(2).await;
+    assert!(matches!(
+        record.outcome,
+        RenderOutcome::Rendered { count: 1, .. }
+    ));
+    assert_eq!(record.needs, [need.clone()]);
+    let first = scene.manifests().await.unwrap().digest;
+
+    // The same again is proven; another tree under the same need isn't.
+    let elsewhere = [("dome/Chart.yaml", chart), ("elsewhere", "x")];
+    scene.desire_with(3, &elsewhere, source(), vec![one]).await;
+    assert_eq!(scene.record(3).await.needs, [need.clone()]);
+    assert!(scene.state(3).await.reused);
+    let two = mk_dependency(&mk_config("two")).await;
+    scene.desire_with(4, &files, source(), vec![two]).await;
+    scene.record(4).await;
+    assert!(!scene.state(4).await.reused);
+    assert_ne!(scene.manifests().await.unwrap().digest, first);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_replica_takes_over_what_one_rendered_if_it_is_intact() {
+    let mut scene = mk_scene().await;
+    let source = || json!({"repoURL": "r", "path": "app"});
+    let config = mk_config(&"x".repeat(Payload::INLINE));
+    scene.desire(1, &[("app/a.yaml", &config)], source()).await;
+    scene.record(1).await;
+    let first = scene.manifests().await.unwrap();
+    assert!(matches!(first.payload, Payload::Object { .. }));
+
+    scene.replace_renderer();
+    let elsewhere = [("app/a.yaml", config.as_str()), ("elsewhere", "x")];
+    scene.desire(2, &elsewhere, source()).await;
+    scene.record(2).await;
+    assert!(scene.state(2).await.reused);
+
+    let store = scene.bus.objects(&Store::Manifests(scene.cluster.clone()));
+    let nats = async_nats::connect(scene.nats.url()).await.unwrap();
+    let raw = async_nats::jetstream::new(nats);
+    let name = Store::Manifests(scene.cluster.clone()).name();
+    let raw = raw.get_object_store(name).await.unwrap();
+    raw.delete(first.digest.as_str()).await.unwrap();
+    let more = [("app/a.yaml", config.as_str()), ("elsewhere", "y")];
+    scene.desire(3, &more, source()).await;
+    scene.record(3).await;
+    assert!(!scene.state(3).await.reused);
+    assert_eq!(scene.manifests().await.unwrap().digest, first.digest);
+    let size = config.len() * 2;
+    assert!(store.get(&first.digest, size).await.unwrap().is_some());
 }
