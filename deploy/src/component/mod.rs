@@ -26,10 +26,12 @@ pub enum Component {
     Helm,
     /// The renderer's worker, from the sources in `renderer/engine/`.
     Engine,
+    /// Reads YAML as Kubernetes does, for conformance tests, from the sources in `deploy/components/yaml/`.
+    YamlReader,
 }
 
 impl Component {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::NatsServer,
         Self::Etcd,
         Self::KubeApiserver,
@@ -40,6 +42,7 @@ impl Component {
         Self::Kustomize,
         Self::Helm,
         Self::Engine,
+        Self::YamlReader,
     ];
 
     /// The program's file name.
@@ -55,13 +58,15 @@ impl Component {
             Self::Kustomize => "kustomize",
             Self::Helm => "helm",
             Self::Engine => "engine",
+            Self::YamlReader => "yaml-reader",
         }
     }
 
-    /// The pinned version; of the engine, the digest of its sources.
+    /// The pinned version; of what is built from sources here, their digest.
     pub fn version(self) -> Cow<'static, str> {
         match self.pinned() {
             Some(version) => Cow::Owned(version.to_string()),
+            None if self == Self::YamlReader => Cow::Borrowed(recipe::yaml_reader_digest()),
             None => Cow::Borrowed(recipe::engine_digest()),
         }
     }
@@ -80,10 +85,11 @@ impl Component {
             Self::Kustomize => "TOWLINE_KUSTOMIZE",
             Self::Helm => "TOWLINE_HELM",
             Self::Engine => "TOWLINE_ENGINE",
+            Self::YamlReader => "TOWLINE_YAML_READER",
         }
     }
 
-    /// The pinned release; none for the engine, which is not released.
+    /// The pinned release; none for what is not released.
     pub(crate) fn pinned(self) -> Option<Version> {
         match self {
             Self::NatsServer => Some(Version::new(2, 15, 2)),
@@ -95,7 +101,7 @@ impl Component {
             Self::Vault => Some(Version::new(1, 21, 1)),
             Self::Kustomize => Some(Version::new(5, 8, 1)),
             Self::Helm => Some(Version::new(4, 3, 1)),
-            Self::Engine => None,
+            Self::Engine | Self::YamlReader => None,
         }
     }
 

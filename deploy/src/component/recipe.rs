@@ -14,6 +14,7 @@ pub(crate) const KUBERNETES: Version = Version::new(1, 37, 2);
 static ETCD: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/components/etcd");
 static KUBERNETES_MODULE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/components/kubernetes");
 static VAULT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/components/vault");
+static YAML_READER: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/components/yaml");
 static ENGINE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../renderer/engine");
 
 /// Where a program's sources come from.
@@ -84,6 +85,7 @@ pub(crate) fn of(component: Component) -> Recipe {
             ..single(Source::Package("helm.sh/helm/v4/cmd/helm"), "about 3 min")
         },
         Component::Engine => single(module(&ENGINE, "."), "about 3 min"),
+        Component::YamlReader => single(module(&YAML_READER, "."), "under a minute"),
     }
 }
 
@@ -141,6 +143,12 @@ pub(crate) fn engine_digest() -> &'static str {
     &DIGEST
 }
 
+/// The same of the reader of YAML.
+pub(crate) fn yaml_reader_digest() -> &'static str {
+    static DIGEST: LazyLock<String> = LazyLock::new(|| digest(&build_files(&YAML_READER)));
+    &DIGEST
+}
+
 fn digest(files: &[(String, &[u8])]) -> String {
     let mut hasher = Sha256::new();
     for (path, content) in files {
@@ -185,7 +193,7 @@ mod tests {
 
     #[test]
     fn every_embedded_module_has_its_sums() {
-        for module in [&ETCD, &KUBERNETES_MODULE, &VAULT] {
+        for module in [&ETCD, &KUBERNETES_MODULE, &VAULT, &YAML_READER] {
             let names: Vec<_> = build_files(module).into_iter().map(|f| f.0).collect();
             assert!(names.iter().any(|n| n == "go.mod"), "{names:?}");
             assert!(names.iter().any(|n| n == "go.sum"), "{names:?}");
