@@ -73,6 +73,11 @@ pub enum BusError {
         name: String,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error("removing object {name}")]
+    RemoveObject {
+        name: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("object {name} is {size} bytes, over the limit of {limit}")]
     ObjectTooLarge {
         name: String,

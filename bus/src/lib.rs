@@ -30,7 +30,7 @@ pub use client::{Bus, MAX_BODY, Published, Stored};
 pub use connect::ConnectArgs;
 pub use error::BusError;
 pub use identity::{AppId, ClusterId, Digest, Generation, ReleaseId};
-pub use objects::Objects;
+pub use objects::{Listed, Objects, Orphan};
 pub use serve::{Asked, Serve};
 pub use watch::{Update, Watch};
 pub use work::{Delivery, MAX_ATTEMPTS, Outcome, Work};

@@ -169,8 +169,12 @@ impl Permissions {
         }
         self.objects(&Store::Snapshots);
         self.write_objects(&Store::Snapshots);
+        // It alone takes out what nobody needs any more, and so reads which manifests are needed.
+        self.watch(Stream::Manifests.name(), &Stream::Manifests.pattern());
         for cluster in clusters {
-            self.objects(&Store::Manifests(cluster.clone()));
+            let store = Store::Manifests(cluster.clone());
+            self.objects(&store);
+            self.api(&format!("STREAM.PURGE.{}", store.stream()));
         }
     }
 

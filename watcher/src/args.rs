@@ -85,6 +85,14 @@ pub struct SourceArgs {
         value_name = "COUNT"
     )]
     pub snapshot_packs: usize,
+    /// Seconds after which snapshots and manifests that nothing names any more are taken out of the object stores
+    #[arg(
+        long,
+        env = "TOWLINE_COLLECT_AFTER",
+        default_value_t = 24 * 60 * 60,
+        value_name = "SECONDS"
+    )]
+    pub collect_after: u64,
     /// Whether sources may be folders of the watcher's own host (file://)
     #[arg(long, env = "TOWLINE_FILE_REPOSITORIES", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub file_repositories: bool,

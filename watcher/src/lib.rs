@@ -3,11 +3,12 @@
 //!
 //! [`applications`] ([`seen`]) and [`settings`] → [`intent`] → [`index`] → [`worker`]: [`source`] ([`revision`]) → [`decide`] and
 //! [`affected`] (over [`tree`]) → [`snapshot`] ([`packs`]) → [`publish`]. [`webhook`], [`poll`] and [`follow`] wake a worker;
-//! [`lifecycle`] ([`deletions`]) deletes; [`state`] says how it is.
+//! [`lifecycle`] ([`deletions`]) deletes; [`state`] says how it is; [`collect`] clears the object stores.
 
 pub mod affected;
 pub mod applications;
 pub mod args;
+pub mod collect;
 pub mod decide;
 pub mod deletions;
 pub mod follow;

@@ -7,6 +7,8 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
 };
 
+use crate::collect::Collected;
+
 pub struct Metrics {
     fetch_seconds: HistogramVec,
     affected: Histogram,
@@ -17,6 +19,8 @@ pub struct Metrics {
     looks: IntCounterVec,
     postponed: IntCounter,
     hosts_in_trouble: IntGauge,
+    collected_objects: IntCounter,
+    collected_bytes: IntCounter,
     applications: IntGauge,
     repositories: IntGauge,
 }
@@ -79,6 +83,14 @@ impl Metrics {
                 "hosts_in_trouble",
                 "Hosts that failed several times, or asked to be left alone, and did not succeed since",
             ))?,
+            collected_objects: IntCounter::with_opts(opts(
+                "collected_objects_total",
+                "Objects taken out of the stores since nothing named them any more",
+            ))?,
+            collected_bytes: IntCounter::with_opts(opts(
+                "collected_bytes_total",
+                "Bytes of objects taken out of the stores",
+            ))?,
             applications: IntGauge::with_opts(opts("applications", "Applications watched"))?,
             repositories: IntGauge::with_opts(opts("repositories", "Repositories in use"))?,
         };
@@ -91,6 +103,8 @@ impl Metrics {
         registry.register(Box::new(metrics.looks.clone()))?;
         registry.register(Box::new(metrics.postponed.clone()))?;
         registry.register(Box::new(metrics.hosts_in_trouble.clone()))?;
+        registry.register(Box::new(metrics.collected_objects.clone()))?;
+        registry.register(Box::new(metrics.collected_bytes.clone()))?;
         registry.register(Box::new(metrics.applications.clone()))?;
         registry.register(Box::new(metrics.repositories.clone()))?;
         Ok(metrics)
@@ -135,6 +149,11 @@ impl Metrics {
 
     pub fn webhook(&self, provider: &'static str, outcome: &'static str) {
         self.webhooks.with_label_values(&[provider, outcome]).inc();
+    }
+
+    pub fn collected(&self, collected: Collected) {
+        self.collected_objects.inc_by(collected.objects as u64);
+        self.collected_bytes.inc_by(collected.bytes as u64);
     }
 
     pub fn sizes(&self, (applications, repositories): (usize, usize)) {

@@ -23,7 +23,7 @@ use crate::settings::{watch, webhooks};
 use crate::source::git;
 use crate::source::home::Home;
 use crate::worker::{self, Hosts};
-use crate::{follow, state, webhook};
+use crate::{collect, follow, state, webhook};
 
 /// Runs the watcher until a signal.
 pub async fn run(args: Args) -> anyhow::Result<()> {
@@ -66,15 +66,13 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         ),
     );
     for_each_setting(&mut service, &client, &index, home, &token);
-    service.spawn(
-        "applications",
-        applications::follow(
-            client.clone(),
-            scope.clone(),
-            Arc::clone(&index),
-            token.clone(),
-        ),
+    let following = applications::follow(
+        client.clone(),
+        scope.clone(),
+        Arc::clone(&index),
+        token.clone(),
     );
+    service.spawn("applications", following);
     let bus = Bus::connect(&connect, "watcher").await?;
     service.spawn(
         "projects",
@@ -100,6 +98,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             token.clone(),
         ),
     );
+    let unused = Duration::from_secs(sources.collect_after);
+    let collector = collect::run(bus.clone(), Arc::clone(&metrics), unused, token.clone());
+    service.spawn("collect", collector);
     let lifecycle = Lifecycle {
         index: Arc::clone(&index),
         bus: bus.clone(),

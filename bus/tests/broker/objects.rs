@@ -102,3 +102,84 @@ async fn an_object_that_lost_a_part_is_missing_until_it_is_put_again() {
     let got = soon("reading", objects.get(&digest, LIMIT)).await.unwrap();
     assert!(got == Some(bytes));
 }
+
+#[tokio::test]
+async fn what_was_listed_is_taken_out_and_can_be_stored_again() {
+    let (broker, bus) = Broker::provisioned().await;
+    let objects = bus.objects(&Store::Snapshots);
+    let (kept, kept_bytes) = bytes(1000);
+    let (old, old_bytes) = bytes(300_000);
+    objects.put(&kept, kept_bytes.clone()).await.unwrap();
+    objects.put(&old, old_bytes.clone()).await.unwrap();
+    let listed = objects.list().await.unwrap();
+    assert_eq!(listed.len(), 2);
+    let entry = listed.iter().find(|entry| entry.digest == old).unwrap();
+    assert_eq!(entry.size, 300_000);
+    assert!(objects.remove(entry).await.unwrap());
+    // Said again, it does nothing.
+    assert!(!objects.remove(entry).await.unwrap());
+
+    assert_eq!(objects.get(&old, LIMIT).await.unwrap(), None);
+    assert!(objects.get(&kept, LIMIT).await.unwrap() == Some(kept_bytes));
+    let jetstream = broker.jetstream().await;
+    let stream = jetstream.get_stream("OBJ_snapshots").await.unwrap();
+    let (chunks, description) = (1, 1);
+    assert_eq!(stream.cached_info().state.messages, chunks + description);
+
+    objects.put(&old, old_bytes.clone()).await.unwrap();
+    let got = soon("reading", objects.get(&old, LIMIT)).await.unwrap();
+    assert!(got == Some(old_bytes));
+    // What was listed was another writing of it.
+    assert!(!objects.remove(entry).await.unwrap());
+}
+
+#[tokio::test]
+async fn an_object_that_somebody_found_stored_since_it_was_listed_stays() {
+    let (broker, bus) = Broker::provisioned().await;
+    let objects = bus.objects(&Store::Snapshots);
+    let (digest, bytes) = bytes(1000);
+    objects.put(&digest, bytes.clone()).await.unwrap();
+    age(&broker, &digest).await;
+    let listed = objects.list().await.unwrap().remove(0);
+    assert!(listed.touched < 1_000_000);
+
+    objects.put(&digest, bytes.clone()).await.unwrap();
+    let touched = objects.list().await.unwrap().remove(0);
+    assert!(touched.touched > listed.touched);
+    assert!(!objects.remove(&listed).await.unwrap());
+    assert!(objects.get(&digest, LIMIT).await.unwrap() == Some(bytes));
+}
+
+#[tokio::test]
+async fn chunks_of_no_object_are_found_and_taken_out() {
+    let (broker, bus) = Broker::provisioned().await;
+    let objects = bus.objects(&Store::Snapshots);
+    let (digest, bytes) = bytes(300_000);
+    objects.put(&digest, bytes.clone()).await.unwrap();
+    let jetstream = broker.jetstream().await;
+    let left = jetstream.publish("$O.snapshots.C.left-behind", "chunk".into());
+    left.await.unwrap().await.unwrap();
+
+    let orphans = objects.orphans().await.unwrap();
+    assert_eq!(orphans.len(), 1);
+    assert!(orphans[0].touched > 0);
+    objects.remove_orphan(&orphans[0]).await.unwrap();
+    assert!(objects.orphans().await.unwrap().is_empty());
+    assert!(objects.get(&digest, LIMIT).await.unwrap() == Some(bytes));
+}
+
+/// Makes a description say that it is from 1970.
+async fn age(broker: &Broker, digest: &Digest) {
+    use base64::Engine as _;
+    let jetstream = broker.jetstream().await;
+    let stream = jetstream.get_stream("OBJ_snapshots").await.unwrap();
+    let name = base64::engine::general_purpose::URL_SAFE.encode(digest.as_str());
+    let subject = format!("$O.snapshots.M.{name}");
+    let last = stream.direct_get_last_for_subject(&subject).await.unwrap();
+    let mut info: serde_json::Value = serde_json::from_slice(&last.payload).unwrap();
+    info["mtime"] = "1970-01-01T00:00:01Z".into();
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert(async_nats::header::NATS_ROLLUP, "sub");
+    let aged = jetstream.publish_with_headers(subject, headers, info.to_string().into());
+    aged.await.unwrap().await.unwrap();
+}

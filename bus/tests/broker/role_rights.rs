@@ -148,6 +148,13 @@ async fn the_watcher_can_publish_store_follow_and_be_commanded() {
     let manifests = Store::Manifests(there());
     let digest = stored(&renderer, &manifests).await;
     loads(&bus, &manifests, &digest).await;
+    follows(&bus, Stream::Manifests, &Stream::Manifests.pattern()).await;
+    for store in [Store::Snapshots, manifests] {
+        let objects = bus.objects(&store);
+        let listed = objects.list().await.unwrap().remove(0);
+        assert!(objects.remove(&listed).await.unwrap());
+        assert!(objects.orphans().await.unwrap().is_empty());
+    }
 }
 
 #[tokio::test]

@@ -1,8 +1,13 @@
 //! What is too large for a message: objects named by the digest of their bytes, written once and never changed.
+//!
+//! Whoever stores what is there already touches it: what was touched lately isn't collected ([`collect`]).
+
+mod collect;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::header::NATS_ROLLUP;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::object_store::{GetErrorKind, ObjectInfo, ObjectStore};
 use async_nats::jetstream::stream::{DirectGetErrorKind, Stream};
@@ -20,10 +25,16 @@ use crate::error::BusError;
 use crate::identity::Digest;
 use crate::subject::Store;
 
+pub use collect::{Listed, Orphan};
+
 /// Bytes of one chunk, as other clients cut them.
 const CHUNK: usize = 128 * 1024;
 /// Chunks whose confirmations are awaited together.
 const WINDOW: usize = 16;
+/// What was touched within this time isn't touched again: one write an hour, not one each time.
+const TOUCHED: Duration = Duration::from_hours(1);
+/// Of two writers one succeeds, so that a second attempt finds the object there.
+const ATTEMPTS: usize = 5;
 /// An object without a chunk for so long has lost it.
 const STALLED: Duration = Duration::from_secs(5);
 
@@ -48,12 +59,24 @@ impl Objects {
 
     /// Stores `bytes`, unless they are there whole. Nothing is written over: of two writers one stores, and both succeed.
     pub async fn put(&self, digest: &Digest, bytes: Bytes) -> Result<(), BusError> {
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| BusError::PutObject {
+        for _ in 0..ATTEMPTS {
+            if self.try_put(digest, &bytes).await? {
+                return Ok(());
+            }
+        }
+        Err(BusError::Conflict {
+            subject: self.meta(digest),
+        })
+    }
+
+    /// False when another changed the object meanwhile: stored it, touched it, or took it out.
+    async fn try_put(&self, digest: &Digest, bytes: &Bytes) -> Result<bool, BusError> {
+        let failed = |source: BoxError| BusError::PutObject {
             name: digest.to_string(),
             source,
         };
         let (_, stream) = self.open().await?;
-        let meta = format!("$O.{}.M.{}", self.name, URL_SAFE.encode(digest.as_str()));
+        let meta = self.meta(digest);
         let (expected, broken) = match stream.direct_get_last_for_subject(&meta).await {
             Ok(last) => {
                 let info = serde_json::from_slice::<ObjectInfo>(&last.payload).ok();
@@ -61,7 +84,7 @@ impl Objects {
                     && info.size == bytes.len()
                     && self.is_whole(info).await.map_err(failed)?
                 {
-                    return Ok(());
+                    return self.touch(digest, info, last.sequence).await;
                 }
                 (last.sequence, info)
             }
@@ -69,22 +92,19 @@ impl Objects {
             Err(error) => return Err(failed(error.into())),
         };
         let nuid = uuid::Uuid::new_v4().simple().to_string();
-        self.put_chunks(&nuid, &bytes).await.map_err(failed)?;
-        let info = self.describe(digest, &nuid, bytes.len()).map_err(failed)?;
-        let message = PublishMessage::build()
-            .expected_last_subject_sequence(expected)
-            .payload(info.into());
+        self.put_chunks(&nuid, bytes).await.map_err(failed)?;
+        let stored = self.set(digest, &nuid, bytes.len(), expected).await?;
         // What nobody names any more: our own chunks when another was faster, those of a broken object when not.
-        let superfluous = match self.bus.send_message(&meta, message).await {
-            Ok(_) => broken.map(|info| info.nuid),
-            Err(BusError::Conflict { .. }) => Some(nuid),
-            Err(error) => return Err(failed(error.into())),
+        let superfluous = if stored {
+            broken.map(|info| info.nuid)
+        } else {
+            Some(nuid)
         };
         if let Some(nuid) = superfluous {
             let purge = stream.purge().filter(self.chunks(&nuid));
             purge.await.map_err(|error| failed(error.into()))?;
         }
-        Ok(())
+        Ok(stored)
     }
 
     /// The object's bytes, proven by their digest; none when there is no such object, or not all of it.
@@ -136,6 +156,44 @@ impl Objects {
         Ok(Some(bytes.into()))
     }
 
+    /// Says that a whole object is needed, if nobody said so lately. False when another changed it meanwhile.
+    async fn touch(
+        &self,
+        digest: &Digest,
+        info: &ObjectInfo,
+        sequence: u64,
+    ) -> Result<bool, BusError> {
+        let lately = u64::try_from(TOUCHED.as_millis()).unwrap_or(u64::MAX);
+        if touched(info).saturating_add(lately) > clock::now_ms() {
+            return Ok(true);
+        }
+        self.set(digest, &info.nuid, info.size, sequence).await
+    }
+
+    /// Writes an object's description, if the last one is still that of `expected`.
+    async fn set(
+        &self,
+        digest: &Digest,
+        nuid: &str,
+        size: usize,
+        expected: u64,
+    ) -> Result<bool, BusError> {
+        let info = self.describe(digest, nuid, size);
+        let info = info.map_err(|source| BusError::PutObject {
+            name: digest.to_string(),
+            source,
+        })?;
+        let message = PublishMessage::build()
+            .header(NATS_ROLLUP, "sub")
+            .expected_last_subject_sequence(expected)
+            .payload(info.into());
+        match self.bus.send_message(&self.meta(digest), message).await {
+            Ok(_) => Ok(true),
+            Err(BusError::Conflict { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn put_chunks(&self, nuid: &str, bytes: &Bytes) -> Result<(), BoxError> {
         let subject = self.chunks(nuid);
         let context = &self.bus.inner.jetstream;
@@ -178,6 +236,10 @@ impl Objects {
         Ok(!info.deleted && found == info.chunks)
     }
 
+    fn meta(&self, digest: &Digest) -> String {
+        format!("$O.{}.M.{}", self.name, URL_SAFE.encode(digest.as_str()))
+    }
+
     fn chunks(&self, nuid: &str) -> String {
         format!("$O.{}.C.{nuid}", self.name)
     }
@@ -194,4 +256,10 @@ impl Objects {
             source,
         })
     }
+}
+
+/// When an object's description was written, Unix milliseconds.
+fn touched(info: &ObjectInfo) -> u64 {
+    let Some(time) = info.modified else { return 0 };
+    u64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(0)
 }
