@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"sort"
@@ -10,6 +11,7 @@ import (
 
 	"sigs.k8s.io/kustomize/api/pkg/util"
 	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
 )
 
@@ -83,15 +85,57 @@ func apply(files *tree, root string, overlay *types.Kustomization, k *Kustomize)
 		}
 		overlay.Patches = append(overlay.Patches, patch)
 	}
-	for _, component := range k.Components {
-		if k.IgnoreMissingComponents && !files.Exists(path.Join(root, component)) {
+	return addComponents(files, root, overlay, k)
+}
+
+// addComponents is `kustomize edit add component`, which takes patterns.
+func addComponents(files *tree, root string, overlay *types.Kustomization, k *Kustomize) error {
+	for _, named := range k.Components {
+		if k.IgnoreMissingComponents && !files.has(path.Join(root, named)) {
 			continue
 		}
-		if !slices.Contains(overlay.Components, component) {
-			overlay.Components = append(overlay.Components, component)
+		found, err := fs.Glob(globbed{files, root}, named)
+		if err != nil {
+			return &Error{Kind: ErrorKustomize, Message: fmt.Sprintf("source.kustomize.components: %q: %v", named, err)}
+		}
+		if !filesys.IsHiddenFilePath(named) {
+			found = filesys.RemoveHiddenFiles(found)
+		}
+		if len(found) == 0 {
+			found = []string{named} // a remote one, or Kustomize tells that there is none
+		}
+		for _, component := range found {
+			if !slices.Contains(overlay.Components, component) {
+				overlay.Components = append(overlay.Components, component)
+			}
 		}
 	}
 	return nil
+}
+
+// globbed is the tree as far as a pattern's search goes, from a folder of it on.
+type globbed struct {
+	files *tree
+	root  string
+}
+
+func (g globbed) Open(name string) (fs.File, error) { return nil, unsupported("open", name) }
+
+func (g globbed) Stat(name string) (fs.FileInfo, error) {
+	answer := g.files.at(path.Join(g.root, name))
+	if answer.Kind == AnswerFile || answer.Kind == AnswerDirectory {
+		return entry{name: name, folder: answer.Kind == AnswerDirectory}, nil
+	}
+	return nil, fs.ErrNotExist
+}
+
+func (g globbed) ReadDir(name string) ([]fs.DirEntry, error) {
+	answer := g.files.exchange(&Reply{List: &Read{Path: onWire(clean(path.Join(g.root, name)))}})
+	entries := make([]fs.DirEntry, 0, len(answer.Names))
+	for _, name := range answer.Names {
+		entries = append(entries, fs.FileInfoToDirEntry(entry{name: name}))
+	}
+	return entries, nil
 }
 
 // asIs keeps a part of an image as the kustomization has it.
@@ -195,12 +239,23 @@ func addLabels(overlay *types.Kustomization, k *Kustomize) error {
 			return addPairs(overlay.Labels[index].Pairs, k.CommonLabels, k.ForceCommonLabels, "label")
 		}
 	}
-	overlay.Labels = append(overlay.Labels, types.Label{Pairs: k.CommonLabels, IncludeTemplates: k.LabelIncludeTemplates})
-	return nil
+	label := types.Label{Pairs: map[string]string{}, IncludeTemplates: k.LabelIncludeTemplates}
+	overlay.Labels = append(overlay.Labels, label)
+	return addPairs(label.Pairs, k.CommonLabels, k.ForceCommonLabels, "label")
+}
+
+// pairOf is how `kustomize edit add` reads the name:value that Argo CD makes of a label or annotation.
+func pairOf(name, value string) (string, string) {
+	name, value, _ = strings.Cut(name+":"+value, ":")
+	if len(value) >= 2 && strings.HasPrefix(value, `"`) && strings.HasSuffix(value, `"`) {
+		value = value[1 : len(value)-1]
+	}
+	return name, value
 }
 
 func addPairs(present, added map[string]string, force bool, kind string) error {
 	for key, value := range added {
+		key, value := pairOf(key, value)
 		if _, ok := present[key]; ok && !force {
 			return &Error{Kind: ErrorKustomize, Message: fmt.Sprintf(
 				"%s %s already in kustomization file; set source.kustomize.forceCommon%ss to override it", kind, key,

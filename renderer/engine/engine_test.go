@@ -5,8 +5,10 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"io"
+	"maps"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 
@@ -59,6 +61,8 @@ func (w *worker) render(request Request) Reply {
 			w.write(w.answer(reply.Read.Path))
 		case reply.Mount != nil:
 			w.write(w.mount(reply.Mount))
+		case reply.List != nil:
+			w.write(w.list(reply.List.Path))
 		case reply.Chart != nil:
 			w.write(w.chart(reply.Chart.Path))
 		default:
@@ -79,6 +83,17 @@ func (w *worker) mount(mount *Mount) Answer {
 		w.files[path.Join(mount.At, name)] = data
 	}
 	return Answer{Kind: AnswerDirectory, Path: mount.At}
+}
+
+func (w *worker) list(folder string) Answer {
+	names := map[string]bool{}
+	for name := range w.files {
+		if relative, inside := strings.CutPrefix(name, folder+"/"); inside {
+			first, _, _ := strings.Cut(relative, "/")
+			names[first] = true
+		}
+	}
+	return Answer{Kind: AnswerNames, Names: slices.Sorted(maps.Keys(names))}
 }
 
 func (w *worker) chart(folder string) Answer {

@@ -98,6 +98,13 @@ func offWire(name string) string {
 	return path.Join(treeRoot, name)
 }
 
+// has tells whether something is at a path; out of the tree nothing is.
+func (t *tree) has(name string) bool {
+	refused := t.refused
+	defer func() { t.refused = refused }()
+	return t.Exists(name)
+}
+
 func clean(name string) string {
 	if !path.IsAbs(name) {
 		name = path.Join(treeRoot, name)

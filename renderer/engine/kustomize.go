@@ -75,6 +75,9 @@ func kustomizationFile(files *tree, root string) string {
 // The tree's place is ours, not the reader's.
 var treePrefix = regexp.MustCompile(`(^|[^\w./-])` + regexp.QuoteMeta(treeRoot) + `\b/?`)
 
+// generatorAddress is what Kustomize prints of a generator: where it is in memory, which nobody can alert on.
+var generatorAddress = regexp.MustCompile(`generator &\{[^}]*\}`)
+
 // withRefusal prefers the renderer's own words, on a path that it would not answer, over what a library made of them.
 func withRefusal(files *tree, err error) error {
 	if files.refused != nil {
@@ -90,7 +93,7 @@ func explain(files *tree, err error) error {
 	if errors.As(err, &known) && known.Kind != ErrorKustomize {
 		return known
 	}
-	message := readable(files, err.Error())
+	message := generatorAddress.ReplaceAllString(readable(files, err.Error()), "generator")
 	if strings.Contains(message, "external plugins disabled") {
 		return &Error{Kind: ErrorUnsupported, Message: "the kustomization uses a plugin or function that runs a program, which a render never does: " + message}
 	}

@@ -27,6 +27,13 @@ func TestARemoteBaseIsBuiltInItsOwnRepository(t *testing.T) {
 	golden(t, "remote", text(t, reply))
 }
 
+func TestAMessageIsTheSameEachTime(t *testing.T) {
+	_, reply := buildWith(t, "configMapGenerator: [{name: a, literals: [x=1]}, {name: a, literals: [y=2]}]\n", nil)
+	if reply.Error == nil || !strings.Contains(reply.Error.Message, "merging from generator: id") {
+		t.Errorf("got %+v", reply)
+	}
+}
+
 func TestARemoteBaseCannotLeaveItsRepository(t *testing.T) {
 	for name, base := range map[string]string{
 		"a base":  "resources: [../../../repository/over]\n",

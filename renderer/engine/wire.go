@@ -4,8 +4,8 @@ package main
 //
 // Either side writes frames: a big-endian uint32 with the length, then that many bytes of JSON, at most
 // maxFrame. The worker first writes Reply{Ready}. The renderer writes one Request and waits; until the render is done the
-// worker may write any number of Reply{Read}, Reply{Mount} and Reply{Chart}, each answered by one Answer; the last Reply
-// has OK or Error set. Then the next Request may come. End of file on stdin ends the worker.
+// worker may write any number of Reply{Read}, Reply{Mount}, Reply{Chart} and Reply{List}, each answered by one Answer; the
+// last Reply has OK or Error set. Then the next Request may come. End of file on stdin ends the worker.
 
 import (
 	"bufio"
@@ -135,6 +135,7 @@ type Reply struct {
 	Read  *Read        `json:"read,omitempty"`
 	Mount *Mount       `json:"mount,omitempty"`
 	Chart *Folder      `json:"chart,omitempty"`
+	List  *Read        `json:"list,omitempty"`
 	OK    *OK          `json:"ok,omitempty"`
 	Error *Error       `json:"error,omitempty"`
 }
@@ -192,6 +193,8 @@ type Answer struct {
 	Data []byte     `json:"data,omitempty"`
 	// Files are a chart's.
 	Files []File `json:"files,omitempty"`
+	// Names are what is in a folder, when that was asked.
+	Names []string `json:"names,omitempty"`
 	// Message says why the path was refused.
 	Message string `json:"message,omitempty"`
 }
@@ -204,6 +207,7 @@ const (
 	AnswerFile      AnswerKind = "file"
 	AnswerDirectory AnswerKind = "directory"
 	AnswerChart     AnswerKind = "chart"
+	AnswerNames     AnswerKind = "names"
 	AnswerAbsent    AnswerKind = "absent"
 	AnswerRefused   AnswerKind = "refused"
 )

@@ -15,6 +15,8 @@ pub use worker::WorkerError;
 pub(crate) trait Files: Sync {
     /// What is at a path of the tree.
     fn at(&self, path: &str) -> wire::Answer;
+    /// What is in a folder of the tree.
+    fn list(&self, path: &str) -> wire::Answer;
     /// Lays what a need stands for over a path, if it is there.
     fn mount(&self, need: Need, at: &str) -> wire::Answer;
     /// The files of the chart in a folder of the tree.
@@ -29,6 +31,10 @@ impl Files for NoFiles {
         wire::Answer::Refused {
             message: format!("a chart's render does not read {path}"),
         }
+    }
+
+    fn list(&self, path: &str) -> wire::Answer {
+        self.at(path)
     }
 
     fn mount(&self, _: Need, at: &str) -> wire::Answer {

@@ -158,6 +158,10 @@ pub(crate) enum Reply {
         path: String,
         whole: bool,
     },
+    /// What is in a folder.
+    List {
+        path: String,
+    },
     Ok {
         documents: Vec<Document>,
     },
@@ -182,6 +186,7 @@ pub(crate) enum Answer {
     File { path: String, data: Bytes },
     Directory { path: String },
     Chart { files: Vec<File> },
+    Names { names: Vec<String> },
     Absent,
     Refused { message: String },
 }

@@ -160,6 +160,7 @@ impl Worker {
         for _ in 0..MAX_QUESTIONS {
             let answer = match self.receive().await? {
                 Reply::Read { path }
+                | Reply::List { path }
                 | Reply::Mount { at: path, .. }
                 | Reply::Chart { path, .. }
                     if path.len() > MAX_PATH =>
@@ -172,6 +173,7 @@ impl Worker {
                     }
                 }
                 Reply::Read { path } => files.at(&path),
+                Reply::List { path } => files.list(&path),
                 Reply::Mount { need, at } => files.mount(need, &at),
                 Reply::Chart { path, whole } => files.chart(&path, whole),
                 Reply::Ok { documents } => return Ok(documents),

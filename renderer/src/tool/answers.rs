@@ -8,7 +8,7 @@ use bus::message::need::Need;
 use super::{ToolError, chart};
 use crate::engine::{Files, wire};
 use crate::job::Job;
-use crate::tree::{Answer, Tree, View};
+use crate::tree::{Answer, Tree, View, Walk};
 
 /// Answers from a source's tree and what is mounted in it.
 pub(crate) struct Answers {
@@ -70,6 +70,19 @@ impl Files for Answers {
             },
             Ok(Answer::Folder { path }) => wire::Answer::Directory { path },
             Ok(Answer::Absent) => wire::Answer::Absent,
+            Err(error) => self.refuse(error.into()),
+        }
+    }
+
+    fn list(&self, path: &str) -> wire::Answer {
+        let names = || {
+            let (tree, folder) = self.view.place(path)?;
+            // The folder as a whole is an input: what comes or goes in it can change the answer.
+            tree.folder(&folder, Walk::Flat)?;
+            tree.peek(&folder)
+        };
+        match names() {
+            Ok(names) => wire::Answer::Names { names },
             Err(error) => self.refuse(error.into()),
         }
     }
