@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
+use bus::message::render::Listing;
 use git2::{ObjectType, Oid, Repository};
 
-/// Says what is at a path: the object's id, or nothing.
+/// Says what is at a path, or what a listing is: the object's id, or nothing.
 pub trait Lookup {
     fn object(&mut self, path: &str) -> Option<Oid>;
 }
@@ -36,10 +37,33 @@ impl<'r> Tree<'r> {
             .get(name.as_bytes())
             .copied()
     }
+
+    /// What stands for the names in a folder.
+    fn listing(&mut self, listing: &Listing) -> Option<Oid> {
+        let folder = self.object(&listing.folder)?;
+        let repository = self.repository;
+        let entries = self
+            .folders
+            .entry(folder)
+            .or_insert_with(|| read(repository, folder));
+        // Git keeps no empty folders: it's a file now.
+        if entries.is_empty() {
+            return None;
+        }
+        let name = |(name, (_, is_folder)): (&Box<[u8]>, &(Oid, bool))| {
+            let slash = if *is_folder { "/" } else { "" };
+            format!("{}{slash}", String::from_utf8_lossy(name))
+        };
+        let names: Vec<String> = entries.iter().map(name).collect();
+        Oid::from_str(&listing.object(names.iter().map(String::as_str))).ok()
+    }
 }
 
 impl Lookup for Tree<'_> {
     fn object(&mut self, path: &str) -> Option<Oid> {
+        if let Some(listing) = Listing::parse(path) {
+            return self.listing(&listing);
+        }
         let mut current = (self.root, true);
         for part in path.split('/').filter(|part| !part.is_empty()) {
             if !current.1 {

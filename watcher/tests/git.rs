@@ -486,3 +486,21 @@ fn a_commit_affects_who_read_what_it_changed() {
     assert_eq!(judge(&web), Verdict::Affected);
     assert_eq!(judge(&shop), Verdict::Unchanged);
 }
+
+#[test]
+fn a_listing_is_the_names_that_count() {
+    let origin = Origin::new();
+    let copy = Copy::new();
+    origin.commit(
+        "main",
+        &[("web/a.yaml", Some("1")), ("web/deep/b.md", Some("1"))],
+    );
+    let root = copy.tree(&origin, "main");
+    let mut tree = Tree::new(&copy.repository, root);
+    let listing = bus::message::render::Listing::parse("web//.yaml,/").unwrap();
+    let expected = listing.object(["a.yaml", "deep/", "other"].into_iter());
+    let found = tree.object(&listing.to_string()).map(|oid| oid.to_string());
+    assert_eq!(found, Some(expected));
+    assert_eq!(tree.object("web/a.yaml//.yaml"), None);
+    assert_eq!(tree.object("nowhere//.yaml"), None);
+}

@@ -35,12 +35,53 @@ pub struct Input {
     /// Index of the source in the specification.
     #[serde(rename = "s", default, skip_serializing_if = "is_zero")]
     pub source: u32,
-    /// Path from the repository's root, `/`-separated, without a leading slash; empty for the root.
+    /// Path from the repository's root, `/`-separated, without a leading slash; empty for the root. Or a [`Listing`].
     #[serde(rename = "p")]
     pub path: String,
-    /// Object id of the blob, or of the tree for a directory listing; none when nothing was there.
+    /// Object id of the blob, or of the tree where a whole folder counts, or [`Listing::object`]; none when nothing was there.
     #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
     pub object: Option<String>,
+}
+
+/// Which names a folder holds, of those that end so: what counts for whoever looks there for files, each of which is an
+/// input itself. It travels as a path that Git has none of: `<folder>//<endings, by commas>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    pub folder: String,
+    pub endings: Vec<String>,
+}
+
+impl Listing {
+    pub fn parse(path: &str) -> Option<Self> {
+        let (folder, endings) = path.split_once("//")?;
+        Some(Self {
+            folder: folder.to_owned(),
+            endings: endings.split(',').map(str::to_owned).collect(),
+        })
+    }
+
+    /// Whether a name counts. A folder's has a slash at its end.
+    pub fn takes(&self, name: &str) -> bool {
+        self.endings
+            .iter()
+            .any(|ending| name.ends_with(ending.as_str()))
+    }
+
+    /// What stands for the names that count, whatever their order: as long as an object's id.
+    pub fn object<'n>(&self, names: impl Iterator<Item = &'n str>) -> String {
+        const LENGTH: usize = 40;
+        let mut names: Vec<&str> = names.filter(|name| self.takes(name)).collect();
+        names.sort_unstable();
+        let mut digest = Digest::of(names.join("\0").as_bytes()).to_string();
+        digest.truncate(LENGTH);
+        digest
+    }
+}
+
+impl std::fmt::Display for Listing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}//{}", self.folder, self.endings.join(","))
+    }
 }
 
 /// A value that isn't a file but changes the result.
@@ -96,4 +137,24 @@ impl Generational for Render {
 )]
 fn is_zero(source: &u32) -> bool {
     *source == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_changes_with_the_names_that_count_and_no_others() {
+        let listing = Listing::parse("apps/dome//.yaml,/").unwrap();
+        assert_eq!(listing.to_string(), "apps/dome//.yaml,/");
+        assert_eq!(listing.folder, "apps/dome");
+        let of = |names: &[&str]| listing.object(names.iter().copied());
+        let before = of(&["a.yaml", "deep/", "README.md"]);
+        assert_eq!(before, of(&["b.md", "deep/", "a.yaml"]));
+        assert_ne!(before, of(&["a.yaml", "deep", "README.md"]));
+        assert_ne!(before, of(&["a.yaml", "b.yaml", "deep/"]));
+        assert_eq!(before.len(), 40);
+        assert!(Listing::parse("apps/dome/a.yaml").is_none());
+        assert!(Listing::parse("//").unwrap().takes("anything"));
+    }
 }

@@ -8,8 +8,10 @@ use super::build_env::BuildEnv;
 use crate::engine::WorkerError;
 use crate::engine::wire::{self, Document};
 use crate::objects::{Located, of_file, of_jsonnet};
-use crate::tree::{Leaf, Tree, TreeError, Walk, clean, join};
+use crate::tree::{Tree, TreeError, Walk, clean, join};
 
+/// How the names of manifests end.
+const MANIFESTS: [&str; 4] = [".yaml", ".yml", ".json", ".jsonnet"];
 /// What a file says to be left out.
 const SKIP: &[u8] = b"+argocd:skip-file-rendering";
 
@@ -41,8 +43,13 @@ pub(crate) fn read(
         .unwrap_or(false);
     let filter = Filter::new(options)?;
     let walk = if recurse { Walk::Recursive } else { Walk::Flat };
+    let endings = if any_extension {
+        &[""][..]
+    } else {
+        &MANIFESTS[..]
+    };
     let leaves = tree
-        .folder(folder, walk)?
+        .find(folder, walk, endings)?
         .ok_or_else(|| ToolError::NoPath {
             path: folder.to_owned(),
         })?;
@@ -52,15 +59,12 @@ pub(crate) fn read(
         request: request(folder, jsonnet, env)?,
         jsonnet: false,
     };
-    for leaf in leaves
-        .iter()
-        .filter(|leaf| any_extension || is_manifest(leaf))
-    {
+    for leaf in &leaves {
         if !filter.takes(&leaf.name)? {
             continue;
         }
         let path = join(folder, &leaf.name);
-        let data = tree.leaf(folder, leaf)?;
+        let data = tree.found(folder, leaf)?;
         if data.windows(SKIP.len()).any(|window| window == SKIP) {
             continue;
         }
@@ -139,11 +143,6 @@ impl Manifests {
         }
         Ok(objects)
     }
-}
-
-fn is_manifest(leaf: &Leaf) -> bool {
-    let extension = leaf.name.rsplit_once('.').map(|(_, extension)| extension);
-    matches!(extension, Some("yaml" | "yml" | "json" | "jsonnet"))
 }
 
 struct Filter<'a> {

@@ -256,7 +256,7 @@ fn matching(tree: &Tree, pattern: &str) -> Result<Vec<String>, ToolError> {
     }
     let mut found = Vec::new();
     for folder in folders {
-        for name in tree.names(&folder)? {
+        for name in tree.names(&folder, ending(last))? {
             let path = join(&folder, &name);
             if takes(last, &name)? && matches!(tree.at(&path)?, Answer::File { .. }) {
                 found.push(path);
@@ -273,7 +273,7 @@ fn deeper(tree: &Tree, known: Vec<String>, part: &str) -> Result<Vec<String>, To
         if part == "**" {
             folders.extend(tree.folders_below(&folder)?);
         } else if part.contains(['*', '?', '[', '{']) {
-            for name in tree.names(&folder)? {
+            for name in tree.names(&folder, "")? {
                 let path = join(&folder, &name);
                 if takes(part, &name)? && matches!(tree.at(&path)?, Answer::Folder { .. }) {
                     folders.push(path);
@@ -284,6 +284,16 @@ fn deeper(tree: &Tree, known: Vec<String>, part: &str) -> Result<Vec<String>, To
         }
     }
     Ok(folders)
+}
+
+/// How every name ends that the pattern takes.
+fn ending(pattern: &str) -> &str {
+    let literal = |at: usize| &pattern[at + 1..];
+    let tail = pattern
+        .rfind(['*', '?', ']', '}', '\\'])
+        .map_or(pattern, literal);
+    // What a comma or slash means in a listing, it doesn't mean in a name.
+    if tail.contains([',', '/']) { "" } else { tail }
 }
 
 fn takes(pattern: &str, name: &str) -> Result<bool, ToolError> {

@@ -34,6 +34,16 @@ pub(crate) struct Entry {
     pub(crate) oid: Oid,
 }
 
+impl Entry {
+    /// Its name in a [`bus::message::render::Listing`].
+    pub(super) fn listed_name(&self) -> String {
+        match self.kind {
+            EntryKind::Folder => format!("{}/", self.name),
+            EntryKind::File | EntryKind::Link | EntryKind::Submodule => self.name.clone(),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EntryKind {
     File,

@@ -12,11 +12,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bus::Digest;
-use bus::message::render::Input;
+use bus::message::render::{Input, Listing};
 use git2::Oid;
 
 pub use database::Database;
-use database::EntryKind;
+use database::{Entry, EntryKind};
 pub(crate) use path::{clean, join};
 pub(crate) use view::View;
 use walk::{Found, Place};
@@ -99,6 +99,7 @@ pub(crate) struct Leaf {
     /// Relative to the folder, as it was reached.
     pub(crate) name: String,
     oid: Oid,
+    linked: bool,
 }
 
 /// How a folder is walked.
@@ -169,25 +170,71 @@ impl Tree {
             return Ok(None);
         };
         self.lock().inputs.insert(found.path.clone(), Some(oid));
-        self.leaves(&found.path, oid, walk).map(Some)
+        self.leaves(&found.path, oid, walk, None).map(Some)
     }
 
-    /// The names in a folder, sorted; the folder as a whole becomes an input. None for what is no folder.
-    pub(crate) fn names(&self, path: &str) -> Result<Vec<String>, TreeError> {
+    /// The files of a folder that end in one of these, in lexical order. Which there are becomes an input, and so does each
+    /// that is read; the folder as a whole is none. None if there is no such folder.
+    pub(crate) fn find(
+        &self,
+        path: &str,
+        walk: Walk,
+        endings: &[&str],
+    ) -> Result<Option<Vec<Leaf>>, TreeError> {
+        let found = self.walk(path)?;
+        self.remember(&found);
+        let Place::Folder(oid) = found.place else {
+            return Ok(None);
+        };
+        let mut endings: Vec<String> = endings.iter().map(|&ending| ending.to_owned()).collect();
+        if walk != Walk::Flat {
+            endings.push("/".to_owned());
+        }
+        self.leaves(&found.path, oid, walk, Some(&endings))
+            .map(Some)
+    }
+
+    /// The content of a file that [`Self::find`] listed.
+    pub(crate) fn found(&self, folder: &str, leaf: &Leaf) -> Result<Vec<u8>, TreeError> {
+        // Of a link, the link itself and its target are inputs already.
+        let path = join(folder, &leaf.name);
+        if !leaf.linked {
+            self.lock().inputs.insert(path.clone(), Some(leaf.oid));
+        }
+        self.read(&path, leaf.oid)
+    }
+
+    /// The names in a folder that end so, sorted; which there are becomes an input. None for what is no folder.
+    pub(crate) fn names(&self, path: &str, ending: &str) -> Result<Vec<String>, TreeError> {
         let found = self.walk(path)?;
         self.remember(&found);
         let Place::Folder(oid) = found.place else {
             return Ok(Vec::new());
         };
-        self.lock().inputs.insert(found.path, Some(oid));
-        let mut names: Vec<String> = self
-            .database
-            .tree(oid)?
-            .iter()
-            .map(|entry| entry.name.clone())
-            .collect();
+        self.listed(&found.path, oid, &[ending.to_owned()])?;
+        let entries = self.database.tree(oid)?;
+        let named = entries.iter().map(|entry| entry.name.clone());
+        let mut names: Vec<String> = named.filter(|name| name.ends_with(ending)).collect();
         names.sort();
         Ok(names)
+    }
+
+    /// Makes the names in a folder an input.
+    fn listed(&self, path: &str, oid: Oid, endings: &[String]) -> Result<(), TreeError> {
+        let listing = Listing {
+            folder: path.to_owned(),
+            endings: endings.to_vec(),
+        };
+        let object = self.listing(&listing, oid)?;
+        let id = Oid::from_str(&object).map_err(|_| TreeError::BadId(object))?;
+        self.lock().inputs.insert(listing.to_string(), Some(id));
+        Ok(())
+    }
+
+    fn listing(&self, listing: &Listing, oid: Oid) -> Result<String, TreeError> {
+        let entries = self.database.tree(oid)?;
+        let names: Vec<String> = entries.iter().map(Entry::listed_name).collect();
+        Ok(listing.object(names.iter().map(String::as_str)))
     }
 
     /// A folder and all below it, each before those in it, none behind a symbolic link.
@@ -195,7 +242,7 @@ impl Tree {
         let mut folders = Vec::new();
         let mut rest = vec![path.to_owned()];
         while let Some(folder) = rest.pop() {
-            let names = self.names(&folder)?;
+            let names = self.names(&folder, "")?;
             let below = names.iter().rev().map(|name| join(&folder, name));
             for path in below {
                 if matches!(self.raw(&path)?, Some((EntryKind::Folder, _))) {
@@ -265,7 +312,14 @@ impl Tree {
     /// Whether a path still has the object that an earlier render recorded. Links are not followed: they are inputs
     /// of their own.
     pub(crate) fn still(&self, input: &Input) -> Result<bool, TreeError> {
-        Ok(self.raw(&input.path)?.map(|(_, oid)| oid.to_string()) == input.object)
+        let object = match Listing::parse(&input.path) {
+            None => self.raw(&input.path)?.map(|(_, oid)| oid.to_string()),
+            Some(listing) => match self.raw(&listing.folder)? {
+                Some((EntryKind::Folder, oid)) => Some(self.listing(&listing, oid)?),
+                _ => None,
+            },
+        };
+        Ok(object == input.object)
     }
 
     fn read(&self, path: &str, oid: Oid) -> Result<Vec<u8>, TreeError> {

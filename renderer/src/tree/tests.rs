@@ -262,3 +262,40 @@ fn packs_fill_a_database() {
     let torn = Database::create(Path::new("/tmp")).unwrap();
     assert!(torn.add(&digest, &pack[..pack.len() / 2]).is_err());
 }
+
+#[test]
+fn of_a_folder_where_files_are_looked_for_only_the_names_that_could_match_count() {
+    let files = |more: &[(&'static str, &'static str)]| {
+        let mut files = vec![
+            ("app/a.yaml", "a"),
+            ("app/README.md", "r"),
+            ("app/deep/b.yaml", "b"),
+        ];
+        files.extend(more);
+        mk_tree(&files)
+    };
+    let tree = files(&[]);
+    let found = tree
+        .find("app", Walk::Recursive, &[".yaml"])
+        .unwrap()
+        .unwrap();
+    assert_eq!(names(&found), ["a.yaml", "deep/b.yaml"]);
+    assert_eq!(tree.found("app", &found[0]).unwrap(), b"a");
+    let recorded = tree.inputs(0);
+    let paths: Vec<_> = recorded.iter().map(|input| input.path.as_str()).collect();
+    assert_eq!(paths, ["app//.yaml,/", "app/a.yaml", "app/deep//.yaml,/"]);
+
+    let same = |tree: &Tree| recorded.iter().all(|input| tree.still(input).unwrap());
+    assert!(same(&files(&[
+        ("app/README.md", "changed"),
+        ("app/new.md", "n"),
+        ("other", "o")
+    ])));
+    assert!(!same(&files(&[("app/new.yaml", "n")])));
+    assert!(!same(&files(&[("app/newer/x.md", "n")])));
+    assert!(!same(&files(&[("app/a.yaml", "changed")])));
+    assert!(!same(&mk_tree(&[("app", "a file now")])));
+    let flat = files(&[]);
+    flat.find("app", Walk::Flat, &[".yaml"]).unwrap();
+    assert_eq!(flat.inputs(0).len(), 1);
+}

@@ -138,15 +138,17 @@ impl Tree {
         Ok(Some(found))
     }
 
-    /// The files below a folder that is an input as a whole already; targets of links become inputs.
+    /// The files below a folder, which is an input as a whole already, or of which only names with these endings count;
+    /// targets of links become inputs.
     pub(super) fn leaves(
         &self,
         folder: &str,
         oid: Oid,
         walk: Walk,
+        endings: Option<&[String]>,
     ) -> Result<Vec<Leaf>, TreeError> {
         let mut leaves = Vec::new();
-        self.collect(folder, "", oid, walk, 0, &mut leaves)?;
+        self.collect(folder, "", oid, (walk, endings), 0, &mut leaves)?;
         leaves.sort_by(|one, other| one.name.split('/').cmp(other.name.split('/')));
         Ok(leaves)
     }
@@ -156,7 +158,7 @@ impl Tree {
         folder: &str,
         below: &str,
         oid: Oid,
-        walk: Walk,
+        rules: (Walk, Option<&[String]>),
         depth: usize,
         leaves: &mut Vec<Leaf>,
     ) -> Result<(), TreeError> {
@@ -166,8 +168,17 @@ impl Tree {
                 limit: MAX_DEPTH,
             });
         }
+        let (walk, endings) = rules;
+        if let Some(endings) = endings {
+            let path = join(folder, below);
+            self.listed(path.trim_end_matches('/'), oid, endings)?;
+        }
+        let counts = |entry: &Entry| {
+            let name = entry.listed_name();
+            endings.is_none_or(|endings| endings.iter().any(|ending| name.ends_with(ending)))
+        };
         let entries: Arc<Vec<Entry>> = self.database.tree(oid)?;
-        for entry in entries.iter() {
+        for entry in entries.iter().filter(|entry| counts(entry)) {
             let name = join(below, &entry.name);
             match entry.kind {
                 EntryKind::File => push(
@@ -175,23 +186,29 @@ impl Tree {
                     Leaf {
                         name,
                         oid: entry.oid,
+                        linked: false,
                     },
                     folder,
                     self.limits.files,
                 )?,
                 EntryKind::Folder if walk != Walk::Flat => {
-                    self.collect(folder, &name, entry.oid, walk, depth + 1, leaves)?;
+                    self.collect(folder, &name, entry.oid, rules, depth + 1, leaves)?;
                 }
                 EntryKind::Link => {
                     let found = self.walk(&join(folder, &name))?;
                     self.remember(&found);
                     match found.place {
                         Place::File(oid) => {
-                            push(leaves, Leaf { name, oid }, folder, self.limits.files)?;
+                            let leaf = Leaf {
+                                name,
+                                oid,
+                                linked: true,
+                            };
+                            push(leaves, leaf, folder, self.limits.files)?;
                         }
                         Place::Folder(oid) if walk == Walk::Following => {
                             self.lock().inputs.insert(found.path, Some(oid));
-                            self.collect(folder, &name, oid, walk, depth + 1, leaves)?;
+                            self.collect(folder, &name, oid, rules, depth + 1, leaves)?;
                         }
                         Place::Absent { .. } if walk == Walk::Following => {
                             let link = join(folder, &name);

@@ -229,7 +229,7 @@ async fn a_desired_state_becomes_manifests_and_a_record_of_what_was_read() {
         record
             .inputs
             .iter()
-            .filter(|input| input.path == "app" && input.object.is_some())
+            .filter(|input| input.path == "app/a.yaml" && input.object.is_some())
             .count(),
         1
     );
