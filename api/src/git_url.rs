@@ -86,8 +86,11 @@ fn azure_devops(host: &str, path: &str) -> Option<String> {
     let parts: Vec<&str> = path.split('/').collect();
     let organization = host.strip_suffix(".visualstudio.com");
     let (organization, project, repository) = match (host, organization, parts.as_slice()) {
-        ("ssh.dev.azure.com", _, ["v3", organization, project, repository])
-        | ("vs-ssh.visualstudio.com", _, ["v3", organization, project, repository])
+        (
+            "ssh.dev.azure.com" | "vs-ssh.visualstudio.com",
+            _,
+            ["v3", organization, project, repository],
+        )
         | ("dev.azure.com", _, [organization, project, "_git", repository]) => {
             (*organization, *project, *repository)
         }

@@ -55,18 +55,16 @@ impl Settings {
         };
         let reconciliation_timeout = time("timeout.reconciliation");
         let reconciliation_jitter = time("timeout.reconciliation.jitter");
-        let webhook_max_payload = match text("webhook.maxPayloadSizeMB") {
-            None => DEFAULT_MAX_PAYLOAD,
-            Some(value) => match value.parse::<usize>() {
-                Ok(megabytes @ 1..=1024) => megabytes << 20,
-                _ => {
-                    problems.push(format!(
-                        "webhook.maxPayloadSizeMB: {value:?} is not a whole number from 1 to 1024"
-                    ));
-                    DEFAULT_MAX_PAYLOAD
+        let webhook_max_payload =
+            text("webhook.maxPayloadSizeMB").map_or(DEFAULT_MAX_PAYLOAD, |value| {
+                if let Ok(megabytes @ 1..=1024) = value.parse::<usize>() {
+                    return megabytes << 20;
                 }
-            },
-        };
+                problems.push(format!(
+                    "webhook.maxPayloadSizeMB: {value:?} is not a whole number from 1 to 1024"
+                ));
+                DEFAULT_MAX_PAYLOAD
+            });
         let tracking_method = match text("application.resourceTrackingMethod") {
             None => TrackingMethod::default(),
             Some(word) => match TrackingMethod::from(word) {

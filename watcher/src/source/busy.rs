@@ -5,20 +5,24 @@ use std::time::{Duration, SystemTime};
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
-/// None if it doesn't say so; else for how long, if it says that.
-#[expect(
-    clippy::option_option,
-    reason = "whether it is so, and whether a time is named, are two questions"
-)]
-pub fn busy(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Option<Option<Duration>> {
+/// It asks to be left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy {
+    /// For how long, if it says so.
+    pub after: Option<Duration>,
+}
+
+pub fn busy(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Option<Busy> {
     let after = headers
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok())
         .and_then(|text| retry_after(text, now));
     match status {
-        StatusCode::TOO_MANY_REQUESTS => Some(after),
+        StatusCode::TOO_MANY_REQUESTS => Some(Busy { after }),
         // GitHub's secondary limits come as 403, and a host under maintenance says 503.
-        StatusCode::FORBIDDEN | StatusCode::SERVICE_UNAVAILABLE => after.map(Some),
+        StatusCode::FORBIDDEN | StatusCode::SERVICE_UNAVAILABLE if after.is_some() => {
+            Some(Busy { after })
+        }
         _ => None,
     }
 }
@@ -37,7 +41,7 @@ fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn said(status: u16, after: Option<&str>) -> Option<Option<Duration>> {
+    fn said(status: u16, after: Option<&str>) -> Option<Busy> {
         let now = httpdate::parse_http_date("Wed, 25 Nov 2026 01:00:00 GMT").unwrap();
         let mut headers = HeaderMap::new();
         if let Some(after) = after {
@@ -48,14 +52,15 @@ mod tests {
 
     #[test]
     fn a_busy_host_may_say_for_how_long_in_seconds_or_as_a_date() {
-        assert_eq!(said(429, Some("120")), Some(Some(Duration::from_mins(2))));
+        let asked = |after| Some(Busy { after: Some(after) });
+        assert_eq!(said(429, Some("120")), asked(Duration::from_mins(2)));
         let date = "Wed, 25 Nov 2026 01:02:00 GMT";
-        assert_eq!(said(503, Some(date)), Some(Some(Duration::from_mins(2))));
-        assert_eq!(said(403, Some("60")), Some(Some(Duration::from_mins(1))));
+        assert_eq!(said(503, Some(date)), asked(Duration::from_mins(2)));
+        assert_eq!(said(403, Some("60")), asked(Duration::from_mins(1)));
         let past = "Tue, 24 Nov 2026 01:02:00 GMT";
-        assert_eq!(said(429, Some(past)), Some(Some(Duration::ZERO)));
+        assert_eq!(said(429, Some(past)), asked(Duration::ZERO));
         for odd in ["", "soon", "-1", "1e9", "99999999999999999999999"] {
-            assert_eq!(said(429, Some(odd)), Some(None), "{odd}");
+            assert_eq!(said(429, Some(odd)), Some(Busy { after: None }), "{odd}");
         }
     }
 

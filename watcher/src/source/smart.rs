@@ -15,7 +15,7 @@ use url::Url;
 
 use super::access::Access;
 use super::bounds::Limits;
-use super::busy::busy;
+use super::busy::{Busy, busy};
 use super::error::FetchError;
 use super::github::App;
 use super::http::{self, Failure};
@@ -227,7 +227,7 @@ impl Exchange {
         known: bool,
     ) -> Result<Response, FetchError> {
         let url = || self.location.shown();
-        if let Some(after) = busy(answer.status(), answer.headers(), SystemTime::now()) {
+        if let Some(Busy { after }) = busy(answer.status(), answer.headers(), SystemTime::now()) {
             return Err(FetchError::Busy {
                 url: url(),
                 reason: format!("it answers {}", answer.status().as_u16()),

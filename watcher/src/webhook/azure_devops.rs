@@ -11,6 +11,7 @@ use super::head::Head;
 use super::payload::json;
 use super::{Change, Said, check};
 
+const WHAT: &str = "Authorization with user and password";
 pub(super) const ACTIVITY: &str = "x-vss-activityid";
 
 #[derive(Deserialize)]
@@ -79,7 +80,6 @@ fn authenticate(head: Head<'_>, secrets: &WebhookSecrets) -> Result<(), WebhookE
     if user.is_none() && password.is_none() {
         return Ok(());
     }
-    const WHAT: &str = "Authorization with user and password";
     let key = if user.is_some() {
         user_key
     } else {

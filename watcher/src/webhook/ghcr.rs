@@ -16,10 +16,12 @@ struct Body {
 #[derive(Deserialize)]
 struct Package {
     name: Option<String>,
-    package_type: Option<String>,
+    #[serde(rename = "package_type")]
+    kind: Option<String>,
     namespace: Option<String>,
     owner: Option<Owner>,
-    package_version: Option<Version>,
+    #[serde(rename = "package_version")]
+    version: Option<Version>,
 }
 
 #[derive(Deserialize)]
@@ -47,13 +49,13 @@ pub(super) fn read(body: &[u8]) -> Result<Said, WebhookError> {
     let body: Body = json(body, "GitHub's registry")?;
     let package = body.package.ok_or(WebhookError::Incomplete)?;
     let is_container = package
-        .package_type
+        .kind
         .is_some_and(|kind| kind.eq_ignore_ascii_case("container"));
     let is_news = matches!(body.action.as_deref(), Some("published" | "updated"));
     if !is_container || !is_news {
         return Ok(Said::Nothing);
     }
-    let Some(version) = package.package_version else {
+    let Some(version) = package.version else {
         return Ok(Said::Nothing);
     };
     let tag = version

@@ -205,7 +205,7 @@ mod tests {
             trouble.remaining(now)
         };
         assert_eq!(wait(Verdict::Busy(None)), BUSY);
-        let week = Duration::from_secs(7 * 86_400);
+        let week = Duration::from_hours(7 * 24);
         assert_eq!(wait(Verdict::Busy(Some(week))), LONGEST_ASKED);
     }
 

@@ -4,6 +4,9 @@
 
 #[path = "../support/http.rs"]
 mod git;
+mod noticing;
+#[path = "../webhooks/payloads.rs"]
+mod payloads;
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -61,6 +64,10 @@ async fn eventually<T, F: Future<Output = Option<T>>>(
 
 impl World {
     async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    async fn start_with(flags: &[&str]) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let stack = Stack::start(&StackOptions {
             nats: Some(NatsConfig::default()),
@@ -96,6 +103,7 @@ impl World {
             .args(["--webhook-listen", "127.0.0.1:0", "--poll-interval", "3600"])
             .arg("--webhook-listen-file")
             .arg(&listens)
+            .args(flags)
             .stderr(Stdio::inherit())
             .kill_on_drop(true)
             .spawn()
@@ -120,6 +128,10 @@ impl World {
     }
 
     async fn create(&self, name: &str, finalizer: bool) {
+        self.create_from(&self.git.url(), name, finalizer).await;
+    }
+
+    async fn create_from(&self, url: &str, name: &str, finalizer: bool) {
         let app: Application = serde_json::from_value(json!({
             "apiVersion": "argoproj.io/v1alpha1",
             "kind": "Application",
@@ -130,7 +142,7 @@ impl World {
             "spec": {
                 "project": "default",
                 "destination": {"server": "https://kubernetes.default.svc", "namespace": "web"},
-                "source": {"repoURL": self.git.url(), "path": name, "targetRevision": "main"},
+                "source": {"repoURL": url, "path": name, "targetRevision": "main"},
             },
         }))
         .unwrap();

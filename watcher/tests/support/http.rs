@@ -91,7 +91,7 @@ async fn answer(
     backend(&root, request).await
 }
 
-async fn backend(root: &Path, request: Request) -> Response {
+pub(crate) async fn backend(root: &Path, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let header = |name: &str| {
         let value = parts.headers.get(name).map(|it| it.to_str().unwrap());
