@@ -50,6 +50,8 @@ pub struct Access {
     pub lfs: bool,
     /// User and password go before a bearer token.
     pub force_basic: bool,
+    /// The login of a Helm repository goes to other hosts, too, where its archives are: `helm.passCredentials` of the source.
+    pub pass_credentials: bool,
     /// May hold a user and a password.
     pub proxy: Option<Sensitive>,
     pub no_proxy: Option<String>,
@@ -80,6 +82,7 @@ impl Access {
             oci: repository.enable_oci,
             lfs: repository.enable_lfs,
             force_basic: repository.force_http_basic_auth,
+            pass_credentials: false,
             proxy: repository.proxy.clone(),
             no_proxy: repository.no_proxy.clone(),
             known_hosts: Arc::clone(&vouched.known_hosts),
@@ -97,6 +100,7 @@ impl Access {
             oci,
             lfs,
             force_basic,
+            pass_credentials,
             proxy,
             no_proxy,
             known_hosts: _,
@@ -140,10 +144,30 @@ impl Access {
         for number in [github_app_id, github_app_installation_id] {
             digest.update(number.unwrap_or_default().to_be_bytes());
         }
-        digest.update([insecure, plain_http, oci, lfs, force_basic].map(|flag| u8::from(*flag)));
+        let flags = [
+            insecure,
+            plain_http,
+            oci,
+            lfs,
+            force_basic,
+            pass_credentials,
+        ];
+        digest.update(flags.map(|flag| u8::from(*flag)));
         let mut short = [0; 16];
         short.copy_from_slice(&digest.finalize()[..16]);
         short
+    }
+
+    /// For hosts that it isn't meant for: as nobody, with what an administrator vouched for and the way through the proxy.
+    #[must_use]
+    pub fn to_others(&self) -> Self {
+        Self {
+            proxy: self.proxy.clone(),
+            no_proxy: self.no_proxy.clone(),
+            known_hosts: Arc::clone(&self.known_hosts),
+            authorities: Arc::clone(&self.authorities),
+            ..Self::default()
+        }
     }
 
     /// Callbacks that log in and check the host, for ssh: HTTP is ours (`smart`).

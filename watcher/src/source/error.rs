@@ -76,6 +76,12 @@ pub enum FetchError {
         "repository {url} sends more than {limit} bytes. Make it smaller, or raise the watcher's flag --max-repository-bytes"
     )]
     TooLarge { url: String, limit: usize },
+    #[error(
+        "what {url} offers can't be used: {reason}. Its publisher must correct it, or another version be named in targetRevision"
+    )]
+    Content { url: String, reason: String },
+    #[error("what {url} sends can't be kept ({reason}). Check the watcher's disk")]
+    Disk { url: String, reason: String },
     #[error("the watcher's copy of a repository at {path} can't be used")]
     Local {
         path: String,
@@ -102,8 +108,14 @@ impl FetchError {
             Self::Busy { .. } => "busy",
             Self::Postponed { .. } => "postponed",
             Self::TooLarge { .. } => "too_large",
-            Self::Local { .. } | Self::Lost { .. } => "local",
+            Self::Content { .. } => "content",
+            Self::Local { .. } | Self::Lost { .. } | Self::Disk { .. } => "local",
         }
+    }
+
+    /// Whether the host couldn't be asked, so that what it said before is the best that is known.
+    pub const fn is_outage(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Timeout { .. })
     }
 
     pub fn revision(location: &Location, error: &RevisionError) -> Self {

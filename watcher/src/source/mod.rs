@@ -10,26 +10,35 @@ use bus::message::desired::Commit;
 use git2::Oid;
 
 pub mod access;
+pub mod archive;
 pub mod authorities;
 mod bounds;
 pub mod busy;
 pub mod error;
+mod file;
 pub mod git;
 mod git_config;
 pub mod github;
 mod graft;
+mod helm;
+pub mod helm_index;
 pub mod home;
 pub mod http;
+mod kept;
 pub mod known_hosts;
 mod lfs;
 pub mod location;
 mod login;
+mod oci;
+mod oci_login;
 mod proxy;
 pub mod remote;
 mod session;
 mod smart;
 mod submodule;
 pub mod tls;
+pub mod version;
+mod web;
 pub mod whole;
 
 pub use bounds::Limits;
@@ -37,6 +46,8 @@ pub use remote::{Content, Remote};
 
 use access::Access;
 use error::FetchError;
+use kept::Kept;
+use location::Location;
 
 /// What a target revision is, with its files in the local bare repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,20 +69,89 @@ impl Revision {
 /// What became of each target revision.
 pub type Revisions = BTreeMap<Arc<str>, Result<Revision, FetchError>>;
 
-/// Brings the target revisions of a remote that isn't a Git repository into the bare repository at `folder`, as trees.
-#[expect(
-    clippy::unused_async,
-    reason = "the kinds that are fetched by HTTP are added here"
-)]
+/// Brings the target revisions of a remote that isn't a Git repository into the bare repository at `folder`, as trees. What is
+/// there already isn't downloaded again, and counts while the host can't be asked. Needs nothing but the folder.
 pub async fn fetch(
     remote: &Remote,
-    _access: &Access,
-    _targets: &[Arc<str>],
-    _folder: &Path,
-    _limits: Limits,
+    access: &Access,
+    targets: &[Arc<str>],
+    folder: &Path,
+    limits: Limits,
 ) -> Result<Revisions, FetchError> {
-    Err(FetchError::Unreachable {
-        url: remote.shown(),
-        reason: "this version fetches Git repositories only".to_owned(),
-    })
+    let mut kept = Kept::open(folder)?;
+    let deadline = tokio::time::Instant::from_std(limits.deadline);
+    let mut revisions = Revisions::new();
+    // A host that doesn't answer is asked once for all targets.
+    let mut asked: Option<Asked<'_>> = None;
+    for target in targets {
+        let fetched = tokio::time::timeout_at(deadline, async {
+            if asked.is_none() {
+                asked = Some(Asked::ask(remote, access, limits, &kept).await?);
+            }
+            match &asked {
+                Some(asked) => asked.target(target, &kept).await,
+                None => Err(FetchError::Lost {
+                    url: remote.shown(),
+                }),
+            }
+        });
+        let fetched = fetched.await.unwrap_or_else(|_| {
+            Err(FetchError::Timeout {
+                url: remote.shown(),
+            })
+        });
+        revisions.insert(Arc::clone(target), kept.settle(target, fetched));
+    }
+    kept.save();
+    Ok(revisions)
+}
+
+/// A remote that was looked at.
+enum Asked<'a> {
+    Chart(Box<helm::Repository<'a>>, Arc<helm_index::Index>),
+    Oci(Box<oci::Registry<'a>>),
+    File(&'a Location, &'a Access, Limits),
+}
+
+impl<'a> Asked<'a> {
+    async fn ask(
+        remote: &'a Remote,
+        access: &'a Access,
+        limits: Limits,
+        kept: &Kept,
+    ) -> Result<Self, FetchError> {
+        match remote {
+            Remote::Chart { repository, name } => {
+                let shown = remote.shown();
+                let repository =
+                    helm::Repository::new(repository, name, access, limits, shown).await?;
+                let index = repository.index(kept).await?;
+                Ok(Self::Chart(Box::new(repository), index))
+            }
+            Remote::Oci { location, content } => {
+                let registry =
+                    oci::Registry::new(location, *content, access, limits, remote.shown())?;
+                Ok(Self::Oci(Box::new(registry)))
+            }
+            Remote::File(location) => Ok(Self::File(location, access, limits)),
+            Remote::Git(location) => Err(FetchError::Settings {
+                url: location.shown(),
+                reason: "a Git repository is fetched by Git".to_owned(),
+            }),
+        }
+    }
+
+    async fn target(
+        &self,
+        target: &str,
+        kept: &Kept,
+    ) -> Result<(Revision, Option<String>), FetchError> {
+        match self {
+            Self::Chart(repository, index) => repository.version(index, target, kept).await,
+            Self::Oci(registry) => registry.target(target, kept).await,
+            Self::File(location, access, limits) => {
+                file::fetch(location, access, *limits, kept).await
+            }
+        }
+    }
 }
