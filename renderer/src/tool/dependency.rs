@@ -37,6 +37,9 @@ pub(super) fn add(
     let Some(requirements) = Requirements::read(chart) else {
         return Ok(additions);
     };
+    if requirements.list.is_empty() {
+        return Ok(additions);
+    }
     let vendored = chart.vendored();
     let holds = |name: &str| vendored.iter().any(|vendored| vendored.name == name);
     if requirements.list.iter().all(|wanted| holds(&wanted.name)) {

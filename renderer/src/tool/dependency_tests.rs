@@ -25,8 +25,11 @@ fn mk_dome(files: &[(&str, &str)]) -> Job {
     mk_job(json!([{"repoURL": "r", "path": "dome"}]), files)
 }
 
-/// The job's needs, and the subcharts with the files of each, or that it waits.
-fn added(job: &Job) -> Result<Option<Vec<(String, Vec<String>)>>, String> {
+/// Subcharts with the files of each.
+type Added = Vec<(String, Vec<String>)>;
+
+/// What was added; none while it waits.
+fn added(job: &Job) -> Result<Option<Added>, String> {
     let tree = &job.sources[0].tree;
     let mut chart = chart::load(tree, "dome").unwrap();
     let additions = add(job, tree, "dome", &mut chart).map_err(|error| error.to_string())?;

@@ -29,7 +29,7 @@ pub(crate) fn prepare(
     let none = Helm::default();
     let helm = source.helm.as_ref().unwrap_or(&none);
     let tree = &job.sources[index].tree;
-    if text(helm.version.as_ref()).is_some_and(|version| version != "v3") {
+    if text(helm.version.as_ref()).is_some_and(|version| version != "v3" && version != "v4") {
         return Err(ToolError::Unsupported {
             what: format!(
                 "source.helm.version {}",

@@ -115,10 +115,9 @@ pub(crate) fn detect(
     let tool = match explicit(source)? {
         Some(SourceType::Kustomize) if is_on(Tool::Kustomize) => SourceType::Kustomize,
         Some(SourceType::Helm | SourceType::HelmLastMile) if is_on(Tool::Helm) => SourceType::Helm,
-        Some(_) => SourceType::Directory,
         None if overlay_in(tree, path)? && is_on(Tool::Kustomize) => SourceType::Kustomize,
         None if chart_in(tree, path)? && is_on(Tool::Helm) => SourceType::Helm,
-        None => SourceType::Directory,
+        Some(_) | None => SourceType::Directory,
     };
     Ok(Detected { tool, settings })
 }

@@ -213,8 +213,11 @@ impl Tree {
         };
         self.listed(&found.path, oid, &[ending.to_owned()])?;
         let entries = self.database.tree(oid)?;
-        let named = entries.iter().map(|entry| entry.name.clone());
-        let mut names: Vec<String> = named.filter(|name| name.ends_with(ending)).collect();
+        let mut names: Vec<String> = entries
+            .iter()
+            .filter(|entry| entry.name.ends_with(ending))
+            .map(|entry| entry.name.clone())
+            .collect();
         names.sort();
         Ok(names)
     }

@@ -8,6 +8,8 @@
 
 mod containment;
 mod helm;
+mod helm_dependencies;
+mod helm_fields;
 mod jsonnet;
 mod kustomize;
 mod kustomize_block;

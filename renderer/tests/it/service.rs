@@ -323,13 +323,14 @@ async fn what_is_missing_is_asked_for_and_then_rendered_with() {
         name: "lib".to_owned(),
         version: "1.x".to_owned(),
     };
+    let wanted = std::slice::from_ref(&need);
 
     scene.desire(1, &files, source()).await;
     let record = scene.record(1).await;
     assert_eq!(record.outcome, RenderOutcome::Incomplete);
-    assert_eq!(record.needs, [need.clone()]);
+    assert_eq!(record.needs, *wanted);
     let state = scene.state(1).await;
-    assert_eq!(state.waits_for, [need.clone()]);
+    assert_eq!(state.waits_for, *wanted);
     assert!(state.conditions.is_empty());
     assert!(scene.manifests().await.is_none());
 
@@ -355,13 +356,13 @@ async fn what_is_missing_is_asked_for_and_then_rendered_with() {
         record.outcome,
         RenderOutcome::Rendered { count: 1, .. }
     ));
-    assert_eq!(record.needs, [need.clone()]);
+    assert_eq!(record.needs, *wanted);
     let first = scene.manifests().await.unwrap().digest;
 
     // The same again is proven; another tree under the same need isn't.
     let elsewhere = [("dome/Chart.yaml", chart), ("elsewhere", "x")];
     scene.desire_with(3, &elsewhere, source(), vec![one]).await;
-    assert_eq!(scene.record(3).await.needs, [need.clone()]);
+    assert_eq!(scene.record(3).await.needs, *wanted);
     assert!(scene.state(3).await.reused);
     let two = mk_dependency(&mk_config("two")).await;
     scene.desire_with(4, &files, source(), vec![two]).await;
