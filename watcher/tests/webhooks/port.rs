@@ -146,12 +146,12 @@ async fn two_hundred_half_sent_webhooks_hold_up_no_good_one() {
     let mut held = Vec::new();
     for number in 0..200 {
         let mut stream = TcpStream::connect(port.address).await.unwrap();
-        let part = if number % 2 == 0 {
+        let half = if number % 2 == 0 {
             "POST /api/webhook HTTP/1.1\r\nhost: h\r\nx-"
         } else {
             "POST /api/webhook HTTP/1.1\r\nhost: h\r\ncontent-length: 1000000\r\n\r\n{"
         };
-        stream.write_all(part.as_bytes()).await.unwrap();
+        stream.write_all(half.as_bytes()).await.unwrap();
         held.push(stream);
     }
     let begun = Instant::now();
