@@ -44,6 +44,7 @@ func asError(err error) *Error {
 	if result.File == "" {
 		result.File, result.Line = locate(result.Message)
 	}
+	result.File = scrub(result.File)
 	result.Message = shorten(scrub(result.Message))
 	return &result
 }

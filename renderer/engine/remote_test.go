@@ -27,6 +27,14 @@ func TestARemoteBaseIsBuiltInItsOwnRepository(t *testing.T) {
 	golden(t, "remote", text(t, reply))
 }
 
+func TestAPasswordInAnAddressIsNotTold(t *testing.T) {
+	_, reply := buildWith(t, "resources: ['https://user:token@git.example/org/repo.git?ref=v1']\n",
+		map[string]map[string]string{"https://user:token@git.example/org/repo.git?ref=v1": {"kustomization.yaml": "resources: [nowhere.yaml]\n"}})
+	if reply.Error == nil || strings.Contains(reply.Error.Message+reply.Error.File, "token") || !strings.Contains(reply.Error.Message, "git.example/org/repo") {
+		t.Errorf("got %+v", reply)
+	}
+}
+
 func TestAMessageIsTheSameEachTime(t *testing.T) {
 	_, reply := buildWith(t, "configMapGenerator: [{name: a, literals: [x=1]}, {name: a, literals: [y=2]}]\n", nil)
 	if reply.Error == nil || !strings.Contains(reply.Error.Message, "merging from generator: id") {

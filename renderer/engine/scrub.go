@@ -22,6 +22,8 @@ var quotations = []struct {
 	// JSON schema
 	{regexp.MustCompile(`'(?:[^'\\\n]|\\.)*' does not match pattern`), "the value does not match pattern"},
 	{regexp.MustCompile(`(?m)(: )[^\n]* is not valid ([\w-]+): [^\n]*$`), "${1}the value is not valid $2"},
+	// An address with a password in it
+	{regexp.MustCompile(`(://)[^/\s'"@]*:[^/\s'"@]*@`), "$1"},
 	// Kustomize
 	{regexp.MustCompile("(?s)with config: `.*?`"), "with its configuration"},
 	{regexp.MustCompile(`(?s)(from|patch:?) \[.*\]`), "$1 the given text"},

@@ -7,13 +7,22 @@ use bus::message::need::Need;
 
 use crate::tree::Tree;
 
+/// A name or address longer than this is nobody's.
+const MAX_LENGTH: usize = 2048;
+
 /// A render asks for more than it may.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "more than {} charts, repositories and files are needed beside the sources, the limit of one render",
-    Need::MAX
-)]
-pub struct TooManyNeeds;
+pub enum TooManyNeeds {
+    #[error(
+        "more than {} charts, repositories and files are needed beside the sources, the limit of one render",
+        Need::MAX
+    )]
+    Many,
+    #[error(
+        "something that is needed beside the sources has an address of {length} bytes; the limit is {MAX_LENGTH}"
+    )]
+    Long { length: usize },
+}
 
 /// The dependencies of a job, by what they were asked for as.
 #[derive(Default)]
@@ -35,10 +44,14 @@ impl Dependencies {
     ///
     /// What is read of the tree need not be recorded: the need with its tree's id stands for it.
     pub(crate) fn get(&self, need: Need) -> Result<Option<Arc<Tree>>, TooManyNeeds> {
+        let length = length(&need);
+        if length > MAX_LENGTH {
+            return Err(TooManyNeeds::Long { length });
+        }
         let tree = self.had.get(&need).map(Arc::clone);
         let mut asked = self.asked();
         if asked.len() >= Need::MAX && !asked.contains(&need) {
-            return Err(TooManyNeeds);
+            return Err(TooManyNeeds::Many);
         }
         asked.insert(need);
         Ok(tree)
@@ -72,22 +85,37 @@ impl Dependencies {
     }
 }
 
-/// A need in words.
-pub(crate) fn describe(need: &Need) -> String {
+fn length(need: &Need) -> usize {
     match need {
         Need::Chart {
             repository,
             name,
             version,
-        } if version.is_empty() => format!("the chart {name} of {repository}"),
+        } => repository.len() + name.len() + version.len(),
+        Need::Git { url, reference } => url.len() + reference.len(),
+        Need::File { url } => url.len(),
+    }
+}
+
+/// A need in words, without the password that its address may hold.
+pub(crate) fn describe(need: &Need) -> String {
+    let shown = |url: &str| api::git_url::without_credentials(url);
+    match need {
         Need::Chart {
             repository,
             name,
             version,
-        } => format!("the chart {name} {version} of {repository}"),
-        Need::Git { url, reference } if reference.is_empty() => format!("the repository {url}"),
-        Need::Git { url, reference } => format!("the repository {url} at {reference}"),
-        Need::File { url } => format!("the file {url}"),
+        } if version.is_empty() => format!("the chart {name} of {}", shown(repository)),
+        Need::Chart {
+            repository,
+            name,
+            version,
+        } => format!("the chart {name} {version} of {}", shown(repository)),
+        Need::Git { url, reference } if reference.is_empty() => {
+            format!("the repository {}", shown(url))
+        }
+        Need::Git { url, reference } => format!("the repository {} at {reference}", shown(url)),
+        Need::File { url } => format!("the file {}", shown(url)),
     }
 }
 
@@ -120,5 +148,24 @@ mod tests {
         assert!(dependencies.get(mk_need(0)).is_ok());
         let error = dependencies.get(mk_need(Need::MAX)).err().unwrap();
         assert!(error.to_string().contains("256"));
+    }
+
+    #[test]
+    fn an_address_is_bounded_and_told_without_its_password() {
+        let long = Need::File {
+            url: format!("https://example.org/{}", "a".repeat(MAX_LENGTH)),
+        };
+        let dependencies = Dependencies::default();
+        let error = dependencies.get(long).err().unwrap();
+        assert!(error.to_string().contains("2048"));
+        assert!(dependencies.needs().is_empty());
+        let secret = Need::Git {
+            url: "https://user:token@git.example/a".to_owned(),
+            reference: "v1".to_owned(),
+        };
+        assert_eq!(
+            describe(&secret),
+            "the repository https://git.example/a at v1"
+        );
     }
 }
