@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"runtime"
 	"syscall"
@@ -25,7 +26,10 @@ type Confinement struct {
 }
 
 // seal gives up everything that a render doesn't need, in all threads, for good. The working folder must be empty.
-func seal() Confinement {
+func seal(addressSpace uint64) Confinement {
+	if addressSpace > 0 {
+		limitAddressSpace(addressSpace)
+	}
 	// Seccomp takes the threads' no_new_privs from the calling one.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -40,6 +44,21 @@ func seal() Confinement {
 	done.Landlock = landlock()
 	done.Seccomp = filterCalls()
 	return done
+}
+
+// limitAddressSpace bounds memory hard. Go reserves before it uses: the kernel's limit of data counts what is used of a
+// reservation only once it is over, so that one allocation of any size gets through it; the limit of the address space
+// counts the reservation itself. What Go reserved for its own books at the start, over a gigabyte, is not memory.
+func limitAddressSpace(more uint64) {
+	mapped := uint64(2 << 30)
+	if data, err := os.ReadFile("/proc/self/statm"); err == nil {
+		var pages uint64
+		if _, err := fmt.Sscan(string(data), &pages); err == nil {
+			mapped = pages * uint64(os.Getpagesize())
+		}
+	}
+	limit := unix.Rlimit{Cur: mapped + more, Max: mapped + more}
+	_ = unix.Setrlimit(unix.RLIMIT_AS, &limit)
 }
 
 func dropCapabilities() bool {

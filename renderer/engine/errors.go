@@ -39,6 +39,9 @@ func asError(err error) *Error {
 			result.File, result.Line = locate(result.Message)
 			result.Kind = ErrorLimit
 			result.Message = fmt.Sprintf("the template %q includes itself more than 1000 times", found[1])
+			if result.File != "" {
+				result.Message = fmt.Sprintf("%s:%d: %s", result.File, result.Line, result.Message)
+			}
 		}
 	}
 	if result.File == "" {

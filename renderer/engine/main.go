@@ -32,6 +32,7 @@ const maxStack = 256 << 20
 
 func main() {
 	memoryLimit := flag.Int64("memory-limit", 0, "soft limit of the Go heap in bytes; 0 is none")
+	addressSpace := flag.Uint64("address-space", 0, "how many bytes may be mapped beside what is mapped at the start; 0 is no limit")
 	flag.Parse()
 
 	debug.SetMaxStack(maxStack)
@@ -42,7 +43,7 @@ func main() {
 	out := confine()
 
 	c := &channel{in: bufio.NewReaderSize(os.Stdin, 64<<10), out: out}
-	confinement := seal()
+	confinement := seal(*addressSpace)
 	if err := c.send(&Reply{Ready: &confinement}); err != nil {
 		fmt.Fprintln(os.Stderr, "engine:", err)
 		os.Exit(1)

@@ -303,6 +303,10 @@ async fn ask(
         Err(WorkerError::Failed(failure)) if failure.kind == FailureKind::Waits => {
             Err(ToolError::Waits)
         }
+        Err(cause) if cause.is_limit() && !files.last().is_empty() => {
+            let file = files.last();
+            Err(ToolError::AfterReading { file, cause })
+        }
         outcome => Ok(outcome?),
     }
 }

@@ -15,6 +15,11 @@ use super::wire::Sealed;
 /// Go maps its heap in arenas of 64 MiB and keeps some books beside them.
 const GO_OVERHEAD: u64 = 256 << 20;
 
+/// How much a worker may map beside what it has mapped when it starts.
+pub(super) fn address_space(memory_limit: u64) -> u64 {
+    memory_limit.saturating_add(GO_OVERHEAD)
+}
+
 /// Runs in the forked child, before the engine is executed: only calls that are safe there.
 pub(super) fn child(memory_limit: u64) -> io::Result<()> {
     // Where neither is permitted (a container without user namespaces) the engine's seccomp filter has no sockets either.
@@ -33,7 +38,8 @@ pub(super) fn child(memory_limit: u64) -> io::Result<()> {
             libc::CLOSE_RANGE_CLOEXEC,
         );
     }
-    let data = memory_limit.saturating_add(GO_OVERHEAD);
+    // The worker limits its address space too: alone, this lets one allocation through that is larger than all.
+    let data = address_space(memory_limit);
     setrlimit(Resource::RLIMIT_DATA, data, data)?;
     setrlimit(Resource::RLIMIT_FSIZE, 0, 0)?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;

@@ -1,9 +1,11 @@
 //! One worker process and the frames to and from it.
 
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -63,6 +65,26 @@ pub enum WorkerError {
     Babbled { what: &'static str },
 }
 
+impl WorkerError {
+    /// Whether the render broke a limit, which ended its worker without a word about where.
+    pub(crate) fn is_limit(&self) -> bool {
+        match self {
+            Self::TooSlow { .. }
+            | Self::TooLarge { .. }
+            | Self::TooDeep
+            | Self::TooManyQuestions => true,
+            Self::Start { .. }
+            | Self::NotReady
+            | Self::Unconfined { .. }
+            | Self::Failed(_)
+            | Self::RequestTooLarge { .. }
+            | Self::Died { .. }
+            | Self::Garbled(_)
+            | Self::Babbled { .. } => false,
+        }
+    }
+}
+
 fn names(layers: &[Layer]) -> String {
     let names: Vec<_> = layers.iter().map(|layer| layer.name()).collect();
     names.join(" and ")
@@ -92,6 +114,8 @@ impl Worker {
         command
             .arg("--memory-limit")
             .arg((memory_limit / 4 * 3).to_string())
+            .arg("--address-space")
+            .arg(confine::address_space(memory_limit).to_string())
             .env_clear()
             .current_dir(folder)
             .stdin(Stdio::piped())
@@ -151,7 +175,7 @@ impl Worker {
         if frame.len() > MAX_FRAME {
             return Err(WorkerError::RequestTooLarge { size: frame.len() });
         }
-        if !self.replies.buffer().is_empty() {
+        if !self.replies.buffer().is_empty() || self.has_more() {
             return Err(WorkerError::Babbled {
                 what: "it answers before it is asked",
             });
@@ -188,6 +212,19 @@ impl Worker {
             self.send(&answer).await?;
         }
         Err(WorkerError::TooManyQuestions)
+    }
+
+    /// Whether there is something to read that nobody asked for.
+    fn has_more(&self) -> bool {
+        let mut pipe = [PollFd::new(
+            self.replies.get_ref().as_fd(),
+            PollFlags::POLLIN,
+        )];
+        let found = nix::poll::poll(&mut pipe, PollTimeout::ZERO);
+        found.is_ok()
+            && pipe[0]
+                .revents()
+                .is_some_and(|events| events.contains(PollFlags::POLLIN))
     }
 
     async fn send(&mut self, frame: &[u8]) -> Result<(), WorkerError> {

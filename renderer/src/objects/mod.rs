@@ -4,6 +4,7 @@
 //! knows the scopes, and it is the process that prunes by those marks.
 
 mod check;
+pub(crate) mod guard;
 mod hook;
 mod scalar;
 mod split;

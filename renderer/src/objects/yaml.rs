@@ -107,9 +107,15 @@ impl<'a> Builder<'a> {
                     return Ok(event);
                 }
                 Some(Err(error)) => {
+                    let said = error.info();
                     return Err(YamlError {
                         line: error.marker().line(),
-                        cause: YamlCause::Syntax(error.info()),
+                        // The parser reads ahead of us, and has a bound of its own.
+                        cause: if said == "recursion limit exceeded" {
+                            YamlCause::Depth(self.bounds.depth)
+                        } else {
+                            YamlCause::Syntax(said)
+                        },
                     });
                 }
             }

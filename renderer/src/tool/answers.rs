@@ -8,6 +8,7 @@ use bus::message::need::Need;
 use super::{ToolError, chart};
 use crate::engine::{Files, wire};
 use crate::job::Job;
+use crate::objects::guard;
 use crate::tree::{Answer, Tree, View, Walk};
 
 /// Answers from a source's tree and what is mounted in it.
@@ -16,6 +17,8 @@ pub(crate) struct Answers {
     view: View,
     /// Why the first question had no answer: the engine only passes on our words.
     failed: Mutex<Option<ToolError>>,
+    /// The file that was given out last: where to look when the engine breaks a limit.
+    last: Mutex<String>,
     capabilities: AtomicBool,
 }
 
@@ -25,6 +28,7 @@ impl Answers {
             job,
             view: View::new(tree),
             failed: Mutex::default(),
+            last: Mutex::default(),
             capabilities: AtomicBool::new(false),
         }
     }
@@ -37,6 +41,25 @@ impl Answers {
     /// The first question that had no answer.
     pub(crate) fn failure(&self) -> Option<ToolError> {
         self.failed().take()
+    }
+
+    /// The file that was given out last; empty for none.
+    pub(crate) fn last(&self) -> String {
+        self.last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn file(&self, path: String, data: Vec<u8>) -> wire::Answer {
+        if let Err(refusal) = guard::check(&path, &data) {
+            return self.refuse(ToolError::Refused(refusal));
+        }
+        path.clone_into(&mut self.last.lock().unwrap_or_else(PoisonError::into_inner));
+        wire::Answer::File {
+            path,
+            data: wire::Bytes(data),
+        }
     }
 
     fn refuse(&self, error: ToolError) -> wire::Answer {
@@ -64,10 +87,7 @@ impl Answers {
 impl Files for Answers {
     fn at(&self, path: &str) -> wire::Answer {
         match self.view.at(path) {
-            Ok(Answer::File { path, data }) => wire::Answer::File {
-                path,
-                data: wire::Bytes(data),
-            },
+            Ok(Answer::File { path, data }) => self.file(path, data),
             Ok(Answer::Folder { path }) => wire::Answer::Directory { path },
             Ok(Answer::Absent) => wire::Answer::Absent,
             Err(error) => self.refuse(error.into()),

@@ -87,6 +87,10 @@ pub enum ToolError {
     TooManyNeeds(#[from] TooManyNeeds),
     #[error("not everything is there yet that it needs beside the sources")]
     Waits,
+    #[error("{0}")]
+    Refused(String),
+    #[error("{cause} (after reading {file})")]
+    AfterReading { file: String, cause: WorkerError },
     #[error("a part of the renderer failed; see its log")]
     Panicked,
 }

@@ -10,8 +10,11 @@ use git2::{Indexer, ObjectType, Oid, Repository};
 
 use super::TreeError;
 
-/// Parsed trees kept for the next render; a tree is a few KiB.
+/// Parsed trees kept for the next render, and their entries together.
 const KEPT_TREES: usize = 512;
+const KEPT_ENTRIES: usize = 200_000;
+/// Bytes of one tree as Git has it: a folder of some 250,000 files.
+const MAX_LISTING: usize = 16 << 20;
 
 /// An object database, shared by renders.
 pub struct Database {
@@ -24,6 +27,7 @@ struct Inner {
     repository: Repository,
     packs: HashSet<Digest>,
     trees: HashMap<Oid, Arc<Vec<Entry>>>,
+    entries: usize,
 }
 
 /// One line of a tree.
@@ -80,6 +84,7 @@ impl Database {
             repository,
             packs: HashSet::new(),
             trees: HashMap::new(),
+            entries: 0,
         };
         Self {
             inner: Mutex::new(inner),
@@ -163,23 +168,33 @@ impl Database {
         Ok(object.data().to_vec())
     }
 
-    /// The entries of a tree, sorted as Git sorts them.
-    pub(crate) fn tree(&self, oid: Oid) -> Result<Arc<Vec<Entry>>, TreeError> {
+    /// The entries of a tree, sorted as Git sorts them. `path` is where it was met.
+    pub(crate) fn tree(&self, oid: Oid, path: &str) -> Result<Arc<Vec<Entry>>, TreeError> {
         let mut inner = self.lock();
         if let Some(entries) = inner.trees.get(&oid) {
             return Ok(Arc::clone(entries));
         }
         let entries = {
             let odb = inner.repository.odb().map_err(TreeError::Git)?;
-            let object = odb.read(oid).map_err(|error| failed(oid, error))?;
-            if object.kind() != ObjectType::Tree {
+            let (size, kind) = odb.read_header(oid).map_err(|error| failed(oid, error))?;
+            if kind != ObjectType::Tree {
                 return Err(TreeError::NotATree(oid));
             }
+            if size > MAX_LISTING {
+                return Err(TreeError::ListingTooLarge {
+                    path: path.to_owned(),
+                    size,
+                    limit: MAX_LISTING,
+                });
+            }
+            let object = odb.read(oid).map_err(|error| failed(oid, error))?;
             Arc::new(parse(object.data()).ok_or(TreeError::NotATree(oid))?)
         };
-        if inner.trees.len() >= KEPT_TREES {
+        if inner.trees.len() >= KEPT_TREES || inner.entries + entries.len() > KEPT_ENTRIES {
             inner.trees.clear();
+            inner.entries = 0;
         }
+        inner.entries += entries.len();
         inner.trees.insert(oid, Arc::clone(&entries));
         Ok(entries)
     }

@@ -74,6 +74,14 @@ pub enum TreeError {
     },
     #[error("reading {path} goes over {limit} bytes, the limit of one render")]
     TooMuch { path: String, limit: usize },
+    #[error(
+        "the listing of the folder {path} has {size} bytes; the limit of one folder is {limit}"
+    )]
+    ListingTooLarge {
+        path: String,
+        size: usize,
+        limit: usize,
+    },
     #[error("the folder {path} holds more than {limit} files, the limit of one render")]
     TooManyFiles { path: String, limit: usize },
 }
@@ -212,7 +220,7 @@ impl Tree {
             return Ok(Vec::new());
         };
         self.listed(&found.path, oid, &[ending.to_owned()])?;
-        let entries = self.database.tree(oid)?;
+        let entries = self.database.tree(oid, path)?;
         let mut names: Vec<String> = entries
             .iter()
             .filter(|entry| entry.name.ends_with(ending))
@@ -235,7 +243,7 @@ impl Tree {
     }
 
     fn listing(&self, listing: &Listing, oid: Oid) -> Result<String, TreeError> {
-        let entries = self.database.tree(oid)?;
+        let entries = self.database.tree(oid, &listing.folder)?;
         let names: Vec<String> = entries.iter().map(Entry::listed_name).collect();
         Ok(listing.object(names.iter().map(String::as_str)))
     }
@@ -268,7 +276,7 @@ impl Tree {
         match self.walk(path)?.place {
             Place::Folder(oid) => Ok(self
                 .database
-                .tree(oid)?
+                .tree(oid, path)?
                 .iter()
                 .map(|entry| entry.name.clone())
                 .collect()),

@@ -62,7 +62,7 @@ impl Tree {
                 continue;
             }
             let at = join(&here, &part);
-            let entries = self.database.tree(oid)?;
+            let entries = self.database.tree(oid, &here)?;
             let Some(entry) = find(&entries, &part) else {
                 return Ok(Found {
                     path: cleaned,
@@ -129,7 +129,7 @@ impl Tree {
             if found.0 != EntryKind::Folder {
                 return Ok(None);
             }
-            let entries = self.database.tree(found.1)?;
+            let entries = self.database.tree(found.1, path)?;
             let Some(entry) = find(&entries, part) else {
                 return Ok(None);
             };
@@ -177,7 +177,7 @@ impl Tree {
             let name = entry.listed_name();
             endings.is_none_or(|endings| endings.iter().any(|ending| name.ends_with(ending)))
         };
-        let entries: Arc<Vec<Entry>> = self.database.tree(oid)?;
+        let entries: Arc<Vec<Entry>> = self.database.tree(oid, &join(folder, below))?;
         for entry in entries.iter().filter(|entry| counts(entry)) {
             let name = join(below, &entry.name);
             match entry.kind {

@@ -6,6 +6,7 @@
     reason = "helpers of tests fail where they stand"
 )]
 
+mod attack;
 mod containment;
 mod helm;
 mod helm_dependencies;

@@ -32,12 +32,12 @@ impl Repository {
     }
 
     /// A commit with these files and nothing else; one that starts with `-> ` is a symbolic link. Gives commit and tree.
-    pub(crate) fn commit(&self, files: &[(&str, &str)]) -> (String, String) {
+    pub(crate) fn commit<C: AsRef<[u8]>>(&self, files: &[(&str, C)]) -> (String, String) {
         let mut index = git2::Index::new().unwrap();
         for (path, content) in files {
-            let (mode, content) = match content.strip_prefix("-> ") {
+            let (mode, content) = match content.as_ref().strip_prefix(b"-> ") {
                 Some(target) => (0o120_000, target),
-                None => (0o100_644, *content),
+                None => (0o100_644, content.as_ref()),
             };
             let time = git2::IndexTime::new(0, 0);
             index
@@ -50,7 +50,7 @@ impl Repository {
                     uid: 0,
                     gid: 0,
                     file_size: 0,
-                    id: self.git.blob(content.as_bytes()).unwrap(),
+                    id: self.git.blob(content).unwrap(),
                     flags: 0,
                     flags_extended: 0,
                     path: path.as_bytes().to_vec(),
@@ -58,13 +58,17 @@ impl Repository {
                 .unwrap();
         }
         let tree = index.write_tree_to(&self.git).unwrap();
+        (self.commit_tree(tree), tree.to_string())
+    }
+
+    fn commit_tree(&self, tree: git2::Oid) -> String {
         let who = git2::Signature::new("t", "t@example.org", &git2::Time::new(0, 0)).unwrap();
         let content = self.git.find_tree(tree).unwrap();
         let commit = self
             .git
             .commit(None, &who, &who, "files", &content, &[])
             .unwrap();
-        (commit.to_string(), tree.to_string())
+        commit.to_string()
     }
 
     /// A pack of everything that a tree holds.
@@ -80,7 +84,31 @@ impl Repository {
 
     /// A job with one source on these files.
     pub(crate) fn job(&self, source: Value, files: &[(&str, &str)]) -> Job {
+        self.job_of(source, files)
+    }
+
+    pub(crate) fn job_of<C: AsRef<[u8]>>(&self, source: Value, files: &[(&str, C)]) -> Job {
         let (revision, tree) = self.commit(files);
+        self.job_on(source, revision, &tree)
+    }
+
+    /// A job on a folder of so many empty files.
+    pub(crate) fn job_with_listing(&self, source: Value, folder: &str, count: usize) -> Job {
+        let empty = self.git.blob(b"").unwrap();
+        let mut listing = Vec::new();
+        for index in 0..count {
+            listing.extend_from_slice(format!("100644 {index:08}.yaml\0").as_bytes());
+            listing.extend_from_slice(empty.as_bytes());
+        }
+        let odb = self.git.odb().unwrap();
+        let listing = odb.write(git2::ObjectType::Tree, &listing).unwrap();
+        let mut root = format!("40000 {folder}\0").into_bytes();
+        root.extend_from_slice(listing.as_bytes());
+        let root = odb.write(git2::ObjectType::Tree, &root).unwrap();
+        self.job_on(source, "0".repeat(40), &root.to_string())
+    }
+
+    fn job_on(&self, source: Value, revision: String, tree: &str) -> Job {
         Job {
             app: "dome".to_owned(),
             instance: "dome".to_owned(),
@@ -93,7 +121,7 @@ impl Repository {
             sources: vec![Source {
                 spec: serde_json::from_value(source).unwrap(),
                 revision,
-                tree: self.tree(&tree),
+                tree: self.tree(tree),
             }],
         }
     }
@@ -117,7 +145,7 @@ impl Repository {
 pub(crate) struct Engine {
     pub(crate) pool: Pool,
     pub(crate) replaced: prometheus::IntCounter,
-    _folder: TempDir,
+    _folder: Option<TempDir>,
 }
 
 pub(crate) async fn mk_engine(time_limit: Duration, memory_limit: u64) -> Engine {
@@ -135,7 +163,7 @@ pub(crate) async fn mk_engine(time_limit: Duration, memory_limit: u64) -> Engine
     Engine {
         pool: Pool::new(options, replaced.clone()),
         replaced,
-        _folder: folder,
+        _folder: Some(folder),
     }
 }
 
@@ -144,6 +172,14 @@ pub(crate) async fn mk_default_engine() -> Engine {
 }
 
 impl Engine {
+    pub(crate) fn new(pool: Pool, replaced: prometheus::IntCounter) -> Self {
+        Self {
+            pool,
+            replaced,
+            _folder: None,
+        }
+    }
+
     pub(crate) async fn render(&self, job: Job) -> Result<Rendered, RenderError> {
         renderer::render(&Arc::new(job), &self.pool, Limits::DEFAULT).await
     }
