@@ -18,6 +18,8 @@ pub enum Resolved {
     Reference { name: String, target: Oid },
     /// A full commit id. No reference needs to name it.
     Commit(Oid),
+    /// The first digits of a commit id, in lower case.
+    Abbreviated(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,8 +28,12 @@ pub enum RevisionError {
     Empty,
     #[error("the repository has no HEAD; name a branch in targetRevision")]
     NoHead,
-    #[error("there is no branch, tag or commit {0:?}; a commit must be named by all 40 digits")]
+    #[error("there is no branch, tag or commit {0:?}")]
     Unknown(String),
+    #[error("{0:?} begins several commits' ids; name one by all 40 digits")]
+    Ambiguous(String),
+    #[error("{0:?} is the id of a commit in a repository with SHA-256, which isn't supported")]
+    Sha256(String),
 }
 
 impl References {
@@ -41,7 +47,8 @@ impl References {
         self.by_name.iter().map(|(name, oid)| (name.as_str(), *oid))
     }
 
-    /// In Argo CD's order: a full commit id, `HEAD`, a full reference name, a branch, a tag.
+    /// In Argo CD's order: a full commit id, `HEAD`, a reference, the first digits of a
+    /// commit id. Where a branch and a tag have one name, Argo CD takes either; here it is the branch.
     pub fn resolve(&self, target: &str) -> Result<Resolved, RevisionError> {
         if let Some(commit) = full_commit_id(target) {
             return Ok(Resolved::Commit(commit));
@@ -62,11 +69,32 @@ impl References {
         if target.is_empty() || target == "HEAD" {
             return named("HEAD".to_owned()).ok_or(RevisionError::NoHead);
         }
-        let full = target.starts_with("refs/").then(|| target.to_owned());
-        full.and_then(named)
-            .or_else(|| named(format!("refs/heads/{target}")))
-            .or_else(|| named(format!("refs/tags/{target}")))
-            .ok_or_else(|| RevisionError::Unknown(target.chars().take(200).collect()))
+        let name = target;
+        let reference = ["refs/heads/", "refs/tags/", "refs/remotes/", "refs/"]
+            .iter()
+            .map(|folder| format!("{folder}{name}"))
+            .find_map(named)
+            .or_else(|| named(name.to_owned()).filter(|_| name.starts_with("refs/")));
+        if let Some(reference) = reference {
+            return Ok(reference);
+        }
+        let shown = || target.chars().take(200).collect();
+        let digits = target.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match target.len() {
+            7..40 if digits => Ok(Resolved::Abbreviated(target.to_lowercase())),
+            64 if digits => Err(RevisionError::Sha256(shown())),
+            _ => Err(RevisionError::Unknown(shown())),
+        }
+    }
+
+    /// A commit that a reference names and whose id begins so.
+    pub fn beginning(&self, digits: &str) -> Option<Oid> {
+        let tips = self.by_name.iter().filter(|(name, _)| {
+            let peeled = format!("{name}^{{}}");
+            !self.by_name.contains_key(&peeled)
+        });
+        tips.map(|(_, oid)| *oid)
+            .find(|oid| oid.to_string().starts_with(digits))
     }
 }
 
@@ -93,12 +121,14 @@ mod tests {
             ("refs/tags/v1".to_owned(), oid('3')),
             ("refs/tags/v2".to_owned(), oid('4')),
             ("refs/tags/v2^{}".to_owned(), oid('5')),
+            ("refs/pull/7/head".to_owned(), oid('6')),
         ])
     }
 
     fn commit(target: &str) -> Oid {
         match offered().resolve(target).unwrap() {
             Resolved::Reference { target, .. } | Resolved::Commit(target) => target,
+            Resolved::Abbreviated(digits) => panic!("{digits} is not looked up here"),
         }
     }
 
@@ -112,6 +142,26 @@ mod tests {
     fn a_branch_wins_over_a_tag_of_the_same_name() {
         assert_eq!(commit("v1"), oid('2'));
         assert_eq!(commit("refs/tags/v1"), oid('3'));
+    }
+
+    #[test]
+    fn any_other_reference_is_named_as_a_whole_or_without_refs() {
+        assert_eq!(commit("refs/pull/7/head"), oid('6'));
+        assert_eq!(commit("pull/7/head"), oid('6'));
+    }
+
+    #[test]
+    fn seven_digits_or_more_may_begin_a_commits_id() {
+        let found = offered().resolve("ABCDEF1");
+        assert_eq!(found, Ok(Resolved::Abbreviated("abcdef1".to_owned())));
+        assert!(matches!(
+            offered().resolve("abcdef"),
+            Err(RevisionError::Unknown(_))
+        ));
+        let sha256 = offered().resolve(&"a".repeat(64));
+        assert!(matches!(sha256, Err(RevisionError::Sha256(_))));
+        assert_eq!(offered().beginning("5555555"), Some(oid('5')));
+        assert_eq!(offered().beginning("4444444"), None);
     }
 
     #[test]

@@ -504,3 +504,49 @@ fn a_listing_is_the_names_that_count() {
     assert_eq!(tree.object("web/a.yaml//.yaml"), None);
     assert_eq!(tree.object("nowhere//.yaml"), None);
 }
+
+#[test]
+fn the_first_digits_of_a_commit_are_found_in_the_history() {
+    let origin = Origin::new();
+    let first = origin.commit("main", &[("a", Some("1"))]);
+    let second = origin.commit("main", &[("a", Some("2"))]);
+    let copy = Copy::new();
+    let (old, new) = (&first.to_string()[..9], &second.to_string()[..7]);
+    let found = copy.fetch(&origin, &[old, new, "1234567890"]);
+    let commit = |target: &str| found[target].as_ref().unwrap().commit();
+    assert_eq!((commit(old), commit(new)), (Some(first), Some(second)));
+    let error = found["1234567890"].as_ref().unwrap_err().to_string();
+    assert!(error.contains("no branch, tag or commit"), "{error}");
+}
+
+#[test]
+fn a_repository_with_sha256_is_refused_and_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.git");
+    let git = |arguments: &[&str]| {
+        let output = std::process::Command::new("git")
+            .args(arguments)
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let at = format!("--git-dir={}", path.display());
+    git(&[
+        "init",
+        "-q",
+        "--bare",
+        "--object-format=sha256",
+        &path.display().to_string(),
+    ]);
+    let tree = git(&[&at, "hash-object", "-w", "-t", "tree", "/dev/null"]);
+    let who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"];
+    let commit = git(&[&who[..], &[&at, "commit-tree", "-m", "x", &tree]].concat());
+    git(&[&at, "update-ref", "refs/heads/main", &commit]);
+    let url = format!("file://{}", path.display());
+    let error = Copy::new()
+        .try_fetch(&location(&url), &["main"])
+        .unwrap_err();
+    assert!(error.to_string().contains("SHA-256"), "{error}");
+}

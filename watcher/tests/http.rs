@@ -148,3 +148,28 @@ async fn a_repository_that_is_not_there_is_not_found() {
     let error = Copy::new().try_fetch(&url, &["main"]).await.unwrap_err();
     assert!(matches!(error, FetchError::NotFound { .. }), "{error:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_with_sha256_is_refused_and_says_why() {
+    let git = Git::serve().await;
+    let path = git.folder.path().join("team/other.git");
+    let run = |arguments: &[&str]| {
+        let output = std::process::Command::new("git")
+            .args(arguments)
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let folder = path.display().to_string();
+    let at = format!("--git-dir={folder}");
+    run(&["init", "-q", "--bare", "--object-format=sha256", &folder]);
+    let tree = run(&[&at, "hash-object", "-w", "-t", "tree", "/dev/null"]);
+    let who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"];
+    let commit = run(&[&who[..], &[&at, "commit-tree", "-m", "x", &tree]].concat());
+    run(&[&at, "update-ref", "refs/heads/main", &commit]);
+    let url = git.url().replace("/repo.git", "/other.git");
+    let error = Copy::new().try_fetch(&url, &["main"]).await.unwrap_err();
+    assert!(error.to_string().contains("SHA-256"), "{error}");
+}

@@ -46,6 +46,10 @@ pub enum FetchError {
     Settings { url: String, reason: String },
     #[error("repository {url} is not fetched: {reason}")]
     App { url: String, reason: AppError },
+    #[error(
+        "repository {url} can't be used: it names its objects by SHA-256 ({reason}). Use one with SHA-1"
+    )]
+    Sha256 { url: String, reason: String },
     #[error("submodule {path}: {error}")]
     Submodule {
         path: String,
@@ -103,7 +107,7 @@ impl FetchError {
             Self::NotFound { .. } => "not_found",
             Self::Revision { .. } | Self::NoCommit { .. } => "revision",
             Self::Submodule { error, .. } => error.label(),
-            Self::File { .. } => "file",
+            Self::File { .. } | Self::Sha256 { .. } => "file",
             Self::Timeout { .. } => "timeout",
             Self::Busy { .. } => "busy",
             Self::Postponed { .. } => "postponed",
@@ -146,6 +150,7 @@ impl FetchError {
         let url = location.shown();
         let reason = one_line(&error.message().replace(location.url(), &url));
         match (error.code(), error.class()) {
+            _ if reason.contains("object format") => Self::Sha256 { url, reason },
             (ErrorCode::Auth, _) => Self::Denied { url, reason },
             (ErrorCode::NotFound, _) | (_, ErrorClass::Repository) => {
                 Self::NotFound { url, reason }

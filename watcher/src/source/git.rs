@@ -15,10 +15,10 @@ use super::access::{Access, Login};
 use super::bounds::Bounds;
 use super::error::FetchError;
 use super::location::{Location, Transport};
-use super::session::{Session, has};
+use super::session::{Session, Several, has};
 use super::smart::Exchange;
 use super::{Limits, Revision, Revisions};
-use crate::revision::{References, Resolved};
+use crate::revision::{References, Resolved, RevisionError};
 
 /// A refspec that matches nothing: it connects and lists, and downloads nothing.
 const NOTHING: &str = "refs/towline/nothing:refs/towline/nothing";
@@ -122,10 +122,11 @@ pub fn fetch<'a>(
     for target in wanted {
         resolved.insert(Arc::clone(target), references.resolve(target));
     }
+    lengthen(&mut resolved, &mut session, &references).map_err(broken)?;
     let missing: Vec<&Resolved> = resolved
         .values()
         .flatten()
-        .filter(|found| !has(repository, found.target()))
+        .filter(|found| !found.target().is_none_or(|target| has(repository, target)))
         .collect();
     session.download(&missing, &references).map_err(broken)?;
     let revisions = resolved
@@ -133,7 +134,12 @@ pub fn fetch<'a>(
         .map(|(target, found)| {
             let revision = found
                 .map_err(|error| FetchError::revision(location, &error))
-                .and_then(|found| read(repository, location, &target, found.target()));
+                .and_then(|found| {
+                    let target_commit = found.target().ok_or_else(|| FetchError::Lost {
+                        url: location.shown(),
+                    })?;
+                    read(repository, location, &target, target_commit)
+                });
             (target, revision)
         })
         .collect();
@@ -169,10 +175,43 @@ fn references(remote: &Remote<'_>) -> Result<References, git2::Error> {
     ))
 }
 
+/// Finds the commits whose ids were abbreviated: among those that references name, among what is there, and else in all history,
+/// since a host can't be asked for them.
+fn lengthen(
+    resolved: &mut BTreeMap<Arc<str>, Result<Resolved, RevisionError>>,
+    session: &mut Session<'_, '_, '_>,
+    references: &References,
+) -> Result<(), git2::Error> {
+    let mut whole = false;
+    for (target, found) in resolved {
+        let Ok(Resolved::Abbreviated(digits)) = found else {
+            continue;
+        };
+        let shown = || target.chars().take(200).collect();
+        let mut commit = references.beginning(digits).map(Ok);
+        if commit.is_none() {
+            commit = session.beginning(digits)?;
+        }
+        if commit.is_none() && !whole {
+            whole = true;
+            session.history(references)?;
+            commit = session.beginning(digits)?;
+        }
+        *found = match commit {
+            Some(Ok(commit)) => Ok(Resolved::Commit(commit)),
+            Some(Err(Several)) => Err(RevisionError::Ambiguous(shown())),
+            None => Err(RevisionError::Unknown(shown())),
+        };
+    }
+    Ok(())
+}
+
 impl Resolved {
-    fn target(&self) -> Oid {
+    /// The commit or tag, once it is known.
+    fn target(&self) -> Option<Oid> {
         match self {
-            Self::Reference { target, .. } | Self::Commit(target) => *target,
+            Self::Reference { target, .. } | Self::Commit(target) => Some(*target),
+            Self::Abbreviated(_) => None,
         }
     }
 }

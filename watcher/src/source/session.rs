@@ -1,6 +1,8 @@
 //! One connection to a host: which references to download, and how much behind them.
 
-use git2::{AutotagOption, FetchOptions, Oid, Remote, RemoteUpdateFlags, Repository};
+use git2::{
+    AutotagOption, ErrorCode, FetchOptions, ObjectType, Oid, Remote, RemoteUpdateFlags, Repository,
+};
 
 use super::access::Login;
 use super::bounds::Bounds;
@@ -12,6 +14,9 @@ use crate::revision::{References, Resolved};
 const KEPT: &str = "refs/towline/";
 /// What a branch that gained a few commits sends at most, in bytes.
 const FEW: usize = 4 << 20;
+
+/// An abbreviation that begins the ids of several commits.
+pub(super) struct Several;
 
 /// One connection to a host.
 pub(super) struct Session<'s, 'r, 'o> {
@@ -41,6 +46,8 @@ impl Session<'_, '_, '_> {
                         None => commits.push(*commit),
                     }
                 }
+                // Found before it comes here.
+                Resolved::Abbreviated(_) => {}
             }
         }
         names.sort();
@@ -62,16 +69,37 @@ impl Session<'_, '_, '_> {
         if self.carry(&by_id).is_err()
             || commits.iter().any(|commit| !has(self.repository, *commit))
         {
-            let all: Vec<String> = references
-                .iter()
-                .map(|(name, _)| name)
-                .filter(|name| name.starts_with("refs/heads/") || name.starts_with("refs/tags/"))
-                .filter(|name| !name.ends_with("^{}"))
-                .map(str::to_owned)
-                .collect();
-            self.by_name(&all, self.whole())?;
+            self.history(references)?;
         }
         Ok(())
+    }
+
+    /// All branches and tags with all that is behind them.
+    pub(super) fn history(&mut self, references: &References) -> Result<(), git2::Error> {
+        let all: Vec<String> = references
+            .iter()
+            .map(|(name, _)| name)
+            .filter(|name| name.starts_with("refs/heads/") || name.starts_with("refs/tags/"))
+            .filter(|name| !name.ends_with("^{}"))
+            .map(str::to_owned)
+            .collect();
+        self.by_name(&all, self.whole())
+    }
+
+    /// The commit that is there and whose id begins so.
+    pub(super) fn beginning(
+        &self,
+        digits: &str,
+    ) -> Result<Option<Result<Oid, Several>>, git2::Error> {
+        let found = self
+            .repository
+            .find_object_by_prefix(digits, Some(ObjectType::Commit));
+        match found {
+            Ok(commit) => Ok(Some(Ok(commit.id()))),
+            Err(error) if error.code() == ErrorCode::Ambiguous => Ok(Some(Err(Several))),
+            Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// References that were had before. Mostly they gained a commit or two, which come with one request less when the host may
