@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use git2::Oid;
 
+use crate::source::version;
+
 /// The references of a repository, as its host lists them.
 #[derive(Clone, Debug, Default)]
 pub struct References {
@@ -47,7 +49,7 @@ impl References {
         self.by_name.iter().map(|(name, oid)| (name.as_str(), *oid))
     }
 
-    /// In Argo CD's order: a full commit id, `HEAD`, a reference, the first digits of a
+    /// In Argo CD's order: a full commit id, `HEAD`, the newest tag of a range of versions, a reference, the first digits of a
     /// commit id. Where a branch and a tag have one name, Argo CD takes either; here it is the branch.
     pub fn resolve(&self, target: &str) -> Result<Resolved, RevisionError> {
         if let Some(commit) = full_commit_id(target) {
@@ -69,7 +71,8 @@ impl References {
         if target.is_empty() || target == "HEAD" {
             return named("HEAD".to_owned()).ok_or(RevisionError::NoHead);
         }
-        let name = target;
+        let newest = self.newest(target);
+        let name = newest.unwrap_or(target);
         let reference = ["refs/heads/", "refs/tags/", "refs/remotes/", "refs/"]
             .iter()
             .map(|folder| format!("{folder}{name}"))
@@ -85,6 +88,13 @@ impl References {
             64 if digits => Err(RevisionError::Sha256(shown())),
             _ => Err(RevisionError::Unknown(shown())),
         }
+    }
+
+    /// The newest tag that is a version within a range.
+    fn newest(&self, target: &str) -> Option<&str> {
+        let range = version::range(target)?;
+        let tags = self.by_name.keys().filter(|name| !name.ends_with("^{}"));
+        range.newest(tags.filter_map(|name| name.strip_prefix("refs/tags/")))
     }
 
     /// A commit that a reference names and whose id begins so.
@@ -148,6 +158,55 @@ mod tests {
     fn any_other_reference_is_named_as_a_whole_or_without_refs() {
         assert_eq!(commit("refs/pull/7/head"), oid('6'));
         assert_eq!(commit("pull/7/head"), oid('6'));
+    }
+
+    #[test]
+    fn a_range_is_the_newest_version_among_the_tags() {
+        let tags = [
+            "v1.2.0",
+            "1.10.1",
+            "1.10.0",
+            "v2.0.0-rc.1",
+            "nightly",
+            "2.0.0",
+        ];
+        let mut all: Vec<_> = tags
+            .iter()
+            .zip('1'..)
+            .map(|(tag, digit)| (format!("refs/tags/{tag}"), oid(digit)))
+            .collect();
+        all.push(("refs/heads/1.x".to_owned(), oid('8')));
+        all.push(("refs/tags/1.10.1^{}".to_owned(), oid('9')));
+        let offered = References::new(all);
+        let commit = |target: &str| match offered.resolve(target) {
+            Ok(Resolved::Reference { target, .. }) => Some(target),
+            _ => None,
+        };
+        for (target, digit) in [
+            ("1.x", '9'),
+            ("^1.2", '9'),
+            (">= 1.2.0, < 1.10.1", '3'),
+            ("*", '6'),
+            (">= 2.0.0-0, < 2.0.0", '4'),
+            // A version is a name.
+            ("v1.2.0", '1'),
+            ("1.10.0", '3'),
+        ] {
+            assert_eq!(commit(target), Some(oid(digit)), "{target}");
+        }
+        for target in ["v1.2", "3.x", "1.2.0"] {
+            assert_eq!(commit(target), None, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_range_that_no_tag_is_in_may_be_a_branch() {
+        let offered = References::new([
+            ("refs/heads/1.x".to_owned(), oid('1')),
+            ("refs/tags/v2.0.0".to_owned(), oid('2')),
+        ]);
+        let found = offered.resolve("1.x").unwrap();
+        assert!(matches!(found, Resolved::Reference { target, .. } if target == oid('1')));
     }
 
     #[test]

@@ -192,7 +192,7 @@ mod tests {
             );
         }
         assert_eq!(parse(b"[s]\n\n%"), Err(ConfigError::Line(3)));
-        assert_eq!(parse(&[b'['; MAX_BYTES + 1]), Err(ConfigError::TooLong));
+        assert_eq!(parse(&vec![b'['; MAX_BYTES + 1]), Err(ConfigError::TooLong));
         assert_eq!(parse(&[0xff]), Err(ConfigError::NotText));
     }
 

@@ -242,8 +242,8 @@ impl<'a> Server<'a> {
             (Some(configured), _) => configured,
             (None, Some(own)) => {
                 let own = own.as_str().trim_end_matches('/');
-                let end = if own.ends_with(".git") { "" } else { ".git" };
-                format!("{own}{end}/info/lfs")
+                let own = own.strip_suffix(".git").unwrap_or(own);
+                format!("{own}.git/info/lfs")
             }
             (None, None) => {
                 return Err(unusable(
