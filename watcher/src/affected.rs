@@ -1,14 +1,23 @@
-//! Which applications a new commit can change: what each one's last render read, against the new tree. Pure.
+//! Which applications news can change: what each one's last render read of each source, against the sources' new trees. Pure.
 //!
 //! "Unchanged" is only ever concluded from the successful record of the newest published generation; any doubt renders again.
 
 use std::sync::Arc;
 
+use bus::message::desired::{Rendering, Setting};
+use bus::message::need::Need;
 use bus::message::render::{PseudoInput, Render, RenderOutcome};
 use bus::{Digest, Generation};
 use git2::Oid;
 
 use crate::tree::Lookup;
+
+/// What a source is at: two that are the same need no look at their files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub id: Arc<str>,
+    pub tree: Oid,
+}
 
 /// A render's record, as small as the question needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,23 +25,18 @@ pub struct Record {
     pub generation: Generation,
     /// The capabilities of the destination that it used. One that failed didn't come to say what it used: those that it had.
     pub capabilities: Option<Digest>,
+    /// The settings that it used.
+    pub settings: Box<[(Setting, Digest)]>,
+    /// What it asked for beside the sources.
+    pub needs: Arc<[Need]>,
     pub outcome: Outcome,
-}
-
-impl Record {
-    /// Whether it may come out otherwise now that the destination offers this.
-    pub fn is_outdated_by(&self, offered: &Digest) -> bool {
-        match (&self.outcome, &self.capabilities) {
-            (_, Some(used)) => used != offered,
-            (Outcome::Failed, None) => true,
-            (Outcome::Rendered(_), None) => false,
-        }
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Failed,
+    /// It waits for what it asked for.
+    Incomplete,
     /// Rendered from these, or in a way that can't be followed (then nothing is concluded from it).
     Rendered(Option<Arc<Inputs>>),
 }
@@ -40,12 +44,13 @@ pub enum Outcome {
 /// What a render read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inputs {
-    files: Vec<(Box<str>, Option<Oid>)>,
-    /// The commit's id itself was used.
-    revision: bool,
+    /// By source.
+    files: Vec<(usize, Box<str>, Option<Oid>)>,
+    /// Sources whose revision itself was used.
+    revisions: Vec<usize>,
 }
 
-/// What a new commit means for an application.
+/// What news means for an application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Unchanged,
@@ -53,23 +58,66 @@ pub enum Verdict {
     Affected,
 }
 
+impl Record {
+    /// One that used nothing.
+    pub fn of(generation: Generation, outcome: Outcome) -> Self {
+        Self {
+            generation,
+            capabilities: None,
+            settings: Box::default(),
+            needs: Arc::default(),
+            outcome,
+        }
+    }
+
+    /// Whether it may come out otherwise now that the destination offers this.
+    pub fn is_outdated_by(&self, offered: &Digest) -> bool {
+        match (&self.outcome, &self.capabilities) {
+            (_, Some(used)) => used != offered,
+            (Outcome::Failed, None) => true,
+            (Outcome::Rendered(_) | Outcome::Incomplete, None) => false,
+        }
+    }
+
+    /// Whether it may come out otherwise with these settings than with those that it was given.
+    pub fn is_changed_by(&self, given: &Rendering, now: &Rendering) -> bool {
+        match self.outcome {
+            Outcome::Rendered(_) => self
+                .settings
+                .iter()
+                .any(|(setting, used)| now.digest(*setting) != *used),
+            // What it would have used isn't known.
+            Outcome::Failed | Outcome::Incomplete => given != now,
+        }
+    }
+}
+
 impl From<&Render> for Record {
     fn from(render: &Render) -> Self {
+        let setting = |value: &PseudoInput| match value {
+            PseudoInput::Setting { name, value } => Some((*name, value.clone())),
+            PseudoInput::Capabilities(_) | PseudoInput::Revision { .. } => None,
+        };
+        let mut needs = render.needs.clone();
+        needs.truncate(Need::MAX);
         Self {
             generation: render.generation,
             capabilities: render.values.iter().find_map(|value| match value {
                 PseudoInput::Capabilities(used) => Some(used.clone()),
                 PseudoInput::Revision { .. } | PseudoInput::Setting { .. } => None,
             }),
+            settings: render.values.iter().filter_map(setting).collect(),
+            needs: needs.into(),
             outcome: match render.outcome {
-                RenderOutcome::Failed(_) | RenderOutcome::Incomplete => Outcome::Failed,
+                RenderOutcome::Failed(_) => Outcome::Failed,
+                RenderOutcome::Incomplete => Outcome::Incomplete,
                 RenderOutcome::Rendered { .. } => Outcome::Rendered(inputs(render).map(Arc::new)),
             },
         }
     }
 }
 
-/// None when something in it can't be understood, or is of a source that this version doesn't follow.
+/// None when something in it can't be understood.
 fn inputs(render: &Render) -> Option<Inputs> {
     let mut files = Vec::with_capacity(render.inputs.len());
     for input in &render.inputs {
@@ -77,16 +125,16 @@ fn inputs(render: &Render) -> Option<Inputs> {
             Some(text) => Some(full_id(text)?),
             None => None,
         };
-        if input.source != 0 {
-            return None;
-        }
-        files.push((input.path.as_str().into(), object));
+        let source = usize::try_from(input.source).ok()?;
+        files.push((source, input.path.as_str().into(), object));
     }
-    let revision = |value: &PseudoInput| matches!(value, PseudoInput::Revision { .. });
-    Some(Inputs {
-        files,
-        revision: render.values.iter().any(revision),
-    })
+    let mut revisions = Vec::new();
+    for value in &render.values {
+        if let PseudoInput::Revision { source } = value {
+            revisions.push(usize::try_from(*source).ok()?);
+        }
+    }
+    Some(Inputs { files, revisions })
 }
 
 fn full_id(text: &str) -> Option<Oid> {
@@ -95,30 +143,44 @@ fn full_id(text: &str) -> Option<Oid> {
         .flatten()
 }
 
-/// Judges one application: its newest published generation and commit, its record if there is one, the new commit and tree.
-pub fn judge(
+/// The sources whose files must be looked at, given where each was when `published` was rendered and where it is now. None
+/// when the answer is known without: it is affected.
+pub fn suspects<'a>(
     published: Generation,
-    published_commit: Oid,
-    record: Option<&Record>,
-    commit: Oid,
-    tree: &mut impl Lookup,
-) -> Verdict {
-    if commit == published_commit {
-        return Verdict::Unchanged;
-    }
+    before: &[Place],
+    record: Option<&'a Record>,
+    now: &[Place],
+) -> Option<(&'a Arc<Inputs>, Vec<usize>)> {
     let inputs = match record {
         Some(Record {
             generation,
             outcome: Outcome::Rendered(Some(inputs)),
             ..
-        }) if *generation == published => inputs,
-        _ => return Verdict::Affected,
+        }) if *generation == published && before.len() == now.len() => inputs,
+        _ => return None,
     };
-    let same = !inputs.revision
-        && inputs
-            .files
-            .iter()
-            .all(|(path, object)| tree.object(path) == *object);
+    if inputs.files.iter().any(|(source, ..)| *source >= now.len()) {
+        return None;
+    }
+    let mut suspects = Vec::new();
+    for (source, (before, now)) in before.iter().zip(now).enumerate() {
+        if before.id != now.id && inputs.revisions.contains(&source) {
+            return None;
+        }
+        if before.tree != now.tree {
+            suspects.push(source);
+        }
+    }
+    Some((inputs, suspects))
+}
+
+/// Judges one source by its new tree. A part of it that can't be read is no proof.
+pub fn judge(inputs: &Inputs, source: usize, tree: &mut impl Lookup) -> Verdict {
+    let same = inputs
+        .files
+        .iter()
+        .filter(|(of, ..)| *of == source)
+        .all(|(_, path, object)| tree.object(path) == Ok(*object));
     if same {
         Verdict::Unchanged
     } else {
@@ -127,142 +189,4 @@ pub fn judge(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use bus::message::condition::{Condition, ConditionType};
-    use bus::message::render::Input;
-    use bus::{AppId, ClusterId, Digest};
-
-    use super::*;
-
-    struct Files(HashMap<&'static str, Oid>);
-
-    impl Lookup for Files {
-        fn object(&mut self, path: &str) -> Option<Oid> {
-            self.0.get(path).copied()
-        }
-    }
-
-    fn oid(digit: char) -> Oid {
-        Oid::from_str(&digit.to_string().repeat(40)).unwrap()
-    }
-
-    fn files(list: &[(&'static str, char)]) -> Files {
-        Files(
-            list.iter()
-                .map(|(path, digit)| (*path, oid(*digit)))
-                .collect(),
-        )
-    }
-
-    fn render(inputs: &[(&str, Option<char>)]) -> Render {
-        Render {
-            app: AppId::new("argocd", "web").unwrap(),
-            cluster: ClusterId::in_cluster(),
-            generation: Generation(7),
-            parameters: Digest::of(b""),
-            inputs: inputs
-                .iter()
-                .map(|(path, digit)| Input {
-                    source: 0,
-                    path: (*path).to_owned(),
-                    object: digit.map(|digit| digit.to_string().repeat(40)),
-                })
-                .collect(),
-            values: Vec::new(),
-            needs: Vec::new(),
-            outcome: RenderOutcome::Rendered {
-                digest: Digest::of(b""),
-                count: 1,
-                size: 1,
-                source_types: Vec::new(),
-                conditions: Vec::new(),
-            },
-        }
-    }
-
-    fn verdict(render: &Render, tree: &mut Files) -> Verdict {
-        judge(
-            Generation(7),
-            oid('1'),
-            Some(&render.into()),
-            oid('2'),
-            tree,
-        )
-    }
-
-    #[test]
-    fn a_commit_elsewhere_changes_nothing() {
-        let render = render(&[("web/a.yaml", Some('a')), ("web/b.yaml", None)]);
-        let mut tree = files(&[("web/a.yaml", 'a'), ("other/c.yaml", 'c')]);
-        assert_eq!(verdict(&render, &mut tree), Verdict::Unchanged);
-    }
-
-    #[test]
-    fn a_changed_file_affects() {
-        let render = render(&[("web/a.yaml", Some('a'))]);
-        assert_eq!(
-            verdict(&render, &mut files(&[("web/a.yaml", 'b')])),
-            Verdict::Affected
-        );
-    }
-
-    #[test]
-    fn a_file_that_appears_or_goes_affects() {
-        let absent = render(&[("web/values.yaml", None)]);
-        assert_eq!(
-            verdict(&absent, &mut files(&[("web/values.yaml", 'b')])),
-            Verdict::Affected
-        );
-        let present = render(&[("web/values.yaml", Some('b'))]);
-        assert_eq!(verdict(&present, &mut files(&[])), Verdict::Affected);
-    }
-
-    #[test]
-    fn a_render_that_used_the_commit_is_affected_by_each() {
-        let mut render = render(&[]);
-        render.values.push(PseudoInput::Revision { source: 0 });
-        assert_eq!(verdict(&render, &mut files(&[])), Verdict::Affected);
-    }
-
-    #[test]
-    fn only_the_newest_generations_success_proves_anything() {
-        let ok = render(&[]);
-        let tree = &mut files(&[]);
-        assert_eq!(
-            judge(Generation(8), oid('1'), Some(&(&ok).into()), oid('2'), tree),
-            Verdict::Affected
-        );
-        assert_eq!(
-            judge(Generation(7), oid('1'), None, oid('2'), tree),
-            Verdict::Affected
-        );
-        let failed = Render {
-            outcome: RenderOutcome::Failed(Condition::new(ConditionType::ComparisonError, "x", 0)),
-            ..ok
-        };
-        assert_eq!(verdict(&failed, tree), Verdict::Affected);
-    }
-
-    #[test]
-    fn a_record_that_cannot_be_read_proves_nothing() {
-        let mut odd = render(&[("a", Some('a'))]);
-        odd.inputs[0].object = Some("main".to_owned());
-        assert_eq!(verdict(&odd, &mut files(&[("a", 'a')])), Verdict::Affected);
-        let mut second = render(&[("a", Some('a'))]);
-        second.inputs[0].source = 1;
-        assert_eq!(
-            verdict(&second, &mut files(&[("a", 'a')])),
-            Verdict::Affected
-        );
-    }
-
-    #[test]
-    fn the_same_commit_needs_no_record() {
-        assert_eq!(
-            judge(Generation(7), oid('1'), None, oid('1'), &mut files(&[])),
-            Verdict::Unchanged
-        );
-    }
-}
+mod tests;

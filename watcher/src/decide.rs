@@ -1,10 +1,11 @@
 //! What to publish for one application: what is wanted against what was published. Pure.
 
-use bus::message::desired::{Cascade, Cause, Commit, Desired, DesiredState};
+use bus::message::desired::{Cascade, Cause, Commit, Desired, DesiredState, Rendering};
+use bus::message::need::Need;
 use bus::{Digest, Generation};
 use git2::Oid;
 
-use crate::affected::{Outcome, Record};
+use crate::affected::{Outcome, Place, Record};
 use crate::seen::content;
 
 /// The newest desired state of an application in one cluster, as small as the questions need.
@@ -20,20 +21,48 @@ pub struct Published {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     Present {
-        /// Digest of all but the files, see [`crate::seen::content`].
+        /// Digest of all but the files and the settings, see [`crate::seen::content`].
         content: Digest,
-        /// None when it can't be read.
-        commit: Option<Oid>,
-        about: Option<Commit>,
+        rendering: Box<Rendering>,
+        sources: Box<[PublishedSource]>,
+        dependencies: Box<[Given]>,
+        begun: Begun,
     },
     Deleted(Cascade),
+}
+
+/// A source, as it was published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishedSource {
+    pub repo_url: Box<str>,
+    pub chart: Option<Box<str>>,
+    pub target: Box<str>,
+    /// None when it can't be read.
+    pub place: Option<Place>,
+    pub about: Option<Commit>,
+}
+
+/// What a render asked for beside its sources, and where that is; none when it isn't had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    pub need: Need,
+    pub place: Option<Place>,
+}
+
+/// How the way of a generation began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Begun {
+    /// Unix milliseconds.
+    pub noticed: u64,
+    pub hard: bool,
 }
 
 impl From<&Desired> for Published {
     fn from(desired: &Desired) -> Self {
         let (uid, at, state) = match &desired.state {
             DesiredState::Present(present) => {
-                let source = present.sources.first();
+                let specified = present.spec.sources();
+                let sources = present.sources.iter().enumerate();
                 let state = State::Present {
                     content: content(
                         &present.uid,
@@ -45,8 +74,30 @@ impl From<&Desired> for Published {
                             &present.server,
                         ),
                     ),
-                    commit: source.and_then(|source| Oid::from_str(&source.revision).ok()),
-                    about: source.and_then(|source| source.commit.clone()),
+                    rendering: Box::new(present.rendering.clone()),
+                    sources: sources
+                        .map(|(number, source)| PublishedSource {
+                            repo_url: source.repo_url.as_str().into(),
+                            chart: specified
+                                .get(number)
+                                .and_then(|it| it.chart().map(Into::into)),
+                            target: source.target_revision.as_str().into(),
+                            place: place(&source.revision, &source.tree),
+                            about: source.commit.clone(),
+                        })
+                        .collect(),
+                    dependencies: present
+                        .dependencies
+                        .iter()
+                        .map(|dependency| Given {
+                            need: dependency.need.clone(),
+                            place: place(&dependency.revision, &dependency.tree),
+                        })
+                        .collect(),
+                    begun: Begun {
+                        noticed: present.trigger.noticed,
+                        hard: present.trigger.hard,
+                    },
                 };
                 (present.uid.as_str(), present.trigger.published, state)
             }
@@ -63,21 +114,33 @@ impl From<&Desired> for Published {
     }
 }
 
+fn place(id: &str, tree: &str) -> Option<Place> {
+    Some(Place {
+        id: id.into(),
+        tree: Oid::from_str(tree).ok()?,
+    })
+}
+
 /// What is known of an application that is wanted in a cluster.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
-    /// Digest of all but the files.
+    /// Digest of all but the files and the settings.
     pub content: &'a Digest,
-    /// What its target revision is now.
-    pub commit: Oid,
+    pub rendering: &'a Rendering,
+    /// Where its sources are now.
+    pub sources: &'a [Place],
+    /// Where what it needs beside them is now.
+    pub dependencies: &'a [Given],
     pub published: Option<&'a Published>,
     pub render: Option<&'a Record>,
     /// What the cluster offers to renders, when that is known.
     pub capabilities: Option<&'a Digest>,
-    /// The commit up to which the newest generation was proven to need nothing new.
-    pub verified: Option<Oid>,
+    /// Up to where the newest generation was proven to need nothing new.
+    pub verified: Option<&'a [Place]>,
     /// A hard refresh, or a part of the newest generation that was lost or refused.
     pub forced: Option<Cause>,
+    /// How often in a row a render asked for more after it was given what it had asked for.
+    pub rounds: usize,
     /// The newest generation should have had an outcome by now, if it was published before this (Unix milliseconds).
     pub overdue_before: u64,
 }
@@ -87,10 +150,7 @@ pub enum Decision {
     /// Nothing new is needed.
     Current,
     /// The files decide: see [`crate::affected`].
-    Compare {
-        generation: Generation,
-        from: Oid,
-    },
+    Compare(Generation),
     Publish(Cause),
 }
 
@@ -102,9 +162,14 @@ pub fn decide(facts: Facts<'_>, cause: Cause) -> Decision {
     let Some(Published {
         generation,
         at,
-        state: State::Present {
-            content, commit, ..
-        },
+        state:
+            State::Present {
+                content,
+                rendering,
+                sources,
+                dependencies,
+                ..
+            },
         ..
     }) = facts.published
     else {
@@ -119,218 +184,95 @@ pub fn decide(facts: Facts<'_>, cause: Cause) -> Decision {
     if !has_outcome && *at < facts.overdue_before {
         return Decision::Publish(Cause::Again);
     }
-    if let (Some(record), Some(offered)) = (facts.render, facts.capabilities)
-        && record.generation == *generation
+    let record = facts
+        .render
+        .filter(|record| record.generation == *generation);
+    if let (Some(record), Some(offered)) = (record, facts.capabilities)
         && record.is_outdated_by(offered)
     {
         return Decision::Publish(Cause::Application);
     }
-    match *commit {
-        Some(commit) if commit == facts.commit => Decision::Current,
-        _ if facts.verified == Some(facts.commit) => Decision::Current,
-        Some(commit) if is_proof(facts.render, *generation) => Decision::Compare {
-            generation: *generation,
-            from: commit,
-        },
-        _ => Decision::Publish(cause),
+    let changed_by_settings = record.map_or(**rendering != *facts.rendering, |record| {
+        record.is_changed_by(rendering, facts.rendering)
+    });
+    if changed_by_settings {
+        return Decision::Publish(Cause::Application);
+    }
+    let places = || sources.iter().map(|source| source.place.as_ref());
+    let stayed = places().eq(facts.sources.iter().map(Some))
+        || facts.verified.is_some_and(|known| known == facts.sources);
+    let proof = record.is_some_and(|it| matches!(it.outcome, Outcome::Rendered(Some(_))));
+    if !stayed && !(proof && places().all(|place| place.is_some())) {
+        return Decision::Publish(cause);
+    }
+    if record.is_some_and(|record| brings_more(record, dependencies, facts)) {
+        return Decision::Publish(Cause::Dependency);
+    }
+    if stayed {
+        Decision::Current
+    } else {
+        Decision::Compare(*generation)
     }
 }
 
-fn is_proof(render: Option<&Record>, published: Generation) -> bool {
-    matches!(
-        render,
-        Some(Record { generation, outcome: Outcome::Rendered(Some(_)), .. }) if *generation == published
+/// Whether what a render asked for is another now than it was given, so that it is worth rendering again.
+fn brings_more(record: &Record, given: &[Given], facts: Facts<'_>) -> bool {
+    let now = |need: &Need| tree_of(facts.dependencies, need);
+    let has_news = record.needs.iter().any(|need| {
+        let now = now(need);
+        now.is_some() && now != tree_of(given, need)
+    });
+    match record.outcome {
+        Outcome::Rendered(_) | Outcome::Failed => has_news,
+        // Not before all is there: it would only ask again.
+        Outcome::Incomplete => {
+            has_news
+                && facts.rounds < Need::MAX_ROUNDS
+                && record.needs.iter().all(|need| now(need).is_some())
+        }
+    }
+}
+
+/// What is wrong when a render waits for what can't come, though nothing failed to be fetched.
+pub fn waits_in_vain(
+    published: Option<&Published>,
+    render: Option<&Record>,
+    rounds: usize,
+) -> Option<&'static str> {
+    let (
+        Some(Published {
+            generation,
+            state: State::Present { dependencies, .. },
+            ..
+        }),
+        Some(record),
+    ) = (published, render)
+    else {
+        return None;
+    };
+    if record.generation != *generation || record.outcome != Outcome::Incomplete {
+        return None;
+    }
+    if record
+        .needs
+        .iter()
+        .all(|need| tree_of(dependencies, need).is_some())
+    {
+        return Some(
+            "the render was given all that it asked for beside its sources, and still waits. This is a fault of Towline: please \
+             report it; a hard refresh tries again",
+        );
+    }
+    (rounds >= Need::MAX_ROUNDS).then_some(
+        "what the render asked for beside its sources asks for more, again and again. Look for a base or chart that refers to \
+         itself",
     )
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::affected::Inputs;
-
-    fn oid(digit: char) -> Oid {
-        Oid::from_str(&digit.to_string().repeat(40)).unwrap()
-    }
-
-    fn published(uid: &str) -> Published {
-        Published {
-            generation: Generation(7),
-            uid: uid.into(),
-            at: 1_000,
-            state: State::Present {
-                content: Digest::of(b"same"),
-                commit: Some(oid('1')),
-                about: None,
-            },
-        }
-    }
-
-    fn rendered(generation: u64) -> Record {
-        Record {
-            generation: Generation(generation),
-            capabilities: None,
-            outcome: Outcome::Rendered(Some(Arc::new(Inputs::default()))),
-        }
-    }
-
-    struct Case {
-        published: Option<Published>,
-        render: Option<Record>,
-        offered: Option<Digest>,
-        commit: Oid,
-        verified: Option<Oid>,
-        forced: Option<Cause>,
-        content: Digest,
-        overdue_before: u64,
-    }
-
-    impl Default for Case {
-        fn default() -> Self {
-            Self {
-                published: Some(published("u")),
-                render: Some(rendered(7)),
-                offered: None,
-                commit: oid('1'),
-                verified: None,
-                forced: None,
-                content: Digest::of(b"same"),
-                overdue_before: 0,
-            }
-        }
-    }
-
-    impl Case {
-        fn decide(&self) -> Decision {
-            let facts = Facts {
-                content: &self.content,
-                commit: self.commit,
-                published: self.published.as_ref(),
-                render: self.render.as_ref(),
-                capabilities: self.offered.as_ref(),
-                verified: self.verified,
-                forced: self.forced,
-                overdue_before: self.overdue_before,
-            };
-            decide(facts, Cause::Poll)
-        }
-    }
-
-    #[test]
-    fn what_used_the_clusters_capabilities_follows_them() {
-        let used = |generation, capabilities, outcome| Case {
-            render: Some(Record {
-                capabilities,
-                outcome,
-                ..rendered(generation)
-            }),
-            offered: Some(Digest::of(b"now")),
-            ..Case::default()
-        };
-        let good = || Outcome::Rendered(None);
-        let (then, now) = (Some(Digest::of(b"then")), Some(Digest::of(b"now")));
-        let again = Decision::Publish(Cause::Application);
-        assert_eq!(used(7, then.clone(), good()).decide(), again);
-        assert_eq!(used(7, now.clone(), good()).decide(), Decision::Current);
-        assert_eq!(used(7, None, good()).decide(), Decision::Current);
-        // It may have failed for want of them.
-        assert_eq!(used(7, None, Outcome::Failed).decide(), again);
-        assert_eq!(used(7, now, Outcome::Failed).decide(), Decision::Current);
-        // A newer one is on its way to be rendered.
-        assert_eq!(used(6, then, good()).decide(), Decision::Current);
-    }
-
-    #[test]
-    fn what_was_never_published_is() {
-        let case = Case {
-            published: None,
-            ..Case::default()
-        };
-        assert_eq!(case.decide(), Decision::Publish(Cause::Application));
-    }
-
-    #[test]
-    fn the_same_commit_and_content_need_nothing() {
-        assert_eq!(Case::default().decide(), Decision::Current);
-    }
-
-    #[test]
-    fn a_changed_specification_is_published_whatever_the_files() {
-        let case = Case {
-            content: Digest::of(b"other"),
-            ..Case::default()
-        };
-        assert_eq!(case.decide(), Decision::Publish(Cause::Application));
-    }
-
-    #[test]
-    fn a_new_commit_is_compared_with_what_the_newest_render_read() {
-        let case = Case {
-            commit: oid('2'),
-            ..Case::default()
-        };
-        let compare = Decision::Compare {
-            generation: Generation(7),
-            from: oid('1'),
-        };
-        assert_eq!(case.decide(), compare);
-        let verified = Case {
-            commit: oid('2'),
-            verified: Some(oid('2')),
-            ..Case::default()
-        };
-        assert_eq!(verified.decide(), Decision::Current);
-    }
-
-    #[test]
-    fn a_new_commit_over_a_render_in_flight_or_failed_is_published() {
-        let in_flight = Case {
-            commit: oid('2'),
-            render: Some(rendered(6)),
-            ..Case::default()
-        };
-        assert_eq!(in_flight.decide(), Decision::Publish(Cause::Poll));
-        let failed = Record {
-            generation: Generation(7),
-            capabilities: None,
-            outcome: Outcome::Failed,
-        };
-        let failed = Case {
-            commit: oid('2'),
-            render: Some(failed),
-            ..Case::default()
-        };
-        assert_eq!(failed.decide(), Decision::Publish(Cause::Poll));
-    }
-
-    #[test]
-    fn a_generation_without_outcome_is_published_again_when_it_is_overdue() {
-        let fresh = Case {
-            render: None,
-            overdue_before: 500,
-            ..Case::default()
-        };
-        assert_eq!(fresh.decide(), Decision::Current);
-        let overdue = Case {
-            render: None,
-            overdue_before: 2_000,
-            ..Case::default()
-        };
-        assert_eq!(overdue.decide(), Decision::Publish(Cause::Again));
-        let done = Case {
-            overdue_before: 2_000,
-            ..Case::default()
-        };
-        assert_eq!(done.decide(), Decision::Current);
-    }
-
-    #[test]
-    fn a_hard_refresh_is_published_though_nothing_changed() {
-        let case = Case {
-            forced: Some(Cause::Refresh),
-            ..Case::default()
-        };
-        assert_eq!(case.decide(), Decision::Publish(Cause::Refresh));
-    }
+fn tree_of(given: &[Given], need: &Need) -> Option<Oid> {
+    let given = given.iter().find(|given| given.need == *need)?;
+    given.place.as_ref().map(|place| place.tree)
 }
+
+#[cfg(test)]
+mod tests;

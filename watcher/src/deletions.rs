@@ -92,6 +92,7 @@ mod tests {
     use bus::{Digest, Generation};
 
     use super::*;
+    use crate::decide::Begun;
 
     fn published(uid: &str) -> Published {
         Published {
@@ -100,8 +101,10 @@ mod tests {
             at: 1_000,
             state: State::Present {
                 content: Digest::of(b"same"),
-                commit: None,
-                about: None,
+                rendering: Box::default(),
+                sources: Box::default(),
+                dependencies: Box::default(),
+                begun: Begun::default(),
             },
         }
     }

@@ -1,19 +1,18 @@
 //! What an Application asks for, after its project and the configuration had their say. Pure.
 
 use std::fmt::Display;
-use std::sync::Arc;
 
-use api::application::{ApplicationSource, ApplicationSpec};
+use api::application::ApplicationSpec;
 use api::project::Destination;
 use bus::message::condition::ConditionType;
-use bus::message::desired::Tracking;
+use bus::message::desired::{Rendering, Tracking};
 use bus::{ClusterId, Digest};
 
 use crate::seen::Seen;
 use crate::settings::Environment;
-use crate::source::Remote;
-use crate::source::access::Access;
+use crate::slot::Source;
 use crate::source::location::FilePolicy;
+use crate::sources::sources;
 
 /// What is wrong, without the time.
 pub type Problem = (ConditionType, String);
@@ -36,14 +35,12 @@ pub struct Wanted {
     pub cluster: ClusterId,
     /// The API server's URL, of a destination that is given by name.
     pub server: Option<String>,
-    pub remote: Remote,
-    pub access: Access,
-    /// As the specification writes it.
-    pub repo_url: Arc<str>,
-    pub target_revision: Arc<str>,
+    /// In the order of the specification; at least one.
+    pub sources: Vec<Source>,
+    pub rendering: Rendering,
     pub tracking: Tracking,
     pub assess_applications: bool,
-    /// Digest of all but the files.
+    /// Digest of all but the files and the settings about rendering.
     pub content: Digest,
     pub warnings: Vec<Problem>,
 }
@@ -74,13 +71,11 @@ fn wanted(
     bounds: Bounds<'_>,
 ) -> Result<Option<Wanted>, Problem> {
     let spec = &seen.spec;
-    let source = only_source(spec)?;
-    let remote = Remote::git(&source.repo_url, bounds.files).map_err(|error| invalid(&error))?;
-    check_path(source)?;
+    let sources = sources(spec, environment, bounds.files)?;
     let target = environment
         .target(&spec.destination)
         .map_err(|error| invalid(&error))?;
-    check_project(seen, source, &target, environment, bounds.control_namespace)?;
+    check_project(seen, &target, environment, bounds.control_namespace)?;
     if target.skip {
         return Ok(None);
     }
@@ -108,11 +103,9 @@ fn wanted(
         .is_none()
         .then(|| target.server.clone());
     Ok(Some(Wanted {
-        access: environment.access(&source.repo_url, spec.project()),
         cluster: target.id,
-        remote,
-        repo_url: source.repo_url.as_str().into(),
-        target_revision: source.target_revision.as_deref().unwrap_or_default().into(),
+        sources,
+        rendering: environment.rendering(),
         content: seen.content(&(&tracking, assess_applications, &server)),
         server,
         tracking,
@@ -121,54 +114,8 @@ fn wanted(
     }))
 }
 
-/// The one Git source that this version knows.
-fn only_source(spec: &ApplicationSpec) -> Result<&ApplicationSource, Problem> {
-    let unsupported = |what: &str| {
-        invalid(&format!(
-            "{what} is not supported yet; the application stays as it is. Use one source with a Git repository and a path"
-        ))
-    };
-    if spec.source_hydrator.is_some() {
-        return Err(unsupported("spec.sourceHydrator"));
-    }
-    let source = match spec.sources() {
-        [] => {
-            return Err(invalid(
-                &"spec.source is missing: name a repoURL and a path",
-            ));
-        }
-        [only] => only,
-        [_, _, ..] => return Err(unsupported("spec.sources with several entries")),
-    };
-    if source.is_oci() {
-        return Err(unsupported("an OCI repository (oci://)"));
-    }
-    if source.chart().is_some() {
-        return Err(unsupported(
-            "a chart from a Helm repository (spec.source.chart)",
-        ));
-    }
-    if source.plugin.is_some() {
-        return Err(unsupported(
-            "a config management plugin (spec.source.plugin)",
-        ));
-    }
-    Ok(source)
-}
-
-fn check_path(source: &ApplicationSource) -> Result<(), Problem> {
-    let path = source.path();
-    if path.starts_with('/') || path.split('/').any(|part| part == "..") {
-        return Err(invalid(&format!(
-            "spec.source.path {path:?} must be relative to the repository's root and stay in it"
-        )));
-    }
-    Ok(())
-}
-
 fn check_project(
     seen: &Seen,
-    source: &ApplicationSource,
     target: &crate::settings::Target,
     environment: &Environment,
     control_namespace: &str,
@@ -185,7 +132,8 @@ fn check_project(
             "project {name} does not permit Applications in namespace {namespace}: add it to the project's sourceNamespaces"
         )));
     }
-    if !project.spec.permits_source(&source.repo_url) {
+    let mut sources = seen.spec.sources().iter();
+    if let Some(source) = sources.find(|source| !project.spec.permits_source(&source.repo_url)) {
         return Err(invalid(&format!(
             "project {name} does not permit the repository {}: add it to the project's sourceRepos",
             api::git_url::without_credentials(&source.repo_url)
@@ -230,6 +178,7 @@ fn invalid(error: &impl Display) -> Problem {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::sync::Arc;
 
     use api::AppProject;
     use serde_json::{Value, json};
@@ -291,41 +240,9 @@ mod tests {
             panic!("not wanted")
         };
         assert_eq!(wanted.cluster, ClusterId::in_cluster());
-        assert_eq!(&*wanted.target_revision, "");
+        assert_eq!(&*wanted.sources[0].slot.target, "");
         assert_eq!(wanted.tracking.instance, "web");
         assert_eq!(wanted.warnings, []);
-    }
-
-    #[test]
-    fn what_is_not_supported_yet_says_so() {
-        for (field, value) in [
-            (
-                "sources",
-                json!([{"repoURL": "https://h/a"}, {"repoURL": "https://h/b"}]),
-            ),
-            (
-                "source",
-                json!({"repoURL": "https://charts", "chart": "nginx"}),
-            ),
-            ("source", json!({"repoURL": "oci://h/a"})),
-            (
-                "source",
-                json!({"repoURL": "https://h/a", "plugin": {"name": "x"}}),
-            ),
-        ] {
-            let mut spec = plain();
-            spec[field] = value;
-            assert!(problem(judged(&spec)).contains("not supported yet"));
-        }
-    }
-
-    #[test]
-    fn a_path_out_of_the_repository_is_refused() {
-        for path in ["/etc", "../x", "a/../../x"] {
-            let mut spec = plain();
-            spec["source"]["path"] = json!(path);
-            assert!(problem(judged(&spec)).contains("stay in it"), "{path}");
-        }
     }
 
     #[test]
@@ -333,6 +250,30 @@ mod tests {
         let mut spec = plain();
         spec["project"] = json!("nope");
         assert!(problem(judged(&spec)).contains("\"nope\", which does not exist"));
+    }
+
+    #[test]
+    fn a_project_must_permit_every_source() {
+        let mut environment = environment();
+        let rules = json!({
+            "sourceRepos": ["https://h/*"], "destinations": [{"server": "*", "namespace": "*"}],
+        });
+        let project = AppProject::new("default", serde_json::from_value(rules).unwrap());
+        environment
+            .projects
+            .insert("default".to_owned(), Arc::new(project));
+        let judged = |second: &str| {
+            let spec = json!({
+                "destination": plain()["destination"],
+                "sources": [
+                    {"repoURL": "https://h/a.git", "path": "web"},
+                    {"repoURL": second, "chart": "db", "targetRevision": "1.x"},
+                ],
+            });
+            intent(&seen("argocd", &spec), &environment, bounds())
+        };
+        assert!(matches!(judged("https://h/charts"), Intent::Wanted(_)));
+        assert!(problem(judged("https://elsewhere/charts")).contains("https://elsewhere/charts"));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The watcher: knows which applications exist, turns branches and tags into commits, stores snapshots, and publishes desired
 //! state only for the applications that a change can affect.
 //!
-//! [`applications`] ([`seen`]) and [`settings`] → [`intent`] → [`index`] → [`worker`]: [`source`] ([`revision`]) → [`decide`] and
-//! [`affected`] (over [`tree`]) → [`snapshot`] ([`packs`]) → [`publish`]. [`webhook`], [`poll`] and [`follow`] wake a worker;
-//! [`lifecycle`] ([`deletions`]) deletes; [`state`] says how it is; [`collect`] clears the object stores.
+//! [`applications`] ([`seen`]) and [`settings`] → [`intent`] ([`sources`]) → [`index`] ([`slot`]) → [`worker`]: [`source`]
+//! ([`revision`]) → [`decide`] and [`affected`] (over [`tree`]) → [`snapshot`] ([`packs`]) → [`publish`]. [`webhook`], [`poll`] and
+//! [`follow`] wake a worker; what a render asks for ([`needs`]) comes back through `follow` and is fetched like a source;
+//! [`lifecycle`] ([`deletions`]) deletes; [`state`] says how it is; [`collect`] clears the object
+//! stores.
 
 pub mod affected;
 pub mod applications;
@@ -16,6 +18,7 @@ pub mod index;
 pub mod intent;
 pub mod lifecycle;
 pub mod metrics;
+pub mod needs;
 pub mod packs;
 pub mod poll;
 pub mod publish;
@@ -23,8 +26,10 @@ pub mod revision;
 mod run;
 pub mod seen;
 pub mod settings;
+pub mod slot;
 pub mod snapshot;
 pub mod source;
+pub mod sources;
 pub mod state;
 pub mod tree;
 pub mod webhook;

@@ -8,11 +8,22 @@ use bus::message::event::{Event, EventKind};
 use bus::message::verified::Verified;
 use bus::subject::{self, Bucket, Stream};
 use bus::{AppId, Bus, BusError, ClusterId, Published, clock};
-use git2::Oid;
 
-use crate::index::{Candidate, Index, RepoKey};
+use crate::index::{Candidate, Index, Prepared};
 use crate::metrics::Metrics;
 use crate::packs::Packs;
+use crate::slot::RepoKey;
+
+/// What became of a desired state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It is on the bus, or no longer needed.
+    Done,
+    /// Another look at the application decides; it comes by itself.
+    Later,
+    /// It should be tried again.
+    Failed,
+}
 
 #[derive(Clone)]
 pub struct Publisher {
@@ -22,26 +33,32 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Publishes what an application should be. False if it should be tried again.
+    /// Publishes what an application should be: `packs` are those of all that it is made from.
     pub async fn present(
         &self,
         key: &RepoKey,
         candidate: &Candidate,
         cause: Cause,
-        packs: &Packs,
-    ) -> bool {
-        let Some(desired) = self.index.prepare(key, candidate, cause, packs) else {
-            return true;
+        packs: &[Packs],
+    ) -> Sent {
+        let desired = match self.index.prepare(key, candidate, cause, packs) {
+            Prepared::Publish(desired) => desired,
+            Prepared::Nothing => return Sent::Done,
+            Prepared::Changed => return Sent::Later,
         };
         let published = self.publish(&desired).await;
-        let hard = matches!(&desired.state, DesiredState::Present(present) if present.trigger.hard);
+        let (cause, hard) = match &desired.state {
+            DesiredState::Present(present) => (present.trigger.cause, present.trigger.hard),
+            DesiredState::Deleted(_) => (cause, false),
+        };
         if published {
             self.metrics.published(cause);
         } else if hard || cause == Cause::Again {
             self.index
                 .force(&candidate.id, if hard { Cause::Refresh } else { cause });
         }
-        published
+        self.index.ended(&candidate.id, desired.generation);
+        if published { Sent::Done } else { Sent::Failed }
     }
 
     /// Publishes that an application should be gone. False if it should be tried again.
@@ -95,12 +112,12 @@ impl Publisher {
     async fn tell(&self, desired: &Desired) {
         let message = match &desired.state {
             DesiredState::Present(present) => {
-                let source = present.sources.first();
-                let revision = source.map_or("", |source| &source.revision);
-                let short = revision.get(..8).unwrap_or(revision);
+                let revisions = present.sources.iter().map(|source| short(&source.revision));
                 format!(
-                    "{} should be at {short} ({:?})",
-                    desired.app, present.trigger.cause
+                    "{} should be at {} ({:?})",
+                    desired.app,
+                    revisions.collect::<Vec<_>>().join(", "),
+                    present.trigger.cause
                 )
             }
             DesiredState::Deleted(deleted) => format!(
@@ -124,11 +141,11 @@ impl Publisher {
     }
 
     /// Says up to which commit a branch's applications were looked at.
-    pub async fn verified(&self, repo_url: &str, target: &str, commit: Oid) -> bool {
+    pub async fn verified(&self, repo_url: &str, target: &str, revision: &str) -> bool {
         let verified = Verified {
             repo_url: repo_url.to_owned(),
             target_revision: target.to_owned(),
-            revision: commit.to_string(),
+            revision: revision.to_owned(),
             time: clock::now_ms(),
         };
         let key = subject::branch(repo_url, target);
@@ -143,4 +160,11 @@ impl Publisher {
             }
         }
     }
+}
+
+/// A commit's or digest's beginning; versions whole.
+fn short(revision: &str) -> &str {
+    let hex = revision.strip_prefix("sha256:").unwrap_or(revision);
+    let is_hex = hex.len() >= 40 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hex { &hex[..8] } else { revision }
 }

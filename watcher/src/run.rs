@@ -22,7 +22,7 @@ use crate::publish::Publisher;
 use crate::settings::{watch, webhooks};
 use crate::source::git;
 use crate::source::home::Home;
-use crate::worker::{self, Hosts};
+use crate::worker::{self, Hosts, Stores};
 use crate::{collect, follow, state, webhook};
 
 /// Runs the watcher until a signal.
@@ -115,6 +115,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         publisher,
         metrics,
         hosts: Arc::new(Hosts::default()),
+        stores: Arc::new(Stores::new(Arc::clone(&index), limits.store)),
         limits,
     };
     service.spawn(

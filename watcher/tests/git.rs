@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use git2::{ObjectType, Oid, Repository, Signature};
 use tempfile::TempDir;
-use watcher::affected::Verdict;
+use watcher::affected::{Place, Verdict};
 use watcher::snapshot;
 use watcher::source::access::Access;
 use watcher::source::error::FetchError;
@@ -428,12 +428,15 @@ fn a_path_is_found_or_absent() {
     origin.commit("main", &[("a/b/c.yaml", Some("1")), ("d", Some("2"))]);
     let root = copy.tree(&origin, "main");
     let mut tree = Tree::new(&copy.repository, root);
-    assert_eq!(tree.object(""), Some(root));
-    assert!(tree.object("a/b/c.yaml").is_some());
-    assert!(tree.object("a/b").is_some());
+    assert_eq!(tree.object(""), Ok(Some(root)));
+    assert!(tree.object("a/b/c.yaml").unwrap().is_some());
+    assert!(tree.object("a/b").unwrap().is_some());
     for absent in ["x", "a/x", "d/x", "a/b/c.yaml/x"] {
-        assert_eq!(tree.object(absent), None, "{absent}");
+        assert_eq!(tree.object(absent), Ok(None), "{absent}");
     }
+    // A tree that isn't there is no tree without files.
+    let mut lost = Tree::new(&copy.repository, Oid::from_str(&"1".repeat(40)).unwrap());
+    assert!(lost.object("a").is_err());
 }
 
 #[test]
@@ -456,7 +459,7 @@ fn a_commit_affects_who_read_what_it_changed() {
         paths.sort();
         let inputs = paths.map(|path| Input {
             source: 0,
-            object: tree.object(&path).map(|oid| oid.to_string()),
+            object: tree.object(&path).unwrap().map(|oid| oid.to_string()),
             path,
         });
         watcher::affected::Record::from(&Render {
@@ -480,8 +483,16 @@ fn a_commit_affects_who_read_what_it_changed() {
     let second = origin.commit("main", &[("web/absent.yaml", Some("now here"))]);
     let after = copy.tree(&origin, "main");
     let mut tree = Tree::new(&copy.repository, after);
+    let place = |commit: Oid, tree| Place {
+        id: commit.to_string().into(),
+        tree,
+    };
+    let (then, now) = ([place(first, before)], [place(second, after)]);
     let mut judge = |record| {
-        watcher::affected::judge(bus::Generation(1), first, Some(record), second, &mut tree)
+        let (inputs, suspects) =
+            watcher::affected::suspects(bus::Generation(1), &then, Some(record), &now).unwrap();
+        assert_eq!(suspects, [0]);
+        watcher::affected::judge(inputs, 0, &mut tree)
     };
     assert_eq!(judge(&web), Verdict::Affected);
     assert_eq!(judge(&shop), Verdict::Unchanged);
@@ -499,10 +510,13 @@ fn a_listing_is_the_names_that_count() {
     let mut tree = Tree::new(&copy.repository, root);
     let listing = bus::message::render::Listing::parse("web//.yaml,/").unwrap();
     let expected = listing.object(["a.yaml", "deep/", "other"].into_iter());
-    let found = tree.object(&listing.to_string()).map(|oid| oid.to_string());
+    let found = tree
+        .object(&listing.to_string())
+        .unwrap()
+        .map(|oid| oid.to_string());
     assert_eq!(found, Some(expected));
-    assert_eq!(tree.object("web/a.yaml//.yaml"), None);
-    assert_eq!(tree.object("nowhere//.yaml"), None);
+    assert_eq!(tree.object("web/a.yaml//.yaml"), Ok(None));
+    assert_eq!(tree.object("nowhere//.yaml"), Ok(None));
 }
 
 #[test]

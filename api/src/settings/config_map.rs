@@ -22,8 +22,12 @@ pub struct Settings {
     pub webhook_max_payload: usize,
     pub customizations: Customizations,
     pub kustomize_build_options: Option<String>,
-    /// URL schemes that Helm value files may have.
+    /// URL schemes that Helm value files may have; present and empty is none.
     pub helm_values_file_schemes: Option<String>,
+    /// Tools are on unless they are switched off.
+    pub helm: bool,
+    pub kustomize: bool,
+    pub jsonnet: bool,
     pub resource_exclusions: Option<String>,
     pub resource_inclusions: Option<String>,
     /// What couldn't be read, and why.
@@ -45,6 +49,8 @@ impl Settings {
                 .map(String::as_str)
                 .filter(|text| !text.is_empty())
         };
+        // Argo CD knows one word for it.
+        let on = |key: &str| text(key).is_none_or(|word| word == "true");
         let mut time = |key: &str| {
             let value = text(key)?;
             let parsed = duration::parse(value);
@@ -90,7 +96,10 @@ impl Settings {
             webhook_max_payload,
             customizations,
             kustomize_build_options: text("kustomize.buildOptions").map(str::to_owned),
-            helm_values_file_schemes: text("helm.valuesFileSchemes").map(str::to_owned),
+            helm_values_file_schemes: data.get("helm.valuesFileSchemes").cloned(),
+            helm: on("helm.enable"),
+            kustomize: on("kustomize.enable"),
+            jsonnet: on("jsonnet.enable"),
             resource_exclusions: text("resource.exclusions").map(str::to_owned),
             resource_inclusions: text("resource.inclusions").map(str::to_owned),
             problems,
@@ -129,6 +138,12 @@ mod tests {
         assert_eq!(settings.tracking_method, TrackingMethod::Annotation);
         assert_eq!(settings.webhook_max_payload, 50 << 20);
         assert_eq!(settings.problems.len(), 3);
+    }
+
+    #[test]
+    fn tools_are_on_unless_switched_off() {
+        let settings = read(&[("helm.enable", "false"), ("jsonnet.enable", "")]);
+        assert!(!settings.helm && settings.kustomize && settings.jsonnet);
     }
 
     #[test]

@@ -8,12 +8,14 @@ use bus::message::desired::{Cascade, Cause, Deleted};
 use bus::trace::Trace;
 use bus::{AppId, ClusterId, clock};
 
-use super::{App, Index, Inner, Wake};
+use super::{App, Index, Inner, Refreshing, Wake};
 use crate::decide::{Published, State};
 use crate::deletions::{Life, deletions};
-use crate::intent::{Intent, intent};
+use crate::intent::{Bounds, Intent, intent};
+use crate::needs;
 use crate::seen::Seen;
 use crate::settings::Environment;
+use crate::slot::{Needed, RepoKey};
 
 /// Whether an application's object is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,13 +67,16 @@ impl Index {
                     seen,
                     resource_version,
                     intent: None,
-                    repo: None,
+                    needs: Vec::new(),
+                    repos: BTreeSet::new(),
                     noticed: now,
                     trace: Trace::new(),
                     refreshing: None,
                     refreshed: None,
                     forced: None,
                     verified: None,
+                    rounds: 0,
+                    publishing: None,
                     problem: None,
                     farewells: BTreeSet::new(),
                     conditions: Vec::new(),
@@ -79,7 +84,10 @@ impl Index {
             );
         }
         if let Some(app) = inner.apps.get_mut(&id).filter(|_| asks) {
-            app.refreshing = Some(now);
+            app.refreshing = Some(Refreshing {
+                since: now,
+                waits_for: BTreeSet::new(),
+            });
             if app
                 .seen
                 .refresh
@@ -104,8 +112,11 @@ impl Index {
         if hard {
             app.forced = Some(Cause::Refresh);
         }
-        if let Some(repo) = app.repo.as_ref().and_then(|key| inner.repos.get(key)) {
-            repo.handle.wake(Wake::fetch(Cause::Refresh, trace));
+        for key in &app.repos {
+            let is_source = app.sources().any(|source| source.slot.key == *key);
+            if let Some(repo) = inner.repos.get(key).filter(|_| hard || is_source) {
+                repo.handle.wake(Wake::fetch(Cause::Refresh, trace));
+            }
         }
     }
 
@@ -133,12 +144,13 @@ impl Index {
             return false;
         };
         app.forced = Some(Cause::Again);
-        if let Some(repo) = app.repo.as_ref().and_then(|key| inner.repos.get(key)) {
-            repo.handle.wake(Wake {
+        inner.wake(
+            id,
+            Wake {
                 forget: lost == Lost::Packs,
                 ..Wake::evaluate()
-            });
-        }
+            },
+        );
         true
     }
 
@@ -166,7 +178,9 @@ impl Index {
     pub fn application_left(&self, id: &AppId) {
         let mut guard = self.lock();
         if let Some(app) = guard.apps.remove(id) {
-            guard.detach(id, app.repo);
+            for key in &app.repos {
+                guard.detach(id, key);
+            }
         }
         self.lifecycle.push(id);
         self.states.push(id);
@@ -262,10 +276,6 @@ impl Index {
             return;
         };
         let intent = intent(&app.seen, &inner.environment, self.fixed.bounds());
-        let key = match &intent {
-            Intent::Wanted(wanted) => Some(super::RepoKey::of(&wanted.remote, &wanted.access)),
-            Intent::Invalid(_) | Intent::Skipped | Intent::Deleting => None,
-        };
         if !matches!(intent, Intent::Wanted(_)) {
             app.finish_refresh();
             app.problem = None;
@@ -276,15 +286,10 @@ impl Index {
             // Perhaps by a setting, not by the object.
             app.noticed = app.noticed.max(clock::now_ms());
         }
-        let old = (app.repo != key).then(|| app.repo.take()).flatten();
-        app.repo.clone_from(&key);
         app.intent = Some(intent);
-        if old.is_some() {
-            inner.detach(id, old);
-        }
-        if let Some(key) = key {
-            self.attach(inner, id, &key);
-        }
+        app.begin_refresh();
+        inner.find_needs(id, self.fixed.bounds());
+        self.attach(inner, id);
         // Something published in a cluster where it no longer belongs, or a deletion.
         let elsewhere = inner.published.get(id).is_some_and(|clusters| {
             clusters.len() > 1
@@ -338,6 +343,41 @@ impl Inner {
         }
     }
 
+    /// Finds anew what an application's render asked for. False when that is what it was.
+    pub(super) fn find_needs(&mut self, id: &AppId, bounds: Bounds<'_>) -> bool {
+        let Some(app) = self.apps.get_mut(id) else {
+            return false;
+        };
+        let name = app.seen.spec.project();
+        let needs = match (&app.intent, self.environment.projects.get(name)) {
+            (Some(Intent::Wanted(wanted)), Some(project)) => {
+                let cluster = &wanted.cluster;
+                let record = self.renders.get(id).and_then(|it| it.get(cluster));
+                let published = self.published.get(id).and_then(|it| it.get(cluster));
+                needs::wanted(record, published)
+                    .into_iter()
+                    .map(|need| {
+                        needs::needed(need, (name, project), &self.environment, bounds.files)
+                    })
+                    .collect()
+            }
+            _ => Vec::new(),
+        };
+        let said = |needs: &[Needed]| -> Vec<_> {
+            let said = needs.iter().map(|needed| {
+                let slot = needed.slot.as_ref();
+                (
+                    needed.need.clone(),
+                    slot.map(|slot| slot.key.clone()).map_err(Clone::clone),
+                )
+            });
+            said.collect()
+        };
+        let news = said(&app.needs) != said(&needs);
+        app.needs = needs;
+        news
+    }
+
     pub(super) fn wanted_cluster(&self, id: &AppId) -> Option<&ClusterId> {
         match self.apps.get(id)?.intent.as_ref()? {
             Intent::Wanted(wanted) => Some(&wanted.cluster),
@@ -347,6 +387,29 @@ impl Inner {
 }
 
 impl App {
+    /// A refresh is about the sources as they are known when it begins.
+    fn begin_refresh(&mut self) {
+        let keys: BTreeSet<RepoKey> = self
+            .sources()
+            .map(|source| source.slot.key.clone())
+            .collect();
+        if let Some(refreshing) = &mut self.refreshing
+            && refreshing.waits_for.is_empty()
+        {
+            refreshing.waits_for = keys;
+        }
+    }
+
+    /// A repository was looked at, or is none of its any more.
+    pub(super) fn looked_at(&mut self, key: &RepoKey) {
+        if let Some(refreshing) = &mut self.refreshing
+            && refreshing.waits_for.remove(key)
+            && refreshing.waits_for.is_empty()
+        {
+            self.finish_refresh();
+        }
+    }
+
     /// The refresh that was asked for is done.
     pub(super) fn finish_refresh(&mut self) {
         if self.refreshing.take().is_some() && self.seen.refresh.is_some() {

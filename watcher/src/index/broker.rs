@@ -1,5 +1,6 @@
 //! What the bus says: published desired states, renders, heads, clusters.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bus::message::cluster::{ClusterInfo, Head};
@@ -9,10 +10,11 @@ use bus::{AppId, ClusterId, Generation, clock};
 use git2::Oid;
 
 use super::{Index, Inner, Wake};
-use crate::affected::Record;
+use crate::affected::{Outcome, Record};
 use crate::decide::{Published, State};
 use crate::intent::Problem;
 use crate::packs::Packs;
+use crate::slot::RepoKey;
 
 impl Index {
     /// A desired state that is on the bus: read from there, or just published.
@@ -32,6 +34,11 @@ impl Index {
             owed.remove(&desired.cluster);
         }
         let elsewhere = clusters.len() > 1 || matches!(desired.state, DesiredState::Deleted(_));
+        if let Some(app) = inner.apps.get_mut(&desired.app)
+            && app.publishing == Some(desired.generation)
+        {
+            app.publishing = None;
+        }
         self.states.push(&desired.app);
         if !inner.missing().is_empty() {
             inner.adopt(desired);
@@ -148,30 +155,72 @@ impl Index {
     }
 
     /// The snapshots that were on the bus when the watcher started, for one repository.
-    pub fn adopted(&self, key: &super::RepoKey) -> Vec<(Arc<str>, Oid, Packs)> {
-        self.lock()
-            .adopted
-            .get(key.identity())
+    pub fn adopted(&self, key: &RepoKey) -> Vec<(Arc<str>, Oid, Packs)> {
+        let inner = self.lock();
+        let mut found = BTreeMap::new();
+        for id in inner.repos.get(key).iter().flat_map(|repo| &repo.apps) {
+            let Some(app) = inner.apps.get(id) else {
+                continue;
+            };
+            let published = inner
+                .wanted_cluster(id)
+                .and_then(|cluster| inner.published.get(id)?.get(cluster));
+            let Some(State::Present {
+                sources,
+                dependencies,
+                ..
+            }) = published.map(|it| &it.state)
+            else {
+                continue;
+            };
+            let sources = app.sources().zip(sources);
+            let sources =
+                sources.map(|(source, published)| (&source.slot, published.place.as_ref()));
+            let needs = app.needs.iter().filter_map(|needed| {
+                let given = dependencies.iter().find(|it| it.need == needed.need)?;
+                Some((needed.slot.as_ref().ok()?, given.place.as_ref()))
+            });
+            for (slot, place) in sources.chain(needs) {
+                if let Some(place) = place.filter(|_| slot.key == *key)
+                    && let Some(packs) = inner.adopted.get(&place.tree)
+                {
+                    let known = (Arc::clone(&slot.target), place.tree);
+                    found.insert(known, Arc::clone(packs));
+                }
+            }
+        }
+        found
             .into_iter()
-            .flatten()
-            .map(|(target, (tree, packs))| (Arc::clone(target), *tree, Arc::clone(packs)))
+            .map(|((target, tree), packs)| (target, tree, packs))
             .collect()
     }
 
     pub fn render(&self, render: &Render) {
-        let mut inner = self.lock();
+        let mut guard = self.lock();
+        let inner = &mut *guard;
         let record = Record::from(render);
         let offered = inner.clusters.get(&render.cluster);
         let outdated = offered.is_some_and(|offered| record.is_outdated_by(offered));
+        let waits = record.outcome == Outcome::Incomplete;
         let clusters = inner.renders.entry(render.app.clone()).or_default();
         if clusters
             .get(&render.cluster)
-            .is_none_or(|known| known.generation <= record.generation)
+            .is_some_and(|known| known.generation > record.generation)
         {
-            clusters.insert(render.cluster.clone(), record);
-            if outdated {
-                inner.wake(&render.app, Wake::evaluate());
-            }
+            return;
+        }
+        clusters.insert(render.cluster.clone(), record);
+        // Before everything was read, every application is still to be judged.
+        if !inner.missing().is_empty() {
+            return;
+        }
+        if inner.find_needs(&render.app, self.fixed.bounds()) {
+            self.attach_needs(inner, &render.app);
+            self.states.push(&render.app);
+        }
+        if waits || outdated {
+            inner.wake(&render.app, Wake::evaluate());
+            self.states.push(&render.app);
         }
     }
 
@@ -247,27 +296,25 @@ impl Inner {
         let DesiredState::Present(present) = &desired.state else {
             return;
         };
-        for source in &present.sources {
-            let Ok(tree) = Oid::from_str(&source.tree) else {
-                continue;
-            };
-            self.adopted
-                .entry(api::git_url::identity(&source.repo_url))
-                .or_default()
-                .insert(
-                    source.target_revision.as_str().into(),
-                    (tree, source.snapshot.packs.as_slice().into()),
-                );
+        let sources = present.sources.iter().map(|it| (&it.tree, &it.snapshot));
+        let dependencies = present
+            .dependencies
+            .iter()
+            .map(|it| (&it.tree, &it.snapshot));
+        for (tree, snapshot) in sources.chain(dependencies) {
+            if let Ok(tree) = Oid::from_str(tree) {
+                self.adopted.insert(tree, snapshot.packs.as_slice().into());
+            }
         }
     }
 
     pub(super) fn wake(&self, id: &AppId, wake: Wake) {
-        let repo = self
-            .apps
-            .get(id)
-            .and_then(|app| app.repo.as_ref())
-            .and_then(|key| self.repos.get(key));
-        if let Some(repo) = repo {
+        let keys = self.apps.get(id).map(|app| &app.repos);
+        for repo in keys
+            .into_iter()
+            .flatten()
+            .filter_map(|key| self.repos.get(key))
+        {
             repo.handle.wake(wake);
         }
     }

@@ -7,7 +7,8 @@ use bus::message::desired::Cause;
 use bus::trace::Trace;
 use tokio::sync::Notify;
 
-use super::{RepoKey, lock};
+use super::lock;
+use crate::slot::RepoKey;
 
 /// How a worker is reached.
 #[derive(Debug)]

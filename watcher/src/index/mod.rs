@@ -22,21 +22,22 @@ use bus::{AppId, ClusterId, Digest, Generation};
 use git2::Oid;
 use tokio::sync::mpsc;
 
-use crate::affected::Record;
+use crate::affected::{Place, Record};
 use crate::decide::Published;
 use crate::intent::{Bounds, Intent, Problem};
 use crate::packs::Packs;
 use crate::seen::Seen;
 use crate::settings::Environment;
+use crate::slot::{Needed, RepoKey, Slot, Source};
 use crate::source::error::FetchError;
 use crate::source::location::FilePolicy;
 use crate::source::{Remote, Revision};
 
 pub use applications::{Lost, Presence};
 pub use handle::{Handle, Wake};
-pub use publishing::Candidate;
+pub use publishing::{Candidate, Candidates, Held, Prepared};
 pub use queue::Queue;
-pub use repositories::{Holder, RepoKey, Round};
+pub use repositories::{Holder, Round};
 
 /// What must have been read once before anything is concluded from what isn't there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,8 +122,8 @@ struct Inner {
     repos: HashMap<RepoKey, Repo>,
     /// What each cluster offers to renders.
     clusters: BTreeMap<ClusterId, Digest>,
-    /// Snapshots that were on the bus when the watcher started: repository → target revision → tree and packs.
-    adopted: HashMap<String, BTreeMap<Arc<str>, (Oid, Packs)>>,
+    /// Snapshots that were on the bus when the watcher started, by tree.
+    adopted: HashMap<Oid, Packs>,
 }
 
 struct App {
@@ -131,22 +132,37 @@ struct App {
     resource_version: String,
     /// None until everything was read once.
     intent: Option<Intent>,
-    repo: Option<RepoKey>,
+    /// What its render asked for beside the sources.
+    needs: Vec<Needed>,
+    /// Those of its sources and needs.
+    repos: BTreeSet<RepoKey>,
     /// When what counts last changed, Unix milliseconds.
     noticed: u64,
     trace: Trace,
-    /// A refresh that was asked for and not yet carried out: when it was asked for.
-    refreshing: Option<u64>,
+    /// A refresh that was asked for and not yet carried out.
+    refreshing: Option<Refreshing>,
     refreshed: Option<Refreshed>,
     /// Publish though nothing changed.
     forced: Option<Cause>,
-    /// The generation and the commit for which it was proven to need nothing new.
-    verified: Option<(Generation, Oid)>,
+    /// The generation, and where the sources were for which it was proven to need nothing new.
+    verified: Option<(Generation, Vec<Place>)>,
+    /// How often in a row its render asked for more after it was given what it had asked for.
+    rounds: usize,
+    /// A generation that is on its way to the bus: until it is there, nothing else is published.
+    publishing: Option<Generation>,
     /// Why the last attempt to publish failed.
     problem: Option<Problem>,
     /// Clusters whose applier carried out the object's deletion.
     farewells: BTreeSet<ClusterId>,
     conditions: Vec<Condition>,
+}
+
+/// A refresh that is being carried out.
+struct Refreshing {
+    /// When it was asked for, Unix milliseconds.
+    since: u64,
+    /// The repositories of its sources that weren't looked at since.
+    waits_for: BTreeSet<RepoKey>,
 }
 
 struct Repo {
@@ -165,6 +181,8 @@ struct Target {
     /// The last one that was had.
     revision: Option<Revision>,
     error: Option<FetchError>,
+    /// Whether its files are in the repository's copy.
+    had: bool,
     /// Why and when it was looked at when the revision last changed.
     cause: Cause,
     noticed: u64,
@@ -224,6 +242,31 @@ impl Index {
     pub fn sizes(&self) -> (usize, usize) {
         let inner = self.lock();
         (inner.apps.len(), inner.repos.len())
+    }
+}
+
+impl App {
+    /// The sources of a valid application.
+    fn sources(&self) -> impl Iterator<Item = &Source> {
+        let wanted = match &self.intent {
+            Some(Intent::Wanted(wanted)) => Some(wanted),
+            _ => None,
+        };
+        wanted.into_iter().flat_map(|wanted| &wanted.sources)
+    }
+
+    /// Where what its render asked for is had from.
+    fn needed(&self) -> impl Iterator<Item = &Slot> {
+        self.needs
+            .iter()
+            .filter_map(|needed| needed.slot.as_ref().ok())
+    }
+
+    /// Everything that it is made from.
+    fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.sources()
+            .map(|source| &source.slot)
+            .chain(self.needed())
     }
 }
 

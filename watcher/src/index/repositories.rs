@@ -1,69 +1,24 @@
 //! Repositories: which applications use which, what their revisions are, and what a worker has to do.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::Arc;
 
 use bus::message::desired::Cause;
 use bus::trace::Trace;
-use bus::{AppId, ClusterId, Digest, clock};
-use git2::Oid;
-use sha2::{Digest as _, Sha256};
+use bus::{AppId, ClusterId, clock};
 
-use super::{Handle, Index, Inner, Repo, Target, Wake};
+use super::{App, Handle, Index, Inner, Repo, Target, Wake};
 use crate::intent::Intent;
-use crate::revision::full_commit_id;
+use crate::slot::{RepoKey, Slot};
 use crate::source::access::Access;
 use crate::source::error::FetchError;
 use crate::source::location::{Location, LocationError};
 use crate::source::whole::Others;
-use crate::source::{Remote, Revisions};
+use crate::source::{Content, Remote, Revisions};
 use crate::webhook::Change;
 
 /// A revision that was looked up so long ago is looked up again when an application changes, in milliseconds.
 const STALE: u64 = 10_000;
-
-/// One repository with one login.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RepoKey {
-    identity: Arc<str>,
-    login: [u8; 16],
-}
-
-impl RepoKey {
-    pub fn of(remote: &Remote, access: &Access) -> Self {
-        // Credentials may also be a part of the URL.
-        let userinfo = remote.location().userinfo().unwrap_or_default();
-        let mut login = access.fingerprint();
-        if !userinfo.is_empty() {
-            let mut digest = Sha256::new();
-            digest.update(login);
-            digest.update(userinfo);
-            login.copy_from_slice(&digest.finalize()[..16]);
-        }
-        Self {
-            identity: remote.identity().into(),
-            login,
-        }
-    }
-
-    pub fn identity(&self) -> &str {
-        &self.identity
-    }
-
-    /// The name of its folder.
-    pub fn folder(&self) -> String {
-        let mut bytes = self.identity.as_bytes().to_vec();
-        bytes.extend(self.login);
-        Digest::of(&bytes).as_str()[..32].to_owned()
-    }
-}
-
-impl fmt::Debug for RepoKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.identity)
-    }
-}
 
 /// What a worker needs for one round.
 #[derive(Debug)]
@@ -72,7 +27,7 @@ pub struct Round {
     pub access: Arc<Access>,
     /// Those that the host must be asked for.
     pub targets: Vec<Arc<str>>,
-    /// Applications whose refresh this round carries out.
+    /// Applications whose refresh this round carries out, as far as it is about this repository.
     pub refreshing: Vec<AppId>,
 }
 
@@ -94,55 +49,95 @@ impl Others for Index {
     }
 }
 
+/// What an application uses a repository for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Source,
+    Need,
+}
+
 impl Index {
-    pub(super) fn attach(&self, inner: &mut Inner, id: &AppId, key: &RepoKey) {
-        let Inner { apps, repos, .. } = inner;
-        let Some(app) = apps.get(id) else { return };
-        let Some(Intent::Wanted(wanted)) = &app.intent else {
+    /// Joins an application with the repositories of its sources and of what its render asked for, and takes it away from
+    /// those that it no longer uses.
+    pub(super) fn attach(&self, inner: &mut Inner, id: &AppId) {
+        let Some(app) = inner.apps.get(id) else {
             return;
         };
-        let repo = repos.entry(key.clone()).or_insert_with(|| {
-            let handle = Arc::new(Handle::new(key.clone()));
+        let sources: Vec<Slot> = app.sources().map(|source| source.slot.clone()).collect();
+        for slot in sources {
+            self.join(inner, id, slot, Use::Source);
+        }
+        self.attach_needs(inner, id);
+    }
+
+    /// The same, for what its render asked for alone.
+    pub(super) fn attach_needs(&self, inner: &mut Inner, id: &AppId) {
+        let Some(app) = inner.apps.get_mut(id) else {
+            return;
+        };
+        let keys: BTreeSet<RepoKey> = app.slots().map(|slot| slot.key.clone()).collect();
+        let left: Vec<RepoKey> = app.repos.difference(&keys).cloned().collect();
+        let needs: Vec<Slot> = app.needed().cloned().collect();
+        app.repos = keys;
+        for slot in needs {
+            self.join(inner, id, slot, Use::Need);
+        }
+        for key in left {
+            inner.detach(id, &key);
+        }
+    }
+
+    fn join(&self, inner: &mut Inner, id: &AppId, slot: Slot, usage: Use) {
+        let Inner { apps, repos, .. } = inner;
+        let Some(app) = apps.get(id) else { return };
+        let repo = repos.entry(slot.key.clone()).or_insert_with(|| {
+            let handle = Arc::new(Handle::new(slot.key.clone()));
             // Fails only while the process ends.
             let _ = self.workers.send(Arc::clone(&handle));
             Repo {
                 handle,
-                remote: wanted.remote.clone(),
-                access: Arc::new(wanted.access.clone()),
+                remote: slot.remote.clone(),
+                access: Arc::clone(&slot.access),
                 apps: BTreeSet::new(),
                 targets: BTreeMap::new(),
                 fetched: None,
             }
         });
-        let other_access = *repo.access != wanted.access;
+        let other_access = *repo.access != *slot.access;
         if other_access {
-            repo.access = Arc::new(wanted.access.clone());
+            repo.access = Arc::clone(&slot.access);
         }
         repo.apps.insert(id.clone());
+        let unknown = !repo.targets.contains_key(&slot.target);
         let stale = repo
             .fetched
             .is_none_or(|fetched| fetched + STALE < app.noticed);
-        let unknown = !repo.targets.contains_key(&wanted.target_revision);
-        repo.handle.wake(if app.refreshing.is_some() {
-            Wake::fetch(Cause::Refresh, app.trace)
-        } else if unknown || stale || other_access {
-            Wake::fetch(Cause::Application, app.trace)
-        } else {
-            Wake::evaluate()
+        let asked = app.refreshing.is_some();
+        repo.handle.wake(match usage {
+            Use::Source if asked => Wake::fetch(Cause::Refresh, app.trace),
+            Use::Need if asked && app.forced == Some(Cause::Refresh) => {
+                Wake::fetch(Cause::Refresh, app.trace)
+            }
+            Use::Source if unknown || stale || other_access => {
+                Wake::fetch(Cause::Application, app.trace)
+            }
+            // What is cached is looked up again when it is polled.
+            Use::Need if unknown || other_access => Wake::fetch(Cause::Dependency, app.trace),
+            Use::Source | Use::Need => Wake::evaluate(),
         });
     }
 
     /// Wakes the workers that a change at a host concerns; says how many.
     pub fn pushed(&self, change: &Change, trace: Trace) -> usize {
         let inner = self.lock();
-        let concerned = inner.repos.values().filter(|repo| {
+        let concerned = inner.repos.iter().filter(|(key, repo)| {
             change.is_about(repo.remote.location().url(), repo.remote.chart_name())
                 && repo
-                    .targets_of(&inner)
+                    .targets_of(key, &inner)
                     .any(|target| change.concerns(target))
         });
         concerned
-            .inspect(|repo| repo.handle.wake(Wake::fetch(Cause::Webhook, trace)))
+            .inspect(|(_, repo)| repo.handle.wake(Wake::fetch(Cause::Webhook, trace)))
             .count()
     }
 
@@ -166,32 +161,23 @@ impl Index {
     pub fn round(&self, key: &RepoKey) -> Option<Round> {
         let inner = self.lock();
         let repo = inner.repos.get(key)?;
-        let settled = |target: &Arc<str>| {
-            full_commit_id(target).is_some()
-                && repo
-                    .targets
-                    .get(target)
-                    .is_some_and(|known| known.revision.is_some() && known.error.is_none())
+        let used: BTreeSet<&Arc<str>> = repo.targets_of(key, &inner).collect();
+        let waits = |id: &&AppId| {
+            inner
+                .apps
+                .get(id)
+                .and_then(|app| app.refreshing.as_ref())
+                .is_some_and(|refreshing| refreshing.waits_for.contains(key))
         };
-        let mut targets: Vec<Arc<str>> = repo.targets_of(&inner).cloned().collect();
-        targets.sort();
-        targets.dedup();
-        targets.retain(|target| !settled(target));
         Some(Round {
             remote: repo.remote.clone(),
             access: Arc::clone(&repo.access),
-            targets,
-            refreshing: repo
-                .apps
-                .iter()
-                .filter(|id| {
-                    inner
-                        .apps
-                        .get(id)
-                        .is_some_and(|app| app.refreshing.is_some())
-                })
+            targets: used
+                .into_iter()
+                .filter(|target| !repo.is_settled(target))
                 .cloned()
                 .collect(),
+            refreshing: repo.apps.iter().filter(waits).cloned().collect(),
         })
     }
 
@@ -208,82 +194,48 @@ impl Index {
         let Some(repo) = repos.get_mut(key) else {
             return Vec::new();
         };
-        let fetched = clock::now_ms();
-        let mut failed = BTreeMap::new();
-        let mut set = |target: &Arc<str>, known: &mut Target, error: Option<FetchError>| {
-            let said = |error: &Option<FetchError>| error.as_ref().map(ToString::to_string);
-            if said(&known.error) != said(&error) {
-                failed.insert(Arc::clone(target), error.clone());
-            }
-            known.error = error;
-        };
-        let unknown = Target {
-            revision: None,
-            error: None,
-            cause,
-            noticed,
-            fetched,
-        };
-        match result {
+        let used: BTreeSet<Arc<str>> = repo
+            .apps
+            .iter()
+            .filter_map(|id| apps.get(id))
+            .flat_map(|app| app.targets(key))
+            .cloned()
+            .collect();
+        let unknown = Target::unknown(cause, noticed);
+        let revisions = match result {
             Ok(revisions) => {
                 repo.fetched = Some(began);
-                let used: BTreeSet<&Arc<str>> = repo
-                    .apps
-                    .iter()
-                    .filter_map(|id| match &apps.get(id)?.intent {
-                        Some(Intent::Wanted(wanted)) => Some(&wanted.target_revision),
-                        _ => None,
-                    })
-                    .collect();
                 repo.targets.retain(|target, _| used.contains(target));
-                for (target, revision) in revisions {
-                    let known = repo
-                        .targets
-                        .entry(Arc::clone(&target))
-                        .or_insert_with(|| unknown.clone());
-                    let (revision, error) = match revision {
-                        Ok(revision) => (Some(revision), None),
-                        Err(error) => (None, Some(error)),
-                    };
-                    if known.revision != revision {
-                        *known = Target {
-                            revision,
-                            error: known.error.take(),
-                            ..unknown.clone()
-                        };
-                    }
-                    set(&target, known, error);
-                }
+                revisions
             }
             Err(error) => {
-                let targets: Vec<Arc<str>> = repo
-                    .apps
-                    .iter()
-                    .filter_map(|id| match &apps.get(id)?.intent {
-                        Some(Intent::Wanted(wanted)) => Some(Arc::clone(&wanted.target_revision)),
-                        _ => None,
-                    })
-                    .collect();
-                for target in targets {
-                    let known = repo
-                        .targets
-                        .entry(Arc::clone(&target))
-                        .or_insert_with(|| unknown.clone());
-                    set(&target, known, Some(error.clone()));
-                }
+                let failed = used.into_iter().map(|target| (target, Err(error.clone())));
+                failed.collect()
             }
+        };
+        let mut failed: BTreeMap<Arc<str>, Option<FetchError>> = BTreeMap::new();
+        for (target, revision) in revisions {
+            let known = repo
+                .targets
+                .entry(Arc::clone(&target))
+                .or_insert_with(|| unknown.clone());
+            let error = known.learn(revision, &unknown);
+            let said = |error: &Option<FetchError>| error.as_ref().map(ToString::to_string);
+            if said(&known.error) != said(&error) {
+                failed.insert(target, error.clone());
+            }
+            known.error = error;
         }
         let mut news = Vec::new();
         for id in &repo.apps {
-            let Some(Intent::Wanted(wanted)) = apps.get(id).and_then(|app| app.intent.as_ref())
-            else {
+            let Some(app) = apps.get(id) else { continue };
+            let mut changed = app.targets(key).filter_map(|target| failed.get(target));
+            let Some(error) = changed.next() else {
                 continue;
             };
-            if let Some(error) = failed.get(&wanted.target_revision) {
-                self.states.push(id);
-                if let Some(error) = error {
-                    news.push((id.clone(), Some(wanted.cluster.clone()), error.clone()));
-                }
+            self.states.push(id);
+            if let (Some(error), Some(Intent::Wanted(wanted))) = (error, &app.intent) {
+                news.push((id.clone(), Some(wanted.cluster.clone()), error.clone()));
             }
         }
         news
@@ -305,102 +257,153 @@ impl Index {
         let mut news = Vec::new();
         let mut added = BTreeMap::new();
         for id in &repo.apps {
-            let Some(Intent::Wanted(wanted)) = apps.get(id).and_then(|app| app.intent.as_ref())
-            else {
+            let Some(app) = apps.get(id) else { continue };
+            let Some(Intent::Wanted(wanted)) = &app.intent else {
                 continue;
             };
-            if repo.targets.contains_key(&wanted.target_revision) {
-                continue;
-            }
-            added.insert(
-                Arc::clone(&wanted.target_revision),
-                Target {
-                    revision: None,
+            let unknown = |target: &&Arc<str>| !repo.targets.contains_key(*target);
+            for target in app.targets(key).filter(unknown) {
+                added.entry(Arc::clone(target)).or_insert_with(|| Target {
                     error: Some(error.clone()),
-                    cause,
-                    noticed,
-                    fetched: clock::now_ms(),
-                },
-            );
-            self.states.push(id);
-            news.push((id.clone(), Some(wanted.cluster.clone()), error.clone()));
+                    ..Target::unknown(cause, noticed)
+                });
+            }
+            if app.targets(key).any(|target| added.contains_key(target)) {
+                self.states.push(id);
+                news.push((id.clone(), Some(wanted.cluster.clone()), error.clone()));
+            }
         }
         repo.targets.append(&mut added);
         news
     }
 
-    /// Why a target revision was looked at when it last changed.
-    pub fn cause(&self, key: &RepoKey, target: &str) -> Cause {
-        self.lock()
-            .repos
-            .get(key)
-            .and_then(|repo| repo.targets.get(target))
-            .map_or(Cause::Poll, |known| known.cause)
-    }
-
-    /// The round is over: its refreshes are carried out.
-    pub fn finish(&self, round: &Round) {
+    /// The round is over: its refreshes are carried out, as far as they are about this repository.
+    pub fn finish(&self, key: &RepoKey, round: &Round) {
         let mut inner = self.lock();
         for id in &round.refreshing {
             if let Some(app) = inner.apps.get_mut(id) {
-                app.finish_refresh();
+                app.looked_at(key);
                 self.states.push(id);
             }
         }
     }
 
-    /// Distinct (repository, target revision) spellings whose applications were all looked at, with their commit.
-    pub fn branches(&self, key: &RepoKey) -> Vec<(Arc<str>, Arc<str>, Oid)> {
+    /// Distinct (repository, target revision) spellings whose applications were all looked at, with their revision. Not those
+    /// of charts: several share a URL, and a new version always changes what is rendered.
+    pub fn branches(&self, key: &RepoKey) -> BTreeSet<(Arc<str>, Arc<str>, Arc<str>)> {
         let inner = self.lock();
         let Some(repo) = inner.repos.get(key) else {
-            return Vec::new();
+            return BTreeSet::new();
         };
-        let mut found: Vec<_> = repo
-            .apps
+        match &repo.remote {
+            Remote::Git(_)
+            | Remote::Oci {
+                content: Content::Files,
+                ..
+            } => {}
+            Remote::Chart { .. } | Remote::Oci { .. } | Remote::File(_) => return BTreeSet::new(),
+        }
+        repo.apps
             .iter()
-            .filter_map(|id| match &inner.apps.get(id)?.intent {
-                Some(Intent::Wanted(wanted)) => {
-                    let target = repo.targets.get(&wanted.target_revision)?;
-                    let commit = target.revision.as_ref()?.commit()?;
-                    Some((
-                        Arc::clone(&wanted.repo_url),
-                        Arc::clone(&wanted.target_revision),
-                        commit,
-                    ))
-                }
-                _ => None,
+            .filter_map(|id| inner.apps.get(id))
+            .flat_map(|app| app.sources().filter(|source| source.slot.key == *key))
+            .filter_map(|source| {
+                let target = &source.slot.target;
+                let revision = repo.targets.get(target)?.revision.as_ref()?;
+                Some((
+                    Arc::clone(&source.repo_url),
+                    Arc::clone(target),
+                    Arc::clone(&revision.id),
+                ))
             })
-            .collect();
-        found.sort();
-        found.dedup();
-        found
+            .collect()
+    }
+}
+
+impl Target {
+    fn unknown(cause: Cause, noticed: u64) -> Self {
+        Self {
+            revision: None,
+            error: None,
+            had: false,
+            cause,
+            noticed,
+            fetched: clock::now_ms(),
+        }
+    }
+
+    /// Takes what a look brought, and says what was wrong with it. Only a host's own word that there is no such revision takes
+    /// away the one that is known.
+    fn learn(
+        &mut self,
+        revision: Result<crate::source::Revision, FetchError>,
+        unknown: &Self,
+    ) -> Option<FetchError> {
+        let (revision, error) = match revision {
+            Ok(revision) => (Some(revision), None),
+            Err(error) if error.is_verdict() => (None, Some(error)),
+            Err(error) => return Some(error),
+        };
+        if self.revision != revision {
+            *self = Self {
+                revision,
+                error: self.error.take(),
+                ..unknown.clone()
+            };
+        }
+        self.had = self.revision.is_some();
+        error
     }
 }
 
 impl Repo {
-    fn targets_of<'a>(&'a self, inner: &'a Inner) -> impl Iterator<Item = &'a Arc<str>> {
+    fn targets_of<'a>(
+        &'a self,
+        key: &'a RepoKey,
+        inner: &'a Inner,
+    ) -> impl Iterator<Item = &'a Arc<str>> {
         self.apps
             .iter()
-            .filter_map(|id| match inner.apps.get(id)?.intent.as_ref()? {
-                Intent::Wanted(wanted) => Some(&wanted.target_revision),
-                Intent::Invalid(_) | Intent::Skipped | Intent::Deleting => None,
-            })
+            .filter_map(|id| inner.apps.get(id))
+            .flat_map(move |app| app.targets(key))
+    }
+
+    /// Whether a target revision can never mean anything else than what is there.
+    fn is_settled(&self, target: &str) -> bool {
+        let commit = matches!(self.remote, Remote::Git(_))
+            && crate::revision::full_commit_id(target).is_some();
+        commit
+            && self
+                .targets
+                .get(target)
+                .is_some_and(|known| known.had && known.error.is_none())
+    }
+}
+
+impl App {
+    /// The target revisions of one repository that it uses.
+    pub(super) fn targets<'a>(&'a self, key: &'a RepoKey) -> impl Iterator<Item = &'a Arc<str>> {
+        self.slots()
+            .filter(move |slot| slot.key == *key)
+            .map(|slot| &slot.target)
     }
 }
 
 impl Inner {
-    pub(super) fn detach(&mut self, id: &AppId, key: Option<RepoKey>) {
-        let Some(key) = key else { return };
-        let Some(repo) = self.repos.get_mut(&key) else {
+    pub(super) fn detach(&mut self, id: &AppId, key: &RepoKey) {
+        let Some(repo) = self.repos.get_mut(key) else {
             return;
         };
         repo.apps.remove(id);
+        if let Some(app) = self.apps.get_mut(id) {
+            app.looked_at(key);
+        }
         if repo.apps.is_empty() {
             repo.handle.wake(Wake {
                 stop: true,
                 ..Wake::default()
             });
-            self.repos.remove(&key);
+            self.repos.remove(key);
         }
     }
 }

@@ -1,12 +1,17 @@
 //! What the watcher says of each application.
 
+use std::collections::HashMap;
+
 use bus::message::condition::{Condition, ConditionType};
 use bus::message::state::{SourceState, WatcherState};
 use bus::{AppId, ClusterId, clock};
 
-use super::Index;
-use crate::decide::State;
+use super::{Index, Repo};
+use crate::decide::{PublishedSource, State, waits_in_vain};
 use crate::intent::{Intent, Problem};
+use crate::needs::describe;
+use crate::slot::{Needed, RepoKey, Slot, Source};
+use crate::source::error::FetchError;
 
 impl Index {
     /// The full state of an application; none when there is no such object.
@@ -20,14 +25,11 @@ impl Index {
             Intent::Wanted(wanted) => {
                 cluster = Some(wanted.cluster.clone());
                 problems.extend(wanted.warnings.iter().cloned());
-                let target = app
-                    .repo
-                    .as_ref()
-                    .and_then(|key| inner.repos.get(key))
-                    .and_then(|repo| repo.targets.get(&wanted.target_revision));
-                if let Some(error) = target.and_then(|target| target.error.as_ref()) {
-                    problems.push((ConditionType::ComparisonError, error.to_string()));
-                }
+                let failed = Failed {
+                    repos: &inner.repos,
+                };
+                problems.extend(failed.sources(&wanted.sources));
+                problems.extend(failed.needs(&app.needs));
             }
             Intent::Invalid(invalid) => problems.extend(invalid.iter().cloned()),
             Intent::Skipped | Intent::Deleting => {}
@@ -44,18 +46,30 @@ impl Index {
         let newest = cluster
             .as_ref()
             .and_then(|cluster| published.and_then(|it| it.get(cluster)));
-        let (revision, about) = match newest.map(|it| &it.state) {
-            Some(State::Present { commit, about, .. }) => {
-                (commit.map(|commit| commit.to_string()), about.clone())
-            }
-            Some(State::Deleted(_)) | None => (None, None),
+        let record = cluster
+            .as_ref()
+            .and_then(|cluster| inner.renders.get(id)?.get(cluster));
+        if let Some(said) = waits_in_vain(newest, record, app.rounds) {
+            problems.push((ConditionType::ComparisonError, said.to_owned()));
+        }
+        let at: &[PublishedSource] = match newest.map(|it| &it.state) {
+            Some(State::Present { sources, .. }) => sources,
+            Some(State::Deleted(_)) | None => &[],
         };
         app.conditions = conditions(&app.conditions, &problems, clock::now_ms());
-        let sources = app.seen.spec.sources().iter().map(|source| SourceState {
-            repo_url: source.repo_url.clone(),
-            target_revision: source.target_revision.clone().unwrap_or_default(),
-            revision: revision.clone(),
-            commit: about.clone(),
+        let sources = app.seen.spec.sources().iter().enumerate();
+        let sources = sources.map(|(number, source)| {
+            // Another's, while the new sources weren't published yet.
+            let at = at.get(number).filter(|at| {
+                *at.repo_url == *source.repo_url && at.chart.as_deref() == source.chart()
+            });
+            let place = at.and_then(|at| at.place.as_ref());
+            SourceState {
+                repo_url: source.repo_url.clone(),
+                target_revision: source.target_revision.clone().unwrap_or_default(),
+                revision: place.map(|place| place.id.to_string()),
+                commit: at.and_then(|at| at.about.clone()),
+            }
         });
         Some(WatcherState {
             app: id.clone(),
@@ -68,6 +82,49 @@ impl Index {
             deleting: app.seen.deleting,
             cluster,
         })
+    }
+}
+
+/// What could not be had.
+struct Failed<'a> {
+    repos: &'a HashMap<RepoKey, Repo>,
+}
+
+impl Failed<'_> {
+    fn error(&self, slot: &Slot) -> Option<&FetchError> {
+        self.repos
+            .get(&slot.key)?
+            .targets
+            .get(&slot.target)?
+            .error
+            .as_ref()
+    }
+
+    fn sources(&self, sources: &[Source]) -> Vec<Problem> {
+        let failed = sources.iter().enumerate().filter_map(|(number, source)| {
+            let error = self.error(&source.slot)?;
+            Some(if sources.len() > 1 {
+                format!("spec.sources[{number}]: {error}")
+            } else {
+                error.to_string()
+            })
+        });
+        failed
+            .map(|said| (ConditionType::ComparisonError, said))
+            .collect()
+    }
+
+    fn needs(&self, needs: &[Needed]) -> Vec<Problem> {
+        let failed = needs.iter().filter_map(|needed| match &needed.slot {
+            Ok(slot) => {
+                let error = self.error(slot)?;
+                Some(format!("{}: {error}", describe(&needed.need)))
+            }
+            Err(error) => Some(error.clone()),
+        });
+        failed
+            .map(|said| (ConditionType::ComparisonError, said))
+            .collect()
     }
 }
 

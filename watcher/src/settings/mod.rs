@@ -8,6 +8,7 @@ use api::application::{ApplicationDestination, IN_CLUSTER_NAME, IN_CLUSTER_SERVE
 use api::settings::{Cluster, Labelled, Repository, Settings};
 use api::{AppProject, git_url};
 use bus::ClusterId;
+use bus::message::desired::{Rendering, Tool};
 
 use crate::source::access::{Access, Vouched};
 
@@ -57,6 +58,35 @@ impl Environment {
     /// with the login of the longest matching `repo-creds` where it has none.
     pub fn access(&self, url: &str, project: &str) -> Access {
         Access::of(&self.repository(url, project), &self.vouched)
+    }
+
+    /// What `argocd-cm` says about rendering.
+    pub fn rendering(&self) -> Rendering {
+        let settings = &self.settings;
+        let tools = [
+            (Tool::Helm, settings.helm),
+            (Tool::Kustomize, settings.kustomize),
+            (Tool::Jsonnet, settings.jsonnet),
+        ];
+        let schemes = settings.helm_values_file_schemes.as_deref();
+        let named = schemes.into_iter().flat_map(|text| text.split(','));
+        let mut values_file_schemes: Vec<String> = named
+            .map(str::trim)
+            .filter(|scheme| !scheme.is_empty())
+            .map(str::to_owned)
+            .collect();
+        if schemes.is_some() && values_file_schemes.is_empty() {
+            // None is allowed, which is another thing than nothing said: this is no scheme of any URL.
+            values_file_schemes.push(String::new());
+        }
+        Rendering {
+            kustomize_build_options: settings.kustomize_build_options.clone().unwrap_or_default(),
+            disabled: tools
+                .into_iter()
+                .filter_map(|(tool, on)| (!on).then_some(tool))
+                .collect(),
+            values_file_schemes,
+        }
     }
 
     /// What the Secrets say about a repository.
@@ -267,6 +297,33 @@ mod tests {
         let access = environment.access("https://h/a", "p");
         assert!(access.insecure);
         assert_eq!(access.credentials.password.unwrap().expose(), "wide");
+    }
+
+    #[test]
+    fn what_is_said_about_rendering_is_handed_on() {
+        let said = |data: &[(&str, &str)]| {
+            let data = data
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            let environment = Environment {
+                settings: Settings::read(&data.collect()),
+                ..Environment::default()
+            };
+            environment.rendering()
+        };
+        assert_eq!(said(&[]), Rendering::default());
+        let rendering = said(&[
+            ("kustomize.buildOptions", "--enable-helm"),
+            ("jsonnet.enable", "false"),
+            ("helm.valuesFileSchemes", "https, s3"),
+        ]);
+        assert_eq!(rendering.kustomize_build_options, "--enable-helm");
+        assert_eq!(rendering.disabled, [Tool::Jsonnet].into());
+        assert_eq!(rendering.values_file_schemes, ["https", "s3"]);
+        assert_ne!(
+            said(&[("helm.valuesFileSchemes", "")]),
+            Rendering::default()
+        );
     }
 
     #[test]

@@ -122,6 +122,11 @@ impl FetchError {
         matches!(self, Self::Unreachable { .. } | Self::Timeout { .. })
     }
 
+    /// Whether it is the host's own word that there is no such revision: whatever else failed, what is known still holds.
+    pub const fn is_verdict(&self) -> bool {
+        matches!(self, Self::Revision { .. } | Self::NoCommit { .. })
+    }
+
     pub fn revision(location: &Location, error: &RevisionError) -> Self {
         Self::Revision {
             url: location.shown(),

@@ -3,6 +3,7 @@
 mod compare;
 mod hosts;
 mod store;
+mod stores;
 mod trouble;
 
 use std::collections::BTreeMap;
@@ -20,11 +21,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::decide::Decision;
-use crate::index::{Candidate, Handle, Holder, Index, RepoKey, Wake};
+use crate::index::{Candidate, Handle, Held, Holder, Index, Wake};
+use crate::intent::Problem;
 use crate::metrics::Metrics;
 use crate::packs::Packs;
 use crate::poll;
-use crate::publish::Publisher;
+use crate::publish::{Publisher, Sent};
+use crate::slot::RepoKey;
 use crate::source::error::FetchError;
 use crate::source::{Limits, Revisions};
 
@@ -33,6 +36,7 @@ use trouble::Verdict;
 
 pub use hosts::Hosts;
 pub use store::{Store, StoreLimits};
+pub use stores::Stores;
 
 /// Desired states of one repository that are published at the same time.
 const PUBLISHING: usize = 32;
@@ -50,6 +54,7 @@ pub struct Context {
     pub publisher: Publisher,
     pub metrics: Arc<Metrics>,
     pub hosts: Arc<Hosts>,
+    pub stores: Arc<Stores>,
     pub limits: Bounds,
 }
 
@@ -94,6 +99,9 @@ struct Passing(bool);
 /// Why a look was asked for, since when, and in which trace.
 type Fetch = (Cause, u64, Trace);
 
+/// The packs of trees, stored; or whether the failure may pass by itself, and what to tell people.
+type Packed = BTreeMap<(RepoKey, Oid), Result<Packs, (bool, Problem)>>;
+
 struct Worker {
     context: Context,
     handle: Arc<Handle>,
@@ -103,23 +111,17 @@ struct Worker {
     looked: Option<(tokio::time::Instant, f64)>,
     /// A look that was asked for while the host is left alone.
     postponed: Option<(Fetch, Later)>,
-    /// Commits that bucket `verified` holds, by its key.
-    verified: BTreeMap<String, Oid>,
+    /// Revisions that bucket `verified` holds, by its key.
+    verified: BTreeMap<String, Arc<str>>,
 }
 
 impl Worker {
     fn new(context: Context, handle: Arc<Handle>) -> Self {
-        let folder = context.index.fixed().cache.join(handle.key.folder());
-        let store = Store::new(
-            folder,
-            context.index.adopted(&handle.key),
-            context.limits.store,
-            Arc::<Index>::clone(&context.index),
-        );
+        let store = context.stores.of(&handle.key);
         Self {
             context,
             handle,
-            store: Arc::new(store),
+            store,
             failures: 0,
             looked: None,
             postponed: None,
@@ -150,6 +152,13 @@ impl Worker {
                 Holder::Another => return,
                 Holder::Nobody => {
                     self.store.remove().await;
+                    let Self {
+                        context,
+                        handle,
+                        store,
+                        ..
+                    } = self;
+                    context.stores.release(&handle.key, store);
                     return;
                 }
             }
@@ -211,7 +220,7 @@ impl Worker {
         }
         let again = self.evaluate(round.is_some()).await;
         if let Some(round) = round {
-            index.finish(&round);
+            index.finish(self.key(), &round);
         }
         again
     }
@@ -314,8 +323,8 @@ impl Worker {
             0
         };
         let candidates = self.context.index.candidates(self.key(), overdue_before);
-        let examined = candidates.len();
-        let affected = match self.compare(candidates).await {
+        let examined = candidates.found.len();
+        let affected = match self.compare(candidates.found).await {
             Ok(affected) => affected,
             Err(error) => {
                 tracing::error!(repository = ?self.key(), %error, "comparing failed; trying again");
@@ -326,18 +335,13 @@ impl Worker {
             self.context.metrics.affected(affected.len());
         }
         let mut failed = false;
-        let mut snapshots: BTreeMap<Arc<str>, Result<Packs, Passing>> = BTreeMap::new();
+        let mut later = candidates.busy;
+        let mut snapshots = Packed::new();
         let mut ready = Vec::new();
         for (candidate, cause) in affected {
-            let target = Arc::clone(&candidate.target);
-            if !snapshots.contains_key(&target) {
-                let packs = self.snapshot(&candidate).await;
-                snapshots.insert(Arc::clone(&target), packs);
-            }
-            match snapshots.get(&target) {
-                Some(Ok(packs)) => ready.push((candidate, cause, Arc::clone(packs))),
-                Some(Err(passing)) => failed |= passing.0,
-                None => {}
+            match self.packs(&mut snapshots, &candidate).await {
+                Ok(packs) => ready.push((candidate, cause, packs)),
+                Err(passing) => failed |= passing.0,
             }
         }
         let key = self.key().clone();
@@ -348,11 +352,13 @@ impl Worker {
                 async move { publisher.present(key, &candidate, cause, &packs).await }
             })
             .buffer_unordered(PUBLISHING);
-        while let Some(published) = publishing.next().await {
-            failed |= !published;
+        while let Some(sent) = publishing.next().await {
+            failed |= sent == Sent::Failed;
+            later |= sent == Sent::Later;
         }
         drop(publishing);
-        if !failed {
+        // Those for which it is to be done later wake us then.
+        if !failed && !later {
             // Whoever reads that a commit was looked at must have read before which applications it changes.
             let told = self.context.index.states.settled();
             failed = tokio::time::timeout(TOLD, told).await.is_err() || !self.verify().await;
@@ -364,54 +370,61 @@ impl Worker {
     async fn compare(
         &self,
         candidates: Vec<Candidate>,
-    ) -> Result<Vec<(Candidate, Cause)>, compare::CompareError> {
-        let (compared, mut affected): (Vec<_>, Vec<_>) = candidates
-            .into_iter()
-            .partition(|candidate| matches!(candidate.decision, Decision::Compare { .. }));
-        let mut found: Vec<(Candidate, Cause)> = affected
-            .drain(..)
-            .map(|candidate| match candidate.decision {
-                Decision::Publish(cause) => (candidate, cause),
-                Decision::Compare { .. } | Decision::Current => (candidate, Cause::Poll),
-            })
-            .collect();
-        if compared.is_empty() {
-            return Ok(found);
-        }
-        let judged = compare::judge(Arc::clone(&self.store), compared).await?;
+    ) -> Result<Vec<(Candidate, Cause)>, store::StoreError> {
+        let judged = compare::judge(&self.context.stores, candidates).await?;
         for (candidate, generation) in judged.unchanged {
-            if let Some(commit) = candidate.revision.commit() {
-                self.context
-                    .index
-                    .verified(&candidate.id, generation, commit);
-            }
+            let places = candidate.places();
+            self.context
+                .index
+                .verified(&candidate.id, generation, places);
         }
-        let index = &self.context.index;
-        found.extend(judged.affected.into_iter().map(|candidate| {
-            let cause = index.cause(self.key(), &candidate.target);
+        let affected = judged.affected.into_iter().map(|candidate| {
+            let cause = match candidate.decision {
+                Decision::Publish(cause) => cause,
+                Decision::Compare(_) | Decision::Current => candidate.cause,
+            };
             (candidate, cause)
-        }));
-        Ok(found)
+        });
+        Ok(affected.collect())
     }
 
-    /// The packs of a candidate's tree, stored.
-    async fn snapshot(&self, candidate: &Candidate) -> Result<Packs, Passing> {
-        let (bus, tree) = (&self.context.bus, candidate.revision.tree);
-        match self.store.snapshot(bus, &candidate.target, tree).await {
+    /// The packs of everything that a candidate is made from, stored.
+    async fn packs(
+        &self,
+        snapshots: &mut Packed,
+        candidate: &Candidate,
+    ) -> Result<Vec<Packs>, Passing> {
+        let mut packs = Vec::new();
+        for held in candidate.held() {
+            let at = (held.slot.key.clone(), held.revision.tree);
+            if !snapshots.contains_key(&at) {
+                let stored = self.snapshot(held).await;
+                snapshots.insert(at.clone(), stored);
+            }
+            match snapshots.get(&at) {
+                Some(Ok(stored)) => packs.push(Arc::clone(stored)),
+                Some(Err((passing, problem))) => {
+                    let problem = Some(problem.clone());
+                    self.context.index.problem(&candidate.id, problem);
+                    return Err(Passing(*passing));
+                }
+                None => {}
+            }
+        }
+        Ok(packs)
+    }
+
+    async fn snapshot(&self, held: &Held) -> Result<Packs, (bool, Problem)> {
+        let (bus, slot) = (&self.context.bus, &held.slot);
+        let store = self.context.stores.of(&slot.key);
+        match store.snapshot(bus, &slot.target, held.revision.tree).await {
             Ok((packs, bytes)) => {
                 self.context.metrics.packed(bytes);
                 Ok(packs)
             }
             Err(error) => {
-                tracing::warn!(repository = ?self.key(), error = &error as &dyn std::error::Error, "no snapshot");
-                let affected = self.context.index.candidates(self.key(), 0);
-                let of_tree = affected
-                    .iter()
-                    .filter(|other| other.target == candidate.target);
-                for other in of_tree {
-                    self.context.index.problem(&other.id, Some(error.problem()));
-                }
-                Err(Passing(error.is_passing()))
+                tracing::warn!(repository = ?slot.key, error = &error as &dyn std::error::Error, "no snapshot");
+                Err((error.is_passing(), error.problem(&slot.remote)))
             }
         }
     }
@@ -419,18 +432,18 @@ impl Worker {
     /// Says up to which commit each branch was looked at. False if that couldn't be said.
     async fn verify(&mut self) -> bool {
         let mut all = true;
-        for (repo_url, target, commit) in self.context.index.branches(self.key()) {
+        for (repo_url, target, revision) in self.context.index.branches(self.key()) {
             let branch = bus::subject::branch(&repo_url, &target);
-            if self.verified.get(&branch) == Some(&commit) {
+            if self.verified.get(&branch) == Some(&revision) {
                 continue;
             }
             let said = self
                 .context
                 .publisher
-                .verified(&repo_url, &target, commit)
+                .verified(&repo_url, &target, &revision)
                 .await;
             if said {
-                self.verified.insert(branch, commit);
+                self.verified.insert(branch, revision);
             }
             all &= said;
         }

@@ -32,9 +32,16 @@ pub struct StoreLimits {
     pub submodules: bool,
 }
 
+type Copy = Arc<Mutex<Option<Repository>>>;
+
 pub struct Store {
     folder: PathBuf,
-    copy: Arc<Mutex<Option<Repository>>>,
+    /// Held while fetching.
+    copy: Copy,
+    /// The same for who reads, so that nobody waits for a host.
+    reading: Copy,
+    /// One pack is made at a time.
+    packing: tokio::sync::Mutex<()>,
     snapshots: Mutex<Snapshots>,
     limits: StoreLimits,
     /// As whom submodules are fetched.
@@ -63,14 +70,14 @@ impl StoreError {
     }
 
     /// For the application's conditions.
-    pub fn problem(&self) -> Problem {
+    pub fn problem(&self, remote: &Remote) -> Problem {
         let what = match self {
             Self::Snapshot(SnapshotError::TooLarge { .. }) => format!(
-                "the repository can't be used: {self}. Keep large files elsewhere, or raise the watcher's flag --max-snapshot-bytes"
+                "{remote} can't be used: {self}. Keep large files elsewhere, or raise the watcher's flag --max-snapshot-bytes"
             ),
-            Self::Snapshot(error) => format!("the repository can't be used: {error}"),
+            Self::Snapshot(error) => format!("{remote} can't be used: {error}"),
             Self::Open(_) | Self::Lost { .. } | Self::Put(_) => {
-                format!("{self} failed; it is tried again by itself")
+                format!("{remote}: {self} failed; it is tried again by itself")
             }
         };
         (ConditionType::ComparisonError, what)
@@ -91,6 +98,8 @@ impl Store {
         Self {
             folder,
             copy: Arc::default(),
+            reading: Arc::default(),
+            packing: tokio::sync::Mutex::default(),
             snapshots: Mutex::new(snapshots),
             limits,
             others,
@@ -120,6 +129,7 @@ impl Store {
         let shown = location.shown();
         let lost = || FetchError::Lost { url: shown.clone() };
         let (copy, folder) = (Arc::clone(&self.copy), self.folder.clone());
+        let reading = Arc::clone(&self.reading);
         let others = self.limits.submodules.then(|| Arc::clone(&self.others));
         let task = tokio::task::spawn_blocking(move || {
             let mut copy = match copy.try_lock() {
@@ -132,7 +142,9 @@ impl Store {
                     });
                 }
             };
-            renew(&mut copy, &folder);
+            if renew(&mut copy, &folder) {
+                *reading.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            }
             let repository = opened(&mut copy, &folder)?;
             let result = whole::fetch(
                 repository,
@@ -145,6 +157,7 @@ impl Store {
             if matches!(result, Err(FetchError::Local { .. })) || !folder.exists() {
                 // The copy is broken, or was removed under us: the next look makes it anew.
                 *copy = None;
+                *reading.lock().unwrap_or_else(PoisonError::into_inner) = None;
             }
             result
         });
@@ -158,15 +171,15 @@ impl Store {
         }
     }
 
-    /// Does something with the copy, where blocking is allowed.
+    /// Reads from the copy, where blocking is allowed.
     pub async fn blocking<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Repository) -> T + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (copy, folder) = (Arc::clone(&self.copy), self.folder.clone());
+        let (reading, folder) = (Arc::clone(&self.reading), self.folder.clone());
         let task = tokio::task::spawn_blocking(move || {
-            let mut copy = copy.lock().unwrap_or_else(PoisonError::into_inner);
-            opened(&mut copy, &folder).map(job)
+            let mut reading = reading.lock().unwrap_or_else(PoisonError::into_inner);
+            opened(&mut reading, &folder).map(job)
         });
         let lost = |_| StoreError::Lost {
             folder: self.folder.display().to_string(),
@@ -181,6 +194,7 @@ impl Store {
         target: &Arc<str>,
         tree: Oid,
     ) -> Result<(Packs, usize), StoreError> {
+        let _alone = self.packing.lock().await;
         let base = {
             let snapshots = self.snapshots();
             if let Some(packs) = snapshots.get(tree) {
@@ -220,8 +234,11 @@ impl Store {
     /// Nobody needs the copy any more.
     pub async fn remove(&self) {
         let (copy, folder) = (Arc::clone(&self.copy), self.folder.clone());
+        let reading = Arc::clone(&self.reading);
         let removed = tokio::task::spawn_blocking(move || {
-            *copy.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            let mut copy = copy.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut reading = reading.lock().unwrap_or_else(PoisonError::into_inner);
+            (*copy, *reading) = (None, None);
             std::fs::remove_dir_all(&folder)
         });
         match removed.await {
@@ -250,8 +267,8 @@ fn opened<'r>(
     Ok(copy.insert(repository))
 }
 
-/// Starts a copy anew that has become slow, or that can't be opened.
-fn renew(copy: &mut Option<Repository>, folder: &std::path::Path) {
+/// Starts a copy anew that has become slow, or that can't be opened. Says whether it did.
+fn renew(copy: &mut Option<Repository>, folder: &std::path::Path) -> bool {
     let packs = std::fs::read_dir(folder.join("objects/pack"))
         .into_iter()
         .flatten()
@@ -259,10 +276,12 @@ fn renew(copy: &mut Option<Repository>, folder: &std::path::Path) {
         .filter(|entry| entry.path().extension().is_some_and(|it| it == "pack"))
         .count();
     let broken = folder.exists() && copy.is_none() && git::open(folder).is_err();
-    if packs > MAX_FETCHED_PACKS || broken {
+    let renewed = packs > MAX_FETCHED_PACKS || broken;
+    if renewed {
         *copy = None;
         if let Err(error) = std::fs::remove_dir_all(folder) {
             tracing::warn!(folder = %folder.display(), %error, "can't renew a repository's copy");
         }
     }
+    renewed
 }
