@@ -36,7 +36,7 @@ fn chart(version: &str) -> Need {
 fn mk_overlay(repository: &Repository, overlay: &str, options: &str) -> Job {
     let files = [("over/kustomization.yaml", overlay)];
     let mut job = repository.job(json!({"repoURL": "r", "path": "over"}), &files);
-    job.rendering.kustomize_build_options = options.to_owned();
+    options.clone_into(&mut job.rendering.kustomize_build_options);
     job
 }
 

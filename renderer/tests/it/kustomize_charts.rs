@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::kustomize_cli::{Files, OVERLAY, same};
 use crate::repository::mk_default_engine;
 
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 #[tokio::test(flavor = "multi_thread")]
 async fn charts_of_an_overlay_give_what_kustomize_gives_with_the_helm_program() {
     let engine = mk_default_engine().await;

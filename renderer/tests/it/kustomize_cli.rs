@@ -134,7 +134,8 @@ async fn real(block: &Value, options: &str, folder: &Path) -> Result<String, Str
         let file = folder.join(OVERLAY);
         let mut text = std::fs::read_to_string(&file).unwrap();
         assert!(!text.contains("patches:"), "the test only adds them");
-        text.push_str(&format!("\npatches: {}\n", block["patches"]));
+        text += "\npatches: ";
+        text += &block["patches"].to_string();
         std::fs::write(&file, text).unwrap();
     }
     let mut arguments = vec!["build".to_owned(), "over".to_owned()];
@@ -161,7 +162,7 @@ pub(crate) async fn same(engine: &Engine, name: &str, block: Value, options: &st
         json!({"repoURL": "r", "path": "over", "kustomize": block}),
         files,
     );
-    job.rendering.kustomize_build_options = options.to_owned();
+    options.clone_into(&mut job.rendering.kustomize_build_options);
     job.capabilities = Some(Capabilities {
         kube_version: "v1.37.2".to_owned(),
         api_versions: vec!["sky/v1/Dome".to_owned()],

@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::kustomize_cli::{COMPONENT, DEPLOYMENT, OVERLAY, base, same, with};
 use crate::repository::mk_default_engine;
 
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 #[tokio::test(flavor = "multi_thread")]
 async fn overlays_of_every_kind_give_what_kustomize_gives() {
     let engine = mk_default_engine().await;
