@@ -58,7 +58,14 @@ impl Hosted {
         let mut update = TreeUpdateBuilder::new();
         let mut modules = String::new();
         for (path, url, commit) in submodules {
-            modules += &format!("[submodule \"{path}\"]\n\tpath = {path}\n\turl = {url}\n");
+            modules.push_str(
+                &[
+                    &format!("[submodule \"{path}\"]\n\tpath = {path}\n\turl = "),
+                    *url,
+                    "\n",
+                ]
+                .concat(),
+            );
             update.upsert(*path, *commit, FileMode::Commit);
         }
         if !submodules.is_empty() {

@@ -75,7 +75,7 @@ fn is_app(headers: &HeaderMap) -> bool {
     );
     public.verify(said.as_bytes(), &decode(signature)).is_ok()
         && header == json!({"alg": "RS256", "typ": "JWT"})
-        && claims["iss"] == APP.to_string()
+        && claims["iss"].as_str().and_then(|it| it.parse().ok()) == Some(APP)
         && from <= now
         && now < until
         && until - from <= 600

@@ -56,6 +56,7 @@ async fn repository() -> (Git, String) {
     (git, commit)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is a field's whole value")]
 fn secret(value: &str) -> Option<Sensitive> {
     Some(Sensitive::new(value))
 }
