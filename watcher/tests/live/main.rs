@@ -2,11 +2,14 @@
 //! are played by the test.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+#[path = "../support/charts.rs"]
+mod charts;
 #[path = "../support/http.rs"]
 mod git;
 mod noticing;
 #[path = "../webhooks/payloads.rs"]
 mod payloads;
+mod several;
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
