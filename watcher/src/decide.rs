@@ -202,7 +202,8 @@ pub fn decide(facts: Facts<'_>, cause: Cause) -> Decision {
     let stayed = places().eq(facts.sources.iter().map(Some))
         || facts.verified.is_some_and(|known| known == facts.sources);
     let proof = record.is_some_and(|it| matches!(it.outcome, Outcome::Rendered(Some(_))));
-    if !stayed && !(proof && places().all(|place| place.is_some())) {
+    let comparable = proof && places().all(|place| place.is_some());
+    if !stayed && !comparable {
         return Decision::Publish(cause);
     }
     if record.is_some_and(|record| brings_more(record, dependencies, facts)) {

@@ -129,7 +129,7 @@ mod tests {
 
     use super::*;
 
-    fn read(spec: Value) -> Result<Vec<Source>, String> {
+    fn read(spec: &Value) -> Result<Vec<Source>, String> {
         let mut whole = json!({"destination": {}});
         whole
             .as_object_mut()
@@ -146,7 +146,7 @@ mod tests {
         })
     }
 
-    fn shown(spec: Value) -> Vec<String> {
+    fn shown(spec: &Value) -> Vec<String> {
         let found = read(spec).unwrap();
         found
             .iter()
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn each_source_is_what_its_fields_say() {
-        let found = shown(json!({"sources": [
+        let found = shown(&json!({"sources": [
             {"repoURL": "https://h/charts", "chart": "web", "targetRevision": "1.x"},
             {"repoURL": "https://h/values.git", "ref": "values", "targetRevision": "main"},
             {"repoURL": "registry.example.org/charts", "chart": "db", "targetRevision": "2.0.0"},
@@ -198,7 +198,7 @@ mod tests {
                 "spec.source.repoURL: \"ftp://h/a\"",
             ),
         ] {
-            let message = read(spec).unwrap_err();
+            let message = read(&spec).unwrap_err();
             assert!(message.contains(expected), "{message}");
         }
     }
@@ -208,7 +208,7 @@ mod tests {
         let plugin =
             json!({"source": {"repoURL": "https://h/a", "path": ".", "plugin": {"name": "x"}}});
         assert!(
-            read(plugin)
+            read(&plugin)
                 .unwrap_err()
                 .contains("commit what the plugin makes")
         );
@@ -216,14 +216,18 @@ mod tests {
             "drySource": {"repoURL": "https://h/a", "path": ".", "targetRevision": "main"},
             "syncSource": {"targetBranch": "env", "path": "."},
         }});
-        assert!(read(hydrator).unwrap_err().contains("Point spec.source at"));
+        assert!(
+            read(&hydrator)
+                .unwrap_err()
+                .contains("Point spec.source at")
+        );
     }
 
     #[test]
     fn a_path_out_of_the_repository_is_refused() {
         for path in ["/etc", "../x", "a/../../x"] {
             let spec = json!({"source": {"repoURL": "https://h/a", "path": path}});
-            assert!(read(spec).unwrap_err().contains("stay in it"), "{path}");
+            assert!(read(&spec).unwrap_err().contains("stay in it"), "{path}");
         }
     }
 }

@@ -69,11 +69,11 @@ impl<'r> Tree<'r> {
             .entry(folder)
             .or_insert_with(|| read(repository, folder));
         let entries = entries.as_ref().ok_or(Unreadable)?;
-        let name = |(name, (_, is_folder)): (&Box<[u8]>, &(Oid, bool))| {
+        let mut names = Vec::with_capacity(entries.len());
+        for (name, (_, is_folder)) in entries {
             let slash = if *is_folder { "/" } else { "" };
-            format!("{}{slash}", String::from_utf8_lossy(name))
-        };
-        let names: Vec<String> = entries.iter().map(name).collect();
+            names.push(format!("{}{slash}", String::from_utf8_lossy(name)));
+        }
         Ok(Oid::from_str(&listing.object(names.iter().map(String::as_str))).ok())
     }
 }

@@ -65,7 +65,7 @@ impl Index {
         };
         let sources: Vec<Slot> = app.sources().map(|source| source.slot.clone()).collect();
         for slot in sources {
-            self.join(inner, id, slot, Use::Source);
+            self.join(inner, id, &slot, Use::Source);
         }
         self.attach_needs(inner, id);
     }
@@ -80,14 +80,14 @@ impl Index {
         let needs: Vec<Slot> = app.needed().cloned().collect();
         app.repos = keys;
         for slot in needs {
-            self.join(inner, id, slot, Use::Need);
+            self.join(inner, id, &slot, Use::Need);
         }
         for key in left {
             inner.detach(id, &key);
         }
     }
 
-    fn join(&self, inner: &mut Inner, id: &AppId, slot: Slot, usage: Use) {
+    fn join(&self, inner: &mut Inner, id: &AppId, slot: &Slot, usage: Use) {
         let Inner { apps, repos, .. } = inner;
         let Some(app) = apps.get(id) else { return };
         let repo = repos.entry(slot.key.clone()).or_insert_with(|| {
