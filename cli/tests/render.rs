@@ -364,3 +364,101 @@ fn a_file_url_needs_no_map_and_a_file_without_application_is_an_error() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).ends_with("error: no Application in what was given\n"));
 }
+
+#[test]
+fn a_remote_base_is_taken_from_its_map_at_the_revision_that_it_names() {
+    let world = World::new(&FILES);
+    let overlay = format!("resources: ['{URL}//base?ref=main']\nnameSuffix: -far\n");
+    world.commit(&[("far/kustomization.yaml", &overlay)]);
+    let apps = [application("far", at("far"))];
+    assert_eq!(names(&world.render(&apps, &[])), ["plain-far"]);
+    let output = world.run("inputs", &world.applications(&apps), &[]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let tree = world.git.revparse_single("HEAD^{tree}").unwrap().id();
+    let last = text.lines().last().unwrap();
+    assert!(
+        last.starts_with(&format!("{tree} the repository ")),
+        "{text}"
+    );
+}
+
+#[test]
+fn everything_that_is_needed_and_not_here_is_named_with_what_to_do() {
+    let world = World::new(&[
+        (
+            "chart/Chart.yaml",
+            "apiVersion: v2\nname: dome\nversion: 1.0.0\ndependencies:\n- {name: redis, version: 1.0.0, repository: 'https://charts.example.org'}\n",
+        ),
+        (
+            "overlay/kustomization.yaml",
+            "resources: ['https://git.example.org/other/base.git//a?ref=v1']\n",
+        ),
+    ]);
+    let chart = json!({"repoURL": "https://charts.example.org", "chart": "redis", "targetRevision": "1.0.0"});
+    let apps = [
+        application("dome", at("chart")),
+        application("overlay", at("overlay")),
+        application("redis", chart),
+    ];
+    let output = world.render(&apps, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    for part in [
+        "dome: ComparisonError: nothing is fetched here, and this is needed beside the sources:",
+        "  the chart redis 1.0.0 of https://charts.example.org: put it into the chart's charts/ folder",
+        "--map 'https://git.example.org/other/base.git=DIR'",
+        "redis: ComparisonError: nothing is fetched here, and the chart redis of https://charts.example.org is needed",
+    ] {
+        assert!(said.contains(part), "{said}\nshould have {part}");
+    }
+}
+
+#[test]
+fn applications_that_a_chart_makes_render_from_the_file_that_it_renders_to() {
+    let template = format!(
+        "{{{{- range .Values.apps }}}}\n---\napiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata:\n  name: {{{{ . }}}}\n  namespace: teams\nspec:\n  project: default\n  destination: {{namespace: {{{{ . }}}}}}\n  source:\n    repoURL: {URL}\n    path: {{{{ . }}}}\n    targetRevision: main\n{{{{- end }}}}\n"
+    );
+    let world = World::new(&FILES);
+    world.commit(&[
+        (
+            "environments/Chart.yaml",
+            "apiVersion: v2\nname: environments\nversion: 1.0.0\n",
+        ),
+        ("environments/values-north.yaml", "apps: [plain, chart]\n"),
+        ("environments/templates/apps.yaml", &template),
+    ]);
+    let mut source = at("environments");
+    source["helm"] = json!({"valueFiles": ["values-north.yaml"]});
+    let folder = world.folder.path().join("out");
+    let output = world.render(
+        &[application("north", source)],
+        &["-o", folder.to_str().unwrap()],
+    );
+    assert!(output.status.success(), "{output:?}");
+    let children = world.folder.path().join("children");
+    let output = world.run(
+        "render",
+        &folder.join("north.yaml"),
+        &["-o", children.to_str().unwrap()],
+    );
+    assert!(output.status.success(), "{output:?}");
+    let mut files: Vec<_> = std::fs::read_dir(&children)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort();
+    assert_eq!(files, ["teams_chart.yaml", "teams_plain.yaml"]);
+}
+
+#[test]
+fn inputs_are_a_list_for_programs_too() {
+    let world = World::new(&FILES);
+    let file = world.applications(&[application("overlay", at("overlay"))]);
+    let output = world.run("inputs", &file, &["-o", "json"]);
+    let read: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(read[0]["application"], "overlay");
+    assert_eq!(read[0]["sources"][0]["repository"], URL);
+    let paths = read[0]["files"].as_array().unwrap().iter();
+    let paths: Vec<_> = paths.map(|input| input["p"].as_str().unwrap()).collect();
+    assert!(paths.contains(&"base/kustomization.yaml"), "{read}");
+}

@@ -27,7 +27,7 @@ mod tree;
 pub use args::Args;
 pub use engine::{Confinement, Failure, FailureKind, Layer, Pool, PoolOptions, WorkerError};
 pub use job::{Job, Source};
-pub use need::{Dependencies, TooManyNeeds};
+pub use need::{Dependencies, TooManyNeeds, describe};
 pub use objects::{Limits, ObjectError};
 pub use render::{RenderError, Rendered, render};
 pub use run::run;

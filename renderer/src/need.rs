@@ -69,7 +69,7 @@ impl Dependencies {
     }
 
     /// What there is, by the ids of its trees.
-    pub(crate) fn trees(&self) -> Vec<(&Need, String)> {
+    pub fn trees(&self) -> Vec<(&Need, String)> {
         let trees = self.had.iter();
         trees.map(|(need, tree)| (need, tree.root())).collect()
     }
@@ -98,7 +98,7 @@ fn length(need: &Need) -> usize {
 }
 
 /// A need in words, without the password that its address may hold.
-pub(crate) fn describe(need: &Need) -> String {
+pub fn describe(need: &Need) -> String {
     let shown = |url: &str| api::git_url::without_credentials(url);
     match need {
         Need::Chart {

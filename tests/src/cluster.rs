@@ -169,7 +169,7 @@ impl Cluster {
                 "namespace": namespace,
                 "labels": {"app.kubernetes.io/part-of": "argocd"},
             },
-            "stringData": {api::settings::WEBHOOK_GITHUB_SECRET: secret},
+            "stringData": {(api::settings::WebhookKey::GitHub.name()): secret},
         }))
         .await?;
         Ok(())

@@ -5,69 +5,130 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use bus::message::render::PseudoInput;
-use renderer::Job;
+use api::git_url;
+use bus::message::need::Need;
+use bus::message::render::{Input, PseudoInput};
+use serde::Serialize;
 
 use crate::offline::{self, OfflineArgs, Outcome};
+use crate::output::{self, Format};
 
 /// Options of `towline inputs`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct InputsArgs {
     #[command(flatten)]
     offline: OfflineArgs,
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Format,
 }
 
-/// One line per input: object id, path. A render that failed has inputs too: a change of them may mend it.
+/// What one application's render read.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Read {
+    application: String,
+    /// In the order of the specification.
+    sources: Vec<ReadSource>,
+    files: Vec<Input>,
+    values: Vec<PseudoInput>,
+    needs: Vec<ReadNeed>,
+}
+
+#[derive(Serialize)]
+struct ReadSource {
+    repository: String,
+    revision: String,
+}
+
+/// Something beside the sources; without tree if it wasn't there.
+#[derive(Serialize)]
+struct ReadNeed {
+    need: Need,
+    tree: Option<String>,
+}
+
+/// Prints it; a render that failed has inputs too: a change of them may mend it.
 pub(crate) async fn inputs(args: &InputsArgs) -> anyhow::Result<ExitCode> {
-    offline::render_all(&args.offline, |outcome| {
-        let Some(job) = &outcome.job else {
+    let mut all = Vec::new();
+    let code = offline::render_all(&args.offline, |outcome| {
+        let Some(read) = read(outcome) else {
             return Ok(());
         };
-        std::io::stdout()
-            .write_all(lines(outcome, job).as_bytes())
-            .context("writing to stdout")
+        if args.output == Format::Table {
+            return std::io::stdout()
+                .write_all(lines(&read).as_bytes())
+                .context("writing to stdout");
+        }
+        all.push(read);
+        Ok(())
     })
-    .await
+    .await?;
+    if args.output != Format::Table {
+        output::print(args.output, &all, || ())?;
+    }
+    Ok(code)
 }
 
-fn lines(outcome: &Outcome, job: &Job) -> String {
-    let several = job.sources.len() > 1;
+fn read(outcome: &Outcome) -> Option<Read> {
+    let job = outcome.job.as_ref()?;
+    let trees = job.dependencies.trees();
+    let needs = job.dependencies.needs().into_iter().map(|need| {
+        let tree = trees.iter().find(|(had, _)| **had == need);
+        ReadNeed {
+            tree: tree.map(|(_, tree)| tree.clone()),
+            need,
+        }
+    });
+    let sources = job.sources.iter().map(|source| ReadSource {
+        repository: git_url::without_credentials(&source.spec.repo_url),
+        revision: source.revision.clone(),
+    });
+    Some(Read {
+        application: outcome.instance.clone(),
+        sources: sources.collect(),
+        files: job.inputs(),
+        values: (outcome.rendered.iter())
+            .flat_map(|rendered| rendered.values.clone())
+            .collect(),
+        needs: needs.collect(),
+    })
+}
+
+/// One line per input: object id, number of the source if there are several, path.
+fn lines(read: &Read) -> String {
     let number = |index: u32| {
-        if several {
+        if read.sources.len() > 1 {
             format!("{} ", index + 1)
         } else {
             String::new()
         }
     };
-    let mut text = format!("# {}\n", outcome.instance);
-    for input in job.inputs() {
+    let mut text = format!("# {}\n", read.application);
+    // Writing to a String doesn't fail.
+    for input in &read.files {
         let object = input.object.as_deref().unwrap_or("absent");
-        let path = if input.path.is_empty() {
-            "."
-        } else {
-            &input.path
+        let path = match input.path.as_str() {
+            "" => ".",
+            path => path,
         };
-        // Writing to a String doesn't fail.
         let _ = writeln!(text, "{object} {}{path}", number(input.source));
     }
-    let values = outcome
-        .rendered
-        .iter()
-        .flat_map(|rendered| &rendered.values);
-    for value in values {
+    for value in &read.values {
         let _ = match value {
             PseudoInput::Revision { source } => {
-                let of = job.sources.get(*source as usize);
+                let of = read.sources.get(*source as usize);
                 let commit = of.map_or("absent", |source| source.revision.as_str());
                 writeln!(text, "{commit} {}$ARGOCD_APP_REVISION", number(*source))
             }
-            PseudoInput::Capabilities(digest) => {
-                writeln!(text, "{digest} .Capabilities")
-            }
+            PseudoInput::Capabilities(digest) => writeln!(text, "{digest} .Capabilities"),
             PseudoInput::Setting { name, value } => {
                 writeln!(text, "{value} argocd-cm {name:?}")
             }
         };
+    }
+    for needed in &read.needs {
+        let tree = needed.tree.as_deref().unwrap_or("absent");
+        let _ = writeln!(text, "{tree} {}", renderer::describe(&needed.need));
     }
     text
 }

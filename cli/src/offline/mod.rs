@@ -1,9 +1,11 @@
 //! Renders of this machine's files: no Towline runs, no NATS, no cluster, nothing is fetched.
 //!
-//! `applications` (files → Applications) → `repositories` (URLs → object databases → trees) → the renderer's library.
+//! `applications` (files → Applications) → `repositories` (URLs → object databases → trees) → the renderer's library, which may
+//! ask for more (`needs`), and is called again with that.
 //! The conditions are those that a running Towline gives, without the ones that only a cluster knows (projects, destinations).
 
 mod applications;
+mod needs;
 mod repositories;
 
 use std::path::PathBuf;
@@ -13,15 +15,19 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use api::application::ApplicationSpec;
+use api::git_url;
 use bus::message::cluster::Capabilities;
 use bus::message::condition::ConditionType;
 use bus::message::desired::Rendering;
+use bus::message::need::Need;
 use deploy::Component;
 use futures::StreamExt as _;
-use renderer::{Dependencies, Job, Limits, Pool, PoolOptions, ReadLimits, Rendered, Source, Tree};
+use renderer::{
+    Dependencies, Job, Limits, Pool, PoolOptions, RenderError, Rendered, Source, TreeError,
+};
 
 use applications::Named;
-use repositories::{Mapping, Repositories};
+use repositories::{Located, Mapping, Repositories};
 
 /// As a renderer service has them unless it is told otherwise.
 const TIME_LIMIT: Duration = Duration::from_mins(1);
@@ -45,6 +51,14 @@ pub(crate) struct OfflineArgs {
     /// API versions that charts see besides Helm's own, as apps/v1 or apps/v1/Deployment
     #[arg(long, value_name = "VERSION", value_delimiter = ',')]
     api_versions: Vec<String>,
+    /// Options of every Kustomize build, as kustomize.buildOptions in argocd-cm
+    #[arg(
+        long,
+        default_value = "",
+        value_name = "OPTIONS",
+        allow_hyphen_values = true
+    )]
+    kustomize_build_options: String,
     /// Namespace of the control cluster whose Applications go by their names alone
     #[arg(
         long,
@@ -106,10 +120,15 @@ pub(crate) async fn render_all(
         api_versions: args.api_versions.clone(),
     };
 
+    let rendering = Rendering {
+        kustomize_build_options: args.kustomize_build_options.clone(),
+        ..Rendering::default()
+    };
+
     let mut progress = Progress::new(total);
     let mut failed = false;
     let mut outcomes = futures::stream::iter(named)
-        .map(|named| one(named, &repositories, &capabilities, &pool))
+        .map(|named| one(named, &repositories, &capabilities, &rendering, &pool))
         .buffered(workers);
     while let Some(outcome) = outcomes.next().await {
         progress.clear();
@@ -143,6 +162,7 @@ async fn one(
     named: Named,
     repositories: &Repositories<'_>,
     capabilities: &Capabilities,
+    rendering: &Rendering,
     pool: &Pool,
 ) -> Outcome {
     let Named {
@@ -161,45 +181,94 @@ async fn one(
         Err(error) => return failed(instance, Complaint::invalid(error)),
     };
     let mut warnings = unknown_fields(&application.spec);
-    let last_mile = application.annotation(api::annotations::LAST_MILE);
-    let job = sources(&application.spec, repositories).map(|sources| Job {
-        app: name,
-        instance: instance.clone(),
-        project: application.spec.project().to_owned(),
-        namespace: application.spec.destination.namespace().to_owned(),
-        last_mile: last_mile.map(str::to_owned),
-        capabilities: Some(capabilities.clone()),
-        rendering: Rendering::default(),
-        dependencies: Dependencies::default(),
-        sources,
-    });
-    let job = match job {
-        Ok(job) => Arc::new(job),
+    let sources = match sources(&application.spec, repositories) {
+        Ok(sources) => sources,
         Err(complaint) => return failed(instance, complaint),
     };
-    let rendered = match renderer::render(&job, pool, Limits::DEFAULT).await {
-        Ok(rendered) => {
-            let of_render = rendered.warnings.iter().cloned();
-            warnings.extend(of_render.map(|(kind, message)| Complaint { kind, message }));
-            Ok(rendered)
-        }
-        Err(error) => Err(Complaint {
-            kind: error.condition(),
-            message: error.to_string(),
-        }),
+    let job = |needs: &[(Need, Located)]| -> Result<Arc<Job>, TreeError> {
+        let specified = application.spec.sources().iter();
+        let located = specified.zip(&sources).map(|(spec, at)| {
+            Ok(Source {
+                spec: spec.clone(),
+                revision: at.commit.clone(),
+                tree: at.tree()?,
+            })
+        });
+        let had = needs
+            .iter()
+            .map(|(need, at)| Ok((need.clone(), at.tree()?)));
+        Ok(Arc::new(Job {
+            app: name.clone(),
+            instance: instance.clone(),
+            project: application.spec.project().to_owned(),
+            namespace: application.spec.destination.namespace().to_owned(),
+            last_mile: application
+                .annotation(api::annotations::LAST_MILE)
+                .map(str::to_owned),
+            capabilities: Some(capabilities.clone()),
+            rendering: rendering.clone(),
+            sources: located.collect::<Result<_, TreeError>>()?,
+            dependencies: Dependencies::new(had.collect::<Result<Vec<_>, TreeError>>()?),
+        }))
     };
+    let (job, rendered) = until_nothing_lacks(job, repositories, pool).await;
+    let rendered = rendered.inspect(|rendered| {
+        let of_render = rendered.warnings.iter().cloned();
+        warnings.extend(of_render.map(|(kind, message)| Complaint { kind, message }));
+    });
     Outcome {
         instance,
-        job: Some(job),
+        job,
         rendered,
         warnings,
     }
 }
 
+/// Renders, finds what that asked for, and renders again: what is found may ask for more.
+async fn until_nothing_lacks(
+    job: impl Fn(&[(Need, Located)]) -> Result<Arc<Job>, TreeError>,
+    repositories: &Repositories<'_>,
+    pool: &Pool,
+) -> (Option<Arc<Job>>, Result<Rendered, Complaint>) {
+    let mut had = Vec::new();
+    let mut rounds = 0;
+    loop {
+        let job = match job(&had) {
+            Ok(job) => job,
+            Err(error) => {
+                let message = error.to_string();
+                let kind = ConditionType::ComparisonError;
+                return (None, Err(Complaint { kind, message }));
+            }
+        };
+        let error = match renderer::render(&job, pool, Limits::DEFAULT).await {
+            Ok(rendered) => return (Some(job), Ok(rendered)),
+            Err(error) => error,
+        };
+        match error {
+            RenderError::Waits { needs } if rounds < Need::MAX_ROUNDS => {
+                match needs::find(&needs, repositories) {
+                    Ok(found) => had.extend(found),
+                    Err(complaint) => return (Some(job), Err(complaint)),
+                }
+            }
+            error => {
+                let complaint = Complaint {
+                    kind: error.condition(),
+                    message: error.to_string(),
+                };
+                return (Some(job), Err(complaint));
+            }
+        }
+        rounds += 1;
+    }
+}
+
+/// Where the files of each source are.
 fn sources(
     spec: &ApplicationSpec,
     repositories: &Repositories<'_>,
-) -> Result<Vec<Source>, Complaint> {
+) -> Result<Vec<Located>, Complaint> {
     if spec.source_hydrator.is_some() {
         return Err(Complaint::invalid(
             "spec.sourceHydrator is not supported; use a source with a Git repository and a path",
@@ -213,21 +282,14 @@ fn sources(
     }
     let mut sources = Vec::with_capacity(specified.len());
     for source in specified {
-        if let Some(chart) = source.chart() {
-            return Err(Complaint::invalid(format!(
-                "source.chart {chart} is not supported: charts of Helm repositories come with a later version; keep the chart in Git"
-            )));
-        }
-        let tree = || -> anyhow::Result<Source> {
-            let at = repositories.at(source)?;
-            let tree = Tree::new(at.database, &at.tree, ReadLimits::DEFAULT)?;
-            Ok(Source {
-                spec: source.clone(),
-                revision: at.commit,
-                tree: Arc::new(tree),
-            })
+        let located = match source.chart() {
+            Some(chart) => Err(anyhow::anyhow!(
+                "nothing is fetched here, and the chart {chart} of {} is needed",
+                git_url::without_credentials(&source.repo_url)
+            )),
+            None => repositories.source(source),
         };
-        sources.push(tree().map_err(|error| Complaint {
+        sources.push(located.map_err(|error| Complaint {
             kind: ConditionType::ComparisonError,
             message: format!("{error:#}"),
         })?);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Context as _;
 use api::application::ApplicationSource;
 use api::git_url;
-use renderer::Database;
+use renderer::{Database, ReadLimits, Tree, TreeError};
 
 /// `URL=DIR`.
 #[derive(Clone, Debug)]
@@ -45,11 +45,20 @@ struct Open {
     database: Arc<Database>,
 }
 
-/// A source's files.
+/// Where files are.
+#[derive(Clone)]
 pub(super) struct Located {
     pub(super) database: Arc<Database>,
     pub(super) commit: String,
     pub(super) tree: String,
+}
+
+impl Located {
+    /// A tree that has counted nothing yet of what one render may read.
+    pub(super) fn tree(&self) -> Result<Arc<Tree>, TreeError> {
+        let database = Arc::clone(&self.database);
+        Tree::new(database, &self.tree, ReadLimits::DEFAULT).map(Arc::new)
+    }
 }
 
 impl<'a> Repositories<'a> {
@@ -62,15 +71,24 @@ impl<'a> Repositories<'a> {
     }
 
     /// A source at the revision that counts.
-    pub(super) fn at(&self, source: &ApplicationSource) -> anyhow::Result<Located> {
-        let url = &source.repo_url;
+    pub(super) fn source(&self, source: &ApplicationSource) -> anyhow::Result<Located> {
+        let revision = self.revision.unwrap_or(source.target_revision());
+        self.at(&source.repo_url, revision)
+    }
+
+    /// A repository at a revision; none means HEAD.
+    pub(super) fn at(&self, url: &str, revision: &str) -> anyhow::Result<Located> {
+        let revision = if revision.is_empty() {
+            "HEAD"
+        } else {
+            revision
+        };
         let folder = folder(self.maps, url).with_context(|| {
             let url = git_url::without_credentials(url);
             format!(
                 "nothing is fetched here: say where a checkout of {url} is, with --map '{url}=DIR'"
             )
         })?;
-        let revision = self.revision.unwrap_or(source.target_revision());
         // A panic leaves the map whole: an entry is made before it is inserted.
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let repository = match open.entry(folder.to_owned()) {

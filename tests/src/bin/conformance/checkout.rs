@@ -14,6 +14,8 @@ pub(crate) struct Checkout {
     folder: TempDir,
     /// Every file, sorted.
     pub(crate) files: Vec<String>,
+    /// How many files the repository lacks the content of.
+    pub(crate) missing: usize,
 }
 
 impl Checkout {
@@ -26,23 +28,18 @@ impl Checkout {
             .with_context(|| format!("the revision {revision} of {}", repository.display()))?;
         let tree = commit.tree()?;
         let folder = tempfile::Builder::new().prefix("conformance-").tempdir()?;
-        let mut options = git2::build::CheckoutBuilder::new();
-        options
-            .force()
-            .update_index(false)
-            .disable_filters(true)
-            .target_dir(folder.path());
-        git.checkout_tree(tree.as_object(), Some(&mut options))
-            .context("writing the files")?;
-        let mut files = Vec::new();
-        tree.walk(git2::TreeWalkMode::PreOrder, |parent, entry| {
-            if entry.kind() == Some(git2::ObjectType::Blob)
-                && let Ok(name) = entry.name()
-            {
-                files.push(format!("{parent}{name}"));
-            }
-            git2::TreeWalkResult::Ok
-        })?;
+        let (mut files, mut missing) = (Vec::new(), 0_usize);
+        write(
+            &git,
+            &tree,
+            folder.path(),
+            "",
+            &mut |written| match written {
+                Some(file) => files.push(file),
+                None => missing += 1,
+            },
+        )
+        .context("writing the files")?;
         files.sort();
         Ok(Self {
             database: Arc::new(Database::open(repository).with_context(opening)?),
@@ -50,6 +47,7 @@ impl Checkout {
             root: tree.id().to_string(),
             folder,
             files,
+            missing,
         })
     }
 
@@ -72,4 +70,44 @@ impl Checkout {
             .binary_search_by(|found| found.as_str().cmp(file))
             .is_ok()
     }
+}
+
+/// Writes a tree's files below `folder`; `each` gets their paths, or none for one whose content isn't there.
+pub(crate) fn write(
+    git: &git2::Repository,
+    tree: &git2::Tree<'_>,
+    folder: &Path,
+    parent: &str,
+    each: &mut impl FnMut(Option<String>),
+) -> anyhow::Result<()> {
+    const LINK: i32 = 0o120_000;
+    std::fs::create_dir_all(folder.join(parent))?;
+    for entry in tree {
+        let Ok(name) = entry.name() else {
+            continue;
+        };
+        let path = format!("{parent}{name}");
+        let target = folder.join(&path);
+        match entry.kind() {
+            Some(git2::ObjectType::Tree) => {
+                let inner = git.find_tree(entry.id())?;
+                write(git, &inner, folder, &format!("{path}/"), each)?;
+            }
+            Some(git2::ObjectType::Blob) => {
+                let Ok(blob) = git.find_blob(entry.id()) else {
+                    each(None);
+                    continue;
+                };
+                if entry.filemode() == LINK {
+                    let to = std::str::from_utf8(blob.content())?;
+                    std::os::unix::fs::symlink(to, target)?;
+                } else {
+                    std::fs::write(target, blob.content())?;
+                }
+                each(Some(path));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }

@@ -3,6 +3,8 @@
 //! `checkout` (a revision's files) → `find` (charts, overlays, Applications: `case`s) → `ours` and `theirs` → `compare` (and
 //! what the tool itself draws at random) → `report`.
 //!
+//! Both take chart dependencies that would come over the network from the `shelf`, if the command line fills it.
+//!
 //! The real tools run without network: a case that needs it fails there, and counts apart.
 #![expect(
     clippy::print_stdout,
@@ -18,6 +20,7 @@ mod find;
 mod ours;
 mod report;
 mod run;
+mod shelf;
 mod theirs;
 
 use std::path::PathBuf;
@@ -43,6 +46,9 @@ struct Args {
     /// A chart whose objects are Applications, rendered with each of its value files; may be repeated
     #[arg(long = "apps", value_name = "PATH")]
     parents: Vec<String>,
+    /// A Helm repository's URL and the Git repository of its charts, where both sides then find them; may be repeated
+    #[arg(long = "chart-repository", value_name = "URL=DIR")]
+    chart_repositories: Vec<shelf::Origin>,
     /// Only cases whose name contains this
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,

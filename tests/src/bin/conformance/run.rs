@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,6 +15,7 @@ use crate::compare::{beyond_noise, differences, effective};
 use crate::find;
 use crate::ours::Towline;
 use crate::report::{Entry, Report, Repository};
+use crate::shelf::Shelf;
 use crate::theirs::{RealTools, Refusal};
 
 /// Two renders are this far apart at least, so that a clock in them shows.
@@ -21,8 +23,9 @@ const CLOCK_STEP: Duration = Duration::from_millis(1_100);
 
 /// Success if Towline nowhere differs from a tool that succeeds.
 pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let tools = RealTools::find().await?;
-    let towline = Towline::start(args.parallel).await?;
+    let shelf = Arc::new(Shelf::new(&args.chart_repositories)?);
+    let tools = RealTools::find(Arc::clone(&shelf)).await?;
+    let towline = Towline::start(args.parallel, shelf).await?;
     let mut report = Report::default();
     for repository in &args.repositories {
         let checked = one_repository(args, repository, &tools, &towline).await?;
@@ -48,6 +51,10 @@ async fn one_repository(
     towline: &Towline,
 ) -> anyhow::Result<Repository> {
     let checkout = Checkout::new(repository, &args.revision)?;
+    if checkout.missing > 0 {
+        let (folder, missing) = (repository.display(), checkout.missing);
+        eprintln!("{folder}: the content of {missing} files is not there");
+    }
     let mut cases = find::charts_and_overlays(&checkout);
     cases.extend(applications(args, &checkout, tools).await?);
     if let Some(only) = &args.only {
@@ -91,8 +98,13 @@ async fn applications(
         let values = find::below(checkout, parent)
             .map(|file| find::inside(&file, parent).to_owned())
             .filter(|inner| find::is_values(inner));
-        let with = values.map(|values| find::chart(parent, Some(&values)));
-        for case in with.chain([find::chart(parent, None)]) {
+        let mut parents: Vec<Case> = values
+            .map(|values| find::chart(parent, Some(&values)))
+            .collect();
+        if parents.is_empty() {
+            parents.push(find::chart(parent, None));
+        }
+        for case in parents {
             let Ok(objects) = tools.render(&case, checkout).await? else {
                 continue;
             };

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -18,6 +19,7 @@ use crate::argo;
 use crate::case::{Case, Outcome};
 use crate::checkout::Checkout;
 use crate::find::{self, Tool};
+use crate::shelf::{self, Shelf};
 
 /// How long one process may take.
 const TIME_LIMIT: Duration = Duration::from_mins(2);
@@ -30,6 +32,7 @@ pub(crate) struct RealTools {
     yaml: PathBuf,
     /// Home of the tools, and a `helm` for Kustomize.
     folder: TempDir,
+    shelf: Arc<Shelf>,
     /// Held to write by what changes files of the checkout, for as long as they are changed.
     files: RwLock<()>,
 }
@@ -41,7 +44,7 @@ pub(crate) enum Refusal {
 }
 
 impl RealTools {
-    pub(crate) async fn find() -> anyhow::Result<Self> {
+    pub(crate) async fn find(shelf: Arc<Shelf>) -> anyhow::Result<Self> {
         let components = [Component::Helm, Component::Kustomize, Component::YamlReader];
         deploy::prepare(&components).await?;
         let folder = tempfile::tempdir()?;
@@ -52,6 +55,7 @@ impl RealTools {
             kustomize: deploy::locate(Component::Kustomize).await?,
             yaml: deploy::locate(Component::YamlReader).await?,
             folder,
+            shelf,
             files: RwLock::new(()),
         })
     }
@@ -123,6 +127,7 @@ impl RealTools {
         }
         let _writing = self.files.write().await;
         let kept = Kept::of(&folder)?;
+        self.redirect(&folder)?;
         let built = self
             .tool(&self.helm, &folder, &["dependency", "build"])
             .await?;
@@ -135,6 +140,36 @@ impl RealTools {
         };
         kept.restore()?;
         Ok(outcome.map_err(Refusal::Failed))
+    }
+
+    /// Lets the chart's dependencies be those of the shelf, where it has all of them.
+    fn redirect(&self, folder: &Path) -> anyhow::Result<()> {
+        let mut chart = shelf::chart_file(folder)?;
+        let Some(list) = chart["dependencies"].as_array_mut() else {
+            return Ok(());
+        };
+        let mut redirected = false;
+        for of in list {
+            let text = |field: &str| of[field].as_str().unwrap_or_default().to_owned();
+            let [repository, name, version] = ["repository", "name", "version"].map(text);
+            if !repository.contains("://") || repository.starts_with("file://") {
+                continue;
+            }
+            match self.shelf.chart(&repository, &name, &version)? {
+                Some(folder) => of["repository"] = format!("file://{}", folder.display()).into(),
+                None => return Ok(()),
+            }
+            redirected = true;
+        }
+        if redirected {
+            std::fs::write(folder.join("Chart.yaml"), serde_json::to_vec(&chart)?)?;
+            for lock in ["Chart.lock", "requirements.lock"] {
+                if folder.join(lock).exists() {
+                    std::fs::remove_file(folder.join(lock))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn kustomize(
@@ -316,7 +351,8 @@ impl Kept {
     }
 }
 
-fn copy_all(from: &Path, to: &Path) -> anyhow::Result<()> {
+/// Copies a folder into another.
+pub(crate) fn copy_all(from: &Path, to: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;

@@ -1,0 +1,225 @@
+//! Charts of Helm repositories that can't be reached, taken from the Git repositories that they are made in: so that both sides
+//! have the same dependencies.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context as _;
+use bus::message::need::Need;
+use renderer::{Database, ReadLimits, Tree};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::checkout;
+use crate::theirs::copy_all;
+
+/// Charts whose dependencies need charts are followed so far.
+const MAX_DEPTH: usize = 4;
+
+/// `URL=DIR`: a Helm repository, and the Git repository of its charts.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    url: String,
+    folder: PathBuf,
+}
+
+impl FromStr for Origin {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (url, folder) = text.split_once('=').ok_or("it must be URL=DIR")?;
+        Ok(Self {
+            url: url.trim_end_matches('/').to_owned(),
+            folder: folder.into(),
+        })
+    }
+}
+
+/// The charts that were asked for, each with everything that it depends on.
+pub(crate) struct Shelf {
+    origins: Vec<Origin>,
+    /// Holds a folder per chart, and `objects`, a repository of their files.
+    folder: TempDir,
+    /// By URL, name and version; none for one that can't be had.
+    charts: Mutex<HashMap<[String; 3], Option<PathBuf>>>,
+}
+
+impl Shelf {
+    pub(crate) fn new(origins: &[Origin]) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        git2::Repository::init_bare(folder.path().join("objects"))?;
+        Ok(Self {
+            origins: origins.to_vec(),
+            folder,
+            charts: Mutex::default(),
+        })
+    }
+
+    /// What a render asked for, if it is a chart that can be had.
+    pub(crate) fn tree(&self, need: &Need) -> anyhow::Result<Option<Arc<Tree>>> {
+        let Need::Chart {
+            repository,
+            name,
+            version,
+        } = need
+        else {
+            return Ok(None);
+        };
+        let Some(folder) = self.chart(repository, name, version)? else {
+            return Ok(None);
+        };
+        let objects = self.folder.path().join("objects");
+        let root = import(&git2::Repository::open(&objects)?, &folder)?.to_string();
+        let database = Arc::new(Database::open(&objects)?);
+        let tree = Tree::new(database, &root, ReadLimits::DEFAULT)?;
+        Ok(Some(Arc::new(tree)))
+    }
+
+    /// The folder of a chart.
+    pub(crate) fn chart(
+        &self,
+        repository: &str,
+        name: &str,
+        version: &str,
+    ) -> anyhow::Result<Option<PathBuf>> {
+        // One at a time: two renders mostly want the same.
+        let mut charts = self.charts.lock().unwrap_or_else(PoisonError::into_inner);
+        self.at_depth([repository, name, version], 0, &mut charts)
+    }
+
+    fn at_depth(
+        &self,
+        wanted: [&str; 3],
+        depth: usize,
+        charts: &mut HashMap<[String; 3], Option<PathBuf>>,
+    ) -> anyhow::Result<Option<PathBuf>> {
+        let [repository, name, version] = wanted;
+        let key = [repository.trim_end_matches('/'), name, version].map(str::to_owned);
+        if let Some(known) = charts.get(&key) {
+            return Ok(known.clone());
+        }
+        let folder = self.folder.path().join(charts.len().to_string()).join(name);
+        let origins = self.origins.iter().filter(|origin| origin.url == key[0]);
+        let mut found = None;
+        for origin in origins {
+            if found.is_none() && take_out(&origin.folder, name, version, &folder)? {
+                found = Some(folder.clone());
+            }
+        }
+        // Holds the place of this folder, and ends circles.
+        charts.insert(key.clone(), None);
+        if found.is_some() && depth < MAX_DEPTH {
+            for dependency in dependencies(&folder)? {
+                let [repository, name, version] = &dependency;
+                let target = folder.join("charts").join(name);
+                let is_there = target.exists() || repository.is_empty();
+                if is_there || repository.starts_with("file://") {
+                    continue;
+                }
+                match self.at_depth([repository, name, version], depth + 1, charts)? {
+                    Some(inner) => copy_all(&inner, &target)?,
+                    None => return Ok(None),
+                }
+            }
+        }
+        charts.insert(key, found.clone());
+        Ok(found)
+    }
+}
+
+/// The dependencies of a chart in a folder: repository, name, version.
+pub(crate) fn dependencies(folder: &Path) -> anyhow::Result<Vec<[String; 3]>> {
+    let chart = chart_file(folder)?;
+    let list = chart["dependencies"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let text = |of: &Value, field: &str| of[field].as_str().unwrap_or_default().to_owned();
+    let fields = ["repository", "name", "version"];
+    Ok(list
+        .iter()
+        .map(|of| fields.map(|field| text(of, field)))
+        .collect())
+}
+
+/// `Chart.yaml` of a folder.
+pub(crate) fn chart_file(folder: &Path) -> anyhow::Result<Value> {
+    let file = folder.join("Chart.yaml");
+    let text =
+        std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+    serde_saphyr::from_str(&text).with_context(|| format!("parsing {}", file.display()))
+}
+
+/// Writes a chart of a Git repository as it was when it had this version.
+fn take_out(repository: &Path, name: &str, version: &str, to: &Path) -> anyhow::Result<bool> {
+    let git = git2::Repository::open(repository)?;
+    let head = git.head()?.peel_to_tree()?;
+    let mut charts = Vec::new();
+    head.walk(git2::TreeWalkMode::PreOrder, |parent, entry| {
+        let is_chart = entry.name().is_ok_and(|name| name == "Chart.yaml");
+        if is_chart && is_version(&git, entry.id(), name, None) {
+            charts.push(parent.trim_end_matches('/').to_owned());
+        }
+        git2::TreeWalkResult::Ok
+    })?;
+    for path in charts {
+        let file = format!("{path}/Chart.yaml");
+        let log = Command::new("git")
+            .args([
+                "log",
+                "--format=%H",
+                "HEAD",
+                "--",
+                file.trim_start_matches('/'),
+            ])
+            .current_dir(repository)
+            .output()?;
+        for commit in String::from_utf8_lossy(&log.stdout).lines() {
+            let tree = git.find_commit(git2::Oid::from_str(commit)?)?.tree()?;
+            let Ok(folder) = tree.get_path(Path::new(&path)) else {
+                continue;
+            };
+            let folder = git.find_tree(folder.id())?;
+            let Some(chart) = folder.get_name("Chart.yaml") else {
+                continue;
+            };
+            if is_version(&git, chart.id(), name, Some(version)) {
+                checkout::write(&git, &folder, to, "", &mut |_| ())?;
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+fn is_version(git: &git2::Repository, file: git2::Oid, name: &str, version: Option<&str>) -> bool {
+    let Ok(blob) = git.find_blob(file) else {
+        return false;
+    };
+    let text = String::from_utf8_lossy(blob.content());
+    let Ok(chart) = serde_saphyr::from_str::<Value>(&text) else {
+        return false;
+    };
+    let bare = |version: &str| version.trim_start_matches('v').to_owned();
+    chart["name"] == name
+        && version.is_none_or(|version| chart["version"].as_str().map(bare) == Some(bare(version)))
+}
+
+/// A folder's files as a tree.
+fn import(git: &git2::Repository, folder: &Path) -> anyhow::Result<git2::Oid> {
+    let mut tree = git.treebuilder(None)?;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = entry.path();
+        let (id, mode) = if entry.file_type()?.is_dir() {
+            (import(git, &path)?, 0o040_000)
+        } else {
+            (git.blob_path(&path)?, 0o100_644)
+        };
+        tree.insert(entry.file_name(), id, mode)?;
+    }
+    Ok(tree.write()?)
+}
