@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use api::git_url;
 use bus::message::condition::ConditionType;
 use bus::message::need::Need;
 
@@ -28,11 +27,7 @@ pub(super) fn find(
             Ok(located) => found.push((need.clone(), located)),
             Err(error) => {
                 // Writing to a String doesn't fail.
-                let _ = write!(
-                    lacking,
-                    "\n  {}: {error:#}",
-                    renderer::describe(&bare(need))
-                );
+                let _ = write!(lacking, "\n  {}: {error:#}", renderer::describe(need));
             }
         }
     }
@@ -45,17 +40,4 @@ pub(super) fn find(
             "nothing is fetched here, and this is needed beside the sources:{lacking}"
         ),
     })
-}
-
-/// Without what a person could have written into a URL.
-fn bare(need: &Need) -> Need {
-    let mut need = need.clone();
-    match &mut need {
-        Need::Chart {
-            repository: url, ..
-        }
-        | Need::Git { url, .. }
-        | Need::File { url } => *url = git_url::without_credentials(url),
-    }
-    need
 }
