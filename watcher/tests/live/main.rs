@@ -38,8 +38,8 @@ struct World {
     bus: Bus,
     git: Git,
     webhook: String,
-    _watcher: tokio::process::Child,
-    _scratch: tempfile::TempDir,
+    watcher: tokio::process::Child,
+    scratch: tempfile::TempDir,
 }
 
 fn app_id(name: &str) -> AppId {
@@ -63,6 +63,33 @@ async fn eventually<T, F: Future<Output = Option<T>>>(
         assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// Starts the watcher; says where it listens for webhooks.
+async fn watcher(
+    stack: &Stack,
+    scratch: &tempfile::TempDir,
+    flags: &[&str],
+) -> (tokio::process::Child, String) {
+    let listens = scratch.path().join("webhook");
+    let _ = std::fs::remove_file(&listens);
+    let watcher = tokio::process::Command::new(env!("CARGO_BIN_EXE_towline-watcher"))
+        .args(["--nats", &stack.nats.as_ref().unwrap().url()])
+        .arg("--kubeconfig")
+        .arg(stack.cluster.as_ref().unwrap().kubeconfig())
+        .args(["--webhook-listen", "127.0.0.1:0", "--poll-interval", "3600"])
+        .arg("--webhook-listen-file")
+        .arg(&listens)
+        .args(flags)
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let webhook = eventually("the webhook's address", || async {
+        std::fs::read_to_string(&listens).ok()
+    })
+    .await;
+    (watcher, webhook)
 }
 
 impl World {
@@ -99,31 +126,22 @@ impl World {
         bus::stream::provision(&bus, &[here()]).await.unwrap();
         leave_states(&bus).await;
         let scratch = tempfile::tempdir().unwrap();
-        let listens = scratch.path().join("webhook");
-        let watcher = tokio::process::Command::new(env!("CARGO_BIN_EXE_towline-watcher"))
-            .args(["--nats", &nats, "--kubeconfig"])
-            .arg(&kubeconfig)
-            .args(["--webhook-listen", "127.0.0.1:0", "--poll-interval", "3600"])
-            .arg("--webhook-listen-file")
-            .arg(&listens)
-            .args(flags)
-            .stderr(Stdio::inherit())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let webhook = eventually("the webhook's address", || async {
-            std::fs::read_to_string(&listens).ok()
-        })
-        .await;
+        let (watcher, webhook) = watcher(&stack, &scratch, flags).await;
         Self {
             stack,
             client,
             bus,
             git: Git::serve().await,
             webhook,
-            _watcher: watcher,
-            _scratch: scratch,
+            watcher,
+            scratch,
         }
+    }
+
+    /// Another watcher, that has nothing of the first but what is on the bus.
+    async fn restart(&mut self) {
+        self.watcher.kill().await.unwrap();
+        (self.watcher, self.webhook) = watcher(&self.stack, &self.scratch, &[]).await;
     }
 
     fn apps(&self) -> Api<Application> {

@@ -109,7 +109,7 @@ async fn refresh(world: &World) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chart_with_values_from_git_is_one_desired_state_and_gets_what_its_render_asks_for() {
-    let world = World::start().await;
+    let mut world = World::start().await;
     let mut charts = Charts::serve().await;
     charts.publish("web", "1.0.0");
     charts.publish("db", "1.2.0");
@@ -216,4 +216,27 @@ async fn a_chart_with_values_from_git_is_one_desired_state_and_gets_what_its_ren
     assert_eq!(present(&on).sources[1].revision, last);
     assert_eq!(present(&on).sources[0], present(&upgraded).sources[0]);
     assert_eq!(present(&on).dependencies, present(&upgraded).dependencies);
+    let db = present(&on).dependencies[0].need.clone();
+    record(&world, on.generation, "4", &[db], rendered()).await;
+
+    // So do they for another watcher, which never heard of that host but from the bus.
+    world.restart().await;
+    let state = world
+        .state("web", |state| !state.conditions.is_empty())
+        .await;
+    assert!(state.conditions[0].message.contains("spec.sources[0]"));
+    let current = world.desired("web").await.unwrap();
+    assert_eq!(current.generation, on.generation);
+    let last = world.git.commit(&[(VALUES, "5")]);
+    eventually("the webhooks' secret to be read", || async {
+        (world.push().await == 200).then_some(())
+    })
+    .await;
+    let restarted = world
+        .present("web", |it, _| it.generation > on.generation)
+        .await;
+    let of = present(&restarted);
+    assert_eq!(of.sources[1].revision, last);
+    assert_eq!(of.sources[0], present(&on).sources[0]);
+    assert_eq!(of.dependencies, present(&on).dependencies);
 }
