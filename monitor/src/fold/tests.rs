@@ -141,6 +141,22 @@ fn an_unaffected_application_shows_the_newest_checked_commit() {
 }
 
 #[test]
+fn of_several_sources_only_the_checked_one_moves_on_and_none_while_one_is_broken() {
+    let mut parts = sample::parts("dome");
+    let mut chart = watcher(&mut parts).sources[0].clone();
+    chart.repo_url = "https://charts.example.org".to_owned();
+    chart.target_revision = "1.x".to_owned();
+    chart.revision = Some("1.2.0".to_owned());
+    watcher(&mut parts).sources.insert(0, chart);
+    live(&mut parts).revisions.insert(0, "1.2.0".to_owned());
+    assert_eq!(shown(&parts, &verified("newest")), ["1.2.0", "newest"]);
+    let broken = Condition::new(ConditionType::ComparisonError, "spec.sources[0]: down", 0);
+    watcher(&mut parts).conditions.push(broken);
+    let before = ["1.2.0".to_owned(), sample::revision(3)];
+    assert_eq!(shown(&parts, &verified("newest")), before);
+}
+
+#[test]
 fn a_commit_that_was_checked_before_the_newest_generation_is_not_shown_in_its_place() {
     let mut parts = sample::parts("dome");
     let generation = Generation(sample::NOW + 1);
