@@ -106,7 +106,7 @@ fn case(kind: Kind, name: String, app: &str, mut spec: Value) -> Case {
 
 /// Value files as chart collections and environments name them.
 pub(crate) fn is_values(inner: &str) -> bool {
-    let is_yaml = inner.ends_with(".yaml") || inner.ends_with(".yml");
+    let is_yaml = is_named(inner, &["yaml", "yml"]);
     let is_for_tests = inner
         .strip_prefix("ci/")
         .is_some_and(|name| !name.contains('/'));
@@ -118,7 +118,7 @@ pub(crate) fn is_values(inner: &str) -> bool {
 pub(crate) fn candidates(checkout: &Checkout) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     for name in &checkout.files {
-        if !(name.ends_with(".yaml") || name.ends_with(".yml")) {
+        if !is_named(name, &["yaml", "yml"]) {
             continue;
         }
         let path = checkout.path(name);
@@ -159,6 +159,12 @@ pub(crate) fn application(object: &Value, origin: &str, urls: &[String]) -> Opti
         sources,
         build_options: String::new(),
     })
+}
+
+/// Whether a file's name ends in one of these.
+pub(crate) fn is_named(file: &str, extensions: &[&str]) -> bool {
+    let (_, extension) = file.rsplit_once('.').unwrap_or_default();
+    extensions.contains(&extension)
 }
 
 /// Folders that have a file of one of these names.

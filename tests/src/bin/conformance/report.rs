@@ -14,7 +14,8 @@ pub(crate) struct Report {
 
 #[derive(Serialize)]
 pub(crate) struct Repository {
-    pub(crate) repository: String,
+    #[serde(rename = "repository")]
+    pub(crate) folder: String,
     pub(crate) commit: String,
     pub(crate) cases: Vec<Entry>,
 }
@@ -47,15 +48,17 @@ impl Entry {
 impl Repository {
     /// A line for each case that isn't the same.
     pub(crate) fn list(&self, verbose: bool) -> String {
-        let mut text = format!("# {} at {}\n", self.repository, self.commit);
+        let mut text = format!("# {} at {}\n", self.folder, self.commit);
         for entry in &self.cases {
             let said = match &entry.verdict {
-                Verdict::Same { .. } | Verdict::SameButRandom { .. } => continue,
                 Verdict::NotCompared { reason } if verbose => format!("not compared: {reason}"),
                 Verdict::BothFail { ours, theirs } if verbose => {
                     format!("both fail\n    Towline: {ours}\n    tool: {theirs}")
                 }
-                Verdict::NotCompared { .. } | Verdict::BothFail { .. } => continue,
+                Verdict::Same { .. }
+                | Verdict::SameButRandom { .. }
+                | Verdict::NotCompared { .. }
+                | Verdict::BothFail { .. } => continue,
                 Verdict::Different { first, differences } => {
                     format!("different in {differences} places\n    {first}")
                 }
@@ -97,7 +100,7 @@ impl Report {
                     .filter(|entry| entry.kind == kind)
                     .collect();
                 if !of.is_empty() {
-                    table.add_row(row(&repository.repository, &format!("{kind:?}"), &of));
+                    table.add_row(row(&repository.folder, &format!("{kind:?}"), &of));
                 }
             }
         }

@@ -72,7 +72,7 @@ async fn one_repository(
         }
     }
     Ok(Repository {
-        repository: repository.display().to_string(),
+        folder: repository.display().to_string(),
         commit: checkout.commit.clone(),
         cases: entries,
     })

@@ -179,10 +179,13 @@ fn take_out(repository: &Path, name: &str, version: &str, to: &Path) -> anyhow::
             .output()?;
         for commit in String::from_utf8_lossy(&log.stdout).lines() {
             let tree = git.find_commit(git2::Oid::from_str(commit)?)?.tree()?;
-            let Ok(folder) = tree.get_path(Path::new(&path)) else {
-                continue;
+            let folder = match path.as_str() {
+                "" => tree,
+                path => match tree.get_path(Path::new(path)) {
+                    Ok(folder) => git.find_tree(folder.id())?,
+                    Err(_) => continue,
+                },
             };
-            let folder = git.find_tree(folder.id())?;
             let Some(chart) = folder.get_name("Chart.yaml") else {
                 continue;
             };

@@ -72,6 +72,10 @@ impl RealTools {
             if is_reference {
                 continue;
             }
+            if !checkout.path(source.path()).is_dir() {
+                let error = format!("{}: app path does not exist", source.path());
+                return Ok(Err(Refusal::Failed(error)));
+            }
             let text = match find::tool(source, checkout) {
                 Tool::Helm => self.helm(case, source, checkout).await?,
                 Tool::Kustomize => self.kustomize(case, source, checkout).await?,
@@ -296,7 +300,7 @@ fn directory(
         if file.ends_with(".jsonnet") {
             return Ok(Err(Refusal::NotCompared("Jsonnet")));
         }
-        if !(file.ends_with(".yaml") || file.ends_with(".yml") || file.ends_with(".json")) {
+        if !find::is_named(file, &["yaml", "yml", "json"]) {
             continue;
         }
         text.extend_from_slice(b"\n---\n");
