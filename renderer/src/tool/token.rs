@@ -21,8 +21,8 @@ impl Tokens {
     }
 
     pub(crate) fn scan(&mut self, text: &[u8]) {
-        self.files |= contains(text, b"Files");
-        self.capabilities |= contains(text, b"Capabilities");
+        self.files |= names(text, b"Files");
+        self.capabilities |= names(text, b"Capabilities");
     }
 
     /// Scans a file of a chart, if a template can come to see its text.
@@ -40,8 +40,19 @@ pub(super) fn is_text_of_a_chart(name: &str) -> bool {
         || matches!(file, "values.yaml" | "Chart.yaml" | "requirements.yaml")
 }
 
-fn contains(text: &[u8], word: &[u8]) -> bool {
-    text.windows(word.len()).any(|window| window == word)
+/// Whether a template in this text can mean the field by that name: `.Files`, `index $ "Files"`. Not where it is a part of a longer
+/// name (nearly every chart says `readOnlyRootFilesystem`), and not in prose, between blanks: no template has it so.
+fn names(text: &[u8], word: &[u8]) -> bool {
+    let is_of_a_name =
+        |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+    let is_blank = |byte: Option<&u8>| byte.is_some_and(|byte| matches!(byte, b' ' | b'\t'));
+    text.windows(word.len()).enumerate().any(|(at, window)| {
+        let (before, after) = (text[..at].last(), text.get(at + word.len()));
+        window == word
+            && !is_of_a_name(before)
+            && !is_of_a_name(after)
+            && !(is_blank(before) && is_blank(after))
+    })
 }
 
 #[cfg(test)]
@@ -63,5 +74,25 @@ mod tests {
             scanned("charts/lib/README.md", b"Files Capabilities"),
             Tokens::default()
         );
+    }
+
+    #[test]
+    fn a_part_of_a_longer_name_and_a_word_of_prose_are_not_the_field() {
+        let files = |text: &str| scanned("templates/a.yaml", text.as_bytes()).files;
+        assert!(!files("readOnlyRootFilesystem: true"));
+        assert!(!files("{{ .Values.extraFiles }} {{ .Values.Files_ }}"));
+        assert!(!files("# -- Files to be mounted"));
+        for field in [
+            "{{ .Files }}",
+            "{{ $.Files.Get \"x\" }}",
+            "{{ (.Files.Glob \"x\").AsConfig }}",
+            "{{ index $ \"Files\" }}",
+            "{{ get . `Files` }}",
+            "field: Files\n",
+            "Files",
+        ] {
+            assert!(files(field), "{field}");
+        }
+        assert!(!scanned("templates/a.yaml", b"dropCapabilities: [ALL]").capabilities);
     }
 }
