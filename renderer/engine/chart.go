@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,6 +54,42 @@ func loadChart(files []File) (*chart.Chart, error) {
 		return nil, failed(ErrorChart, err)
 	}
 	return loaded, nil
+}
+
+// How Helm's loader says where something is wrong: by the names of charts and of a file in the last one.
+var (
+	unpacking    = regexp.MustCompile(`^error unpacking subchart (\S+) in \S+: `)
+	cannotLoad   = regexp.MustCompile(`^cannot load (\S+): `)
+	lineOfYAML   = regexp.MustCompile(`\byaml: (?:unmarshal errors:\s+)?line (\d+)`)
+	noValidChart = regexp.MustCompile(`^validation: `)
+)
+
+// inFolder makes a path in the repository of what Helm's loader calls a file.
+func inFolder(folder string, err error) error {
+	var known *Error
+	if !errors.As(err, &known) {
+		return err
+	}
+	place, message := folder, known.Message
+	for {
+		found := unpacking.FindStringSubmatch(message)
+		if found == nil {
+			break
+		}
+		place, message = path.Join(place, "charts", found[1]), message[len(found[0]):]
+	}
+	located := *known
+	if found := cannotLoad.FindStringSubmatch(message); found != nil {
+		located.File = path.Join(place, found[1])
+		located.Message = fmt.Sprintf("cannot load %s: %s", located.File, message[len(found[0]):])
+	} else if noValidChart.MatchString(message) {
+		located.File = path.Join(place, "Chart.yaml")
+		located.Message = fmt.Sprintf("%s: %s", located.File, message)
+	}
+	if found := lineOfYAML.FindStringSubmatch(message); found != nil {
+		located.Line, _ = strconv.Atoi(found[1])
+	}
+	return &located
 }
 
 // addDependencies does what `helm dependency build` leaves in the charts/ folder.

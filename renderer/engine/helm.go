@@ -31,7 +31,7 @@ func renderHelm(h *Helm) ([]Document, error) {
 	}
 	chart, err := loadChart(h.Files)
 	if err != nil {
-		return nil, err
+		return nil, inFolder(h.Folder, err)
 	}
 	if err := addDependencies(chart, h.Dependencies); err != nil {
 		return nil, err

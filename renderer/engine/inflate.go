@@ -206,7 +206,7 @@ func (i *inflation) render(values []File) ([]byte, error) {
 	}
 	documents, err := renderHelm(&Helm{
 		ReleaseName: name, Namespace: namespace, KubeVersion: i.KubeVersion, APIVersions: i.ApiVersions,
-		Files: answer.Files, Values: values, SkipCRDs: !i.IncludeCRDs,
+		Folder: onWire(i.chartFolder()), Files: answer.Files, Values: values, SkipCRDs: !i.IncludeCRDs,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("chart %s: %w", i.Name, err)

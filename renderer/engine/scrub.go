@@ -22,11 +22,33 @@ var quotations = []struct {
 	// JSON schema
 	{regexp.MustCompile(`'(?:[^'\\\n]|\\.)*' does not match pattern`), "the value does not match pattern"},
 	{regexp.MustCompile(`(?m)(: )[^\n]* is not valid ([\w-]+): [^\n]*$`), "${1}the value is not valid $2"},
+	{regexp.MustCompile(`((?:m(?:in|ax)imum|exclusiveM(?:in|ax)imum|multipleOf): got) [^\s,]+, want`), "$1 another, want"},
+	// Times, patterns, versions and addresses that functions of templates were given
+	{regexp.MustCompile(`(?s)parsing time "(?:[^"\\]|\\.)*"(?: as "(?:[^"\\]|\\.)*")?.*`), "parsing a time"},
+	{regexp.MustCompile(`(time: (?:invalid duration|unknown unit|missing unit in duration)) .*`), "$1"},
+	{regexp.MustCompile("(?s)(error parsing regexp: [^:\n]+): `.*`"), "$1"},
+	{regexp.MustCompile(`(improper constraint): [^\n]*`), "$1"},
+	{regexp.MustCompile(`\bparse "(?:[^"\\]|\\.)*": [^\n]*`), "it is no address"},
 	// An address with a password in it
 	{regexp.MustCompile(`(://)[^/\s'"@]*:[^/\s'"@]*@`), "$1"},
 	// Kustomize
 	{regexp.MustCompile("(?s)with config: `.*?`"), "with its configuration"},
-	{regexp.MustCompile(`(?s)(from|patch:?) \[.*\]`), "$1 the given text"},
+	{regexp.MustCompile(`(?s)(from|field:|patch:?) \[.*\]`), "$1 the given text"},
+	{regexp.MustCompile(`(?s)(must specify one of patch and path in|patch and path can't be set at the same time)\n.*`), "$1 the same patch"},
+	{regexp.MustCompile(`(?s)(must specify a target for patch) .*`), "$1"},
+	{regexp.MustCompile(`(?s)(empty item at .*?) in object .*`), "$1"},
+	{regexp.MustCompile(`(line \d+ has invalid utf8 bytes) : .*`), "$1"},
+	{regexp.MustCompile(`"(?:[^"\\]|\\.)*" (is not a valid key name)`), "the name of an entry $1"},
+	{regexp.MustCompile(`(?s)(found multiple possible referrals: [^\n]*)\n.*`), "$1"},
+	{regexp.MustCompile(`(?s)((?:roleRef|apiGroup|kind) cannot be found in) .*`), "$1 the object"},
+	{regexp.MustCompile(`(?s)(is out of bounds for value) .*`), "$1"},
+	{regexp.MustCompile(`(?s)(missing (?:kind|metadata\.name) in object) \{.*\}`), "$1"},
+	{regexp.MustCompile(`(?s)(wrong [Nn]ode [Kk]ind for \S* ?expected: \S+ was \S+): value: \{.*\}`), "$1"},
+	{regexp.MustCompile(`(?s)(received error .*? for the following resource):\n.*`), "$1"},
+	{regexp.MustCompile(`(node \S+ is not a string): [^\n]*`), "$1"},
+	{regexp.MustCompile(`(invalid label value:) "(?:[^"\\]|\\.)*": `), "$1 "},
+	// Jsonnet
+	{regexp.MustCompile(`(?s)(RUNTIME ERROR: )?.* (is not a base \d+ integer)`), "${1}the text $2"},
 	{regexp.MustCompile(`(?s)invalid literal source .*?, expected`), "invalid literal source, expected"},
 }
 

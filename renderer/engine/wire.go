@@ -32,6 +32,8 @@ type Helm struct {
 	KubeVersion string   `json:"kubeVersion,omitempty"`
 	APIVersions []string `json:"apiVersions,omitempty"`
 
+	// Folder is where the chart is, for errors.
+	Folder string `json:"folder"`
 	// Files of the chart's folder, named relative to it; .helmignore is honoured here.
 	Files []File `json:"files"`
 	// Dependencies are charts that the folder does not hold.

@@ -13,10 +13,11 @@ use serde_json::Value;
 
 use crate::engine::{FailureKind, NoFiles, Pool, WorkerError, wire};
 use crate::job::Job;
-use crate::objects::{self, Limits, Located};
+use crate::objects::{self, Limits, Located, Meter};
 use crate::tool::answers::Answers;
 use crate::tool::build_env::{BuildEnv, BuildFacts};
 use crate::tool::{self, ToolError, directory, helm, kustomize, last_mile, overrides};
+use crate::tree::join;
 
 pub use error::RenderError;
 
@@ -53,11 +54,12 @@ impl Rendered {
 pub async fn render(job: &Arc<Job>, pool: &Pool, limits: Limits) -> Result<Rendered, RenderError> {
     let mut rendered = Rendered::default();
     let mut found = Vec::new();
+    let meter = Arc::new(Meter::new(limits));
     for index in 0..job.sources.len() {
         if is_reference_only(&job.sources[index].spec) {
             continue;
         }
-        match source(job, index, pool, &mut rendered).await {
+        match source(job, index, pool, &meter, &mut rendered).await {
             Ok(objects) => found.extend(objects),
             // The other sources may need something too: all of it is asked for at once.
             Err(error) if error.waits() => {}
@@ -95,6 +97,7 @@ async fn source(
     job: &Arc<Job>,
     index: usize,
     pool: &Pool,
+    meter: &Arc<Meter>,
     rendered: &mut Rendered,
 ) -> Result<Vec<Located>, RenderError> {
     let in_source = |cause: ToolError| RenderError::Source {
@@ -102,8 +105,8 @@ async fn source(
         cause: Box::new(cause),
     };
     let prepared = {
-        let job = Arc::clone(job);
-        blocking(move || prepare(&job, index))
+        let (job, meter) = (Arc::clone(job), Arc::clone(meter));
+        blocking(move || prepare(&job, index, &meter))
             .await
             .map_err(in_source)?
     };
@@ -124,7 +127,9 @@ async fn source(
     }
     rendered.source_types.push(prepared.tool);
     let asks_cluster = prepared.asks_cluster;
-    let carried_out = carry_out(prepared.step, pool).await.map_err(in_source)?;
+    let carried_out = carry_out(prepared.step, pool, meter)
+        .await
+        .map_err(in_source)?;
     if carried_out.capabilities && asks_cluster {
         rendered.use_capabilities(job, index)?;
     }
@@ -154,7 +159,7 @@ enum Step {
     },
 }
 
-fn prepare(job: &Arc<Job>, index: usize) -> Result<Prepared, ToolError> {
+fn prepare(job: &Arc<Job>, index: usize, meter: &Meter) -> Result<Prepared, ToolError> {
     let source = &job.sources[index];
     let tree = &source.tree;
     let folder = tool::folder(&source.spec, tree)?;
@@ -176,7 +181,7 @@ fn prepare(job: &Arc<Job>, index: usize) -> Result<Prepared, ToolError> {
     let step = match tool {
         SourceType::Directory => {
             let off = job.rendering.disabled.contains(&Tool::Jsonnet);
-            let found = directory::read(tree, &folder, spec.directory.as_ref(), &env, off)?;
+            let found = directory::read(tree, &folder, spec.directory.as_ref(), &env, off, meter)?;
             if found.jsonnet {
                 settings.push(Setting::Disabled(Tool::Jsonnet));
             }
@@ -253,7 +258,8 @@ struct CarriedOut {
     capabilities: bool,
 }
 
-async fn carry_out(step: Step, pool: &Pool) -> Result<CarriedOut, ToolError> {
+async fn carry_out(step: Step, pool: &Pool, meter: &Arc<Meter>) -> Result<CarriedOut, ToolError> {
+    let meter = Arc::clone(meter);
     let mut capabilities = false;
     let objects = match step {
         Step::Manifests { found, files } => {
@@ -261,7 +267,7 @@ async fn carry_out(step: Step, pool: &Pool) -> Result<CarriedOut, ToolError> {
                 None => Vec::new(),
                 Some(request) => ask(pool, &request, &files).await?,
             };
-            blocking(move || found.finish(&documents)).await?
+            blocking(move || found.finish(&documents, &meter)).await?
         }
         Step::Engine {
             request,
@@ -269,15 +275,20 @@ async fn carry_out(step: Step, pool: &Pool) -> Result<CarriedOut, ToolError> {
             skip_tests,
         } => {
             let documents = match files {
-                None => pool.render(&request, &NoFiles).await?,
+                None => {
+                    let outcome = pool.render(&request, &NoFiles).await;
+                    outcome.map_err(|cause| in_chart(&request, cause))?
+                }
                 Some(files) => {
                     let documents = ask(pool, &request, &files).await?;
                     capabilities = files.capabilities();
                     documents
                 }
             };
-            blocking(move || objects::of_engine(&documents, skip_tests).map_err(ToolError::from))
-                .await?
+            blocking(move || {
+                objects::of_engine(&documents, skip_tests, &meter).map_err(ToolError::from)
+            })
+            .await?
         }
     };
     Ok(CarriedOut {
@@ -309,6 +320,18 @@ async fn ask(
         }
         outcome => Ok(outcome?),
     }
+}
+
+/// A killed worker doesn't say which file it was at: the chart, and the values that came last, are what is known.
+fn in_chart(request: &wire::Request, cause: WorkerError) -> ToolError {
+    let Some(chart) = request.helm.as_ref().filter(|_| cause.is_limit()) else {
+        return cause.into();
+    };
+    let file = match chart.values.last() {
+        Some(values) => values.name.clone(),
+        None => join(&chart.folder, "Chart.yaml"),
+    };
+    ToolError::AfterReading { file, cause }
 }
 
 /// A source that only lends its files to others.

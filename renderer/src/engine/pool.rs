@@ -85,19 +85,23 @@ impl Pool {
                 seconds: limit.as_secs().max(1),
             }));
         match &outcome {
+            // What a library's panic left half done, or locked, is not the next render's to find.
+            Err(error) if error.is_crash() => self.replace(error),
             Ok(_) | Err(WorkerError::Failed(_) | WorkerError::RequestTooLarge { .. }) => {
                 self.idle
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .push(worker);
             }
-            Err(error) => {
-                // Dropped, it is killed; the next render starts another.
-                self.replaced.inc();
-                tracing::warn!(error = %error, "a worker is replaced");
-            }
+            Err(error) => self.replace(error),
         }
         outcome
+    }
+
+    /// Counts a worker that is dropped, and so killed: the next render starts another.
+    fn replace(&self, error: &WorkerError) {
+        self.replaced.inc();
+        tracing::warn!(error = %error, "a worker is replaced");
     }
 
     async fn start(&self) -> Result<Worker, WorkerError> {

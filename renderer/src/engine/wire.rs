@@ -31,6 +31,8 @@ pub(crate) struct Helm {
     pub(crate) kube_version: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) api_versions: Vec<String>,
+    /// Where the chart is, for errors.
+    pub(crate) folder: String,
     pub(crate) files: Vec<File>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) dependencies: Vec<Subchart>,

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::Files;
 use super::confine::{self, Confinement, Layer};
-use super::wire::{Answer, Document, Failure, MAX_FRAME, Reply, Request, Sealed};
+use super::wire::{Answer, Document, Failure, FailureKind, MAX_FRAME, Reply, Request, Sealed};
 
 /// What is kept of a worker's last words.
 const TAIL: usize = 8 << 10;
@@ -82,6 +82,13 @@ impl WorkerError {
             | Self::Garbled(_)
             | Self::Babbled { .. } => false,
         }
+    }
+}
+
+impl WorkerError {
+    /// Whether the engine went on after a panic.
+    pub(super) fn is_crash(&self) -> bool {
+        matches!(self, Self::Failed(failure) if failure.kind == FailureKind::Internal)
     }
 }
 

@@ -10,6 +10,8 @@ mod scalar;
 mod split;
 pub(crate) mod yaml;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::Value;
 
 pub(crate) use check::finish;
@@ -52,7 +54,7 @@ impl std::fmt::Display for Origin {
 pub struct Limits {
     /// Number of objects.
     pub objects: usize,
-    /// Bytes of all objects as JSON.
+    /// Bytes of all objects, about as JSON has them.
     pub bytes: usize,
 }
 
@@ -80,14 +82,42 @@ pub enum ObjectError {
     },
     #[error("over {limit} objects, the limit of one application")]
     TooMany { limit: usize },
-    #[error("the objects are over {limit} bytes as JSON, the limit of one application")]
-    TooLarge { limit: usize },
+    #[error("with {file} the objects are over {limit} bytes, the limit of one application")]
+    TooLarge { file: String, limit: usize },
+}
+
+/// The bytes of an application's objects, counted while they are parsed: aliases make much of little.
+pub(crate) struct Meter {
+    limit: usize,
+    used: AtomicUsize,
+}
+
+impl Meter {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limit: limits.bytes,
+            used: AtomicUsize::new(0),
+        }
+    }
+
+    fn add(&self, file: &str, bytes: usize) -> Result<(), ObjectError> {
+        // A sum of what each was bounded before: it can't overflow.
+        let used = self.used.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if used > self.limit {
+            return Err(ObjectError::TooLarge {
+                file: file.to_owned(),
+                limit: self.limit,
+            });
+        }
+        Ok(())
+    }
 }
 
 /// The objects of an engine's answer, in Helm's order where a chart made them: CRDs, manifests, hooks.
 pub(crate) fn of_engine(
     documents: &[Document],
     skip_tests: bool,
+    meter: &Meter,
 ) -> Result<Vec<Located>, ObjectError> {
     let mut manifests = Vec::new();
     let mut hooks = Vec::new();
@@ -99,7 +129,7 @@ pub(crate) fn of_engine(
             split::kubernetes(&document.text)
         };
         for piece in pieces {
-            let Some(object) = parse(&document.source, &piece, true)? else {
+            let Some(object) = parse(&document.source, &piece, true, meter)? else {
                 continue;
             };
             match hook::fate(&object.value, skip_tests) {
@@ -116,18 +146,21 @@ pub(crate) fn of_engine(
 
 /// The objects of a plain file, by Argo CD's rules: a JSON file is one object, a YAML file that doesn't even look like
 /// Kubernetes' is someone else's and skipped.
-pub(crate) fn of_file(path: &str, data: &[u8]) -> Result<Vec<Located>, ObjectError> {
+pub(crate) fn of_file(path: &str, data: &[u8], meter: &Meter) -> Result<Vec<Located>, ObjectError> {
     let text = String::from_utf8_lossy(data);
     if path
         .rsplit_once('.')
         .is_some_and(|(_, extension)| extension == "json")
     {
-        return of_json(path, &text);
+        return of_json(path, &text, meter);
     }
     let mut objects = Vec::new();
     for piece in split::kubernetes(&text) {
-        match parse(path, &piece, false).and_then(|found| found.map(with_kind).transpose()) {
+        match parse(path, &piece, false, meter).and_then(|found| found.map(with_kind).transpose()) {
             Ok(found) => objects.extend(found),
+            Err(ObjectError::TooLarge { file, limit }) => {
+                return Err(ObjectError::TooLarge { file, limit });
+            }
             Err(_) if objects.is_empty() && !looks_like_kubernetes(&text) => return Ok(Vec::new()),
             Err(error) => return Err(error),
         }
@@ -135,13 +168,14 @@ pub(crate) fn of_file(path: &str, data: &[u8]) -> Result<Vec<Located>, ObjectErr
     Ok(objects)
 }
 
-fn of_json(path: &str, text: &str) -> Result<Vec<Located>, ObjectError> {
+fn of_json(path: &str, text: &str, meter: &Meter) -> Result<Vec<Located>, ObjectError> {
     let fail = |cause: &dyn std::fmt::Display| ObjectError::Json {
         file: path.to_owned(),
         cause: cause.to_string(),
     };
     let value: Value =
         serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| fail(&error))?;
+    meter.add(path, text.len())?;
     let origin = Origin {
         file: path.to_owned(),
         line: 1,
@@ -151,7 +185,12 @@ fn of_json(path: &str, text: &str) -> Result<Vec<Located>, ObjectError> {
 }
 
 /// The objects of an evaluated Jsonnet file: one, or an array of them, with empty places left out.
-pub(crate) fn of_jsonnet(path: &str, text: &str) -> Result<Vec<Located>, ObjectError> {
+pub(crate) fn of_jsonnet(
+    path: &str,
+    text: &str,
+    meter: &Meter,
+) -> Result<Vec<Located>, ObjectError> {
+    meter.add(path, text.len())?;
     let value: Value = serde_json::from_str(text).map_err(|error| ObjectError::Json {
         file: format!("the output of {path}"),
         cause: error.to_string(),
@@ -192,15 +231,19 @@ fn parse(
     file: &str,
     piece: &split::Piece<'_>,
     rendered: bool,
+    meter: &Meter,
 ) -> Result<Option<Located>, ObjectError> {
     let origin = |line| Origin {
         file: file.to_owned(),
         line,
         rendered,
     };
-    match yaml::document(piece.text, Bounds::DEFAULT) {
+    match yaml::weighed(piece.text, Bounds::DEFAULT) {
         Ok(None) => Ok(None),
-        Ok(Some(value)) => mapping(value, origin(piece.line)).map(Some),
+        Ok(Some((value, bytes))) => {
+            meter.add(file, bytes)?;
+            mapping(value, origin(piece.line)).map(Some)
+        }
         Err(YamlError { line, cause }) => Err(ObjectError::Yaml {
             origin: origin(piece.line + line.max(1) - 1).to_string(),
             cause: cause.to_string(),
@@ -226,6 +269,30 @@ fn mapping(value: Value, origin: Origin) -> Result<Located, ObjectError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn mk_meter() -> Meter {
+        Meter::new(Limits::DEFAULT)
+    }
+
+    fn of_file(path: &str, data: &[u8]) -> Result<Vec<Located>, ObjectError> {
+        super::of_file(path, data, &mk_meter())
+    }
+
+    #[test]
+    fn all_files_of_an_application_count_together() {
+        let meter = Meter::new(Limits {
+            objects: 10,
+            bytes: 150,
+        });
+        let object = b"kind: A\nmetadata: {name: a}\ndata: &x abcdefghij\nmore: [*x, *x]\n";
+        assert!(super::of_file("a.yaml", object, &meter).is_ok());
+        assert_eq!(
+            super::of_file("b.yaml", object, &meter)
+                .unwrap_err()
+                .to_string(),
+            "with b.yaml the objects are over 150 bytes, the limit of one application"
+        );
+    }
 
     fn template(text: &str) -> Document {
         Document {
@@ -258,18 +325,18 @@ mod tests {
         .join("---\n");
         let documents = [template(&text)];
         assert_eq!(
-            names(&of_engine(&documents, false).unwrap()),
+            names(&of_engine(&documents, false, &mk_meter()).unwrap()),
             ["config", "before", "probe"]
         );
         assert_eq!(
-            names(&of_engine(&documents, true).unwrap()),
+            names(&of_engine(&documents, true, &mk_meter()).unwrap()),
             ["config", "before"]
         );
     }
 
     #[test]
     fn broken_output_names_template_and_line() {
-        let error = of_engine(&[template("a: 1\n---\nb: [\n")], false)
+        let error = of_engine(&[template("a: 1\n---\nb: [\n")], false, &mk_meter())
             .unwrap_err()
             .to_string();
         assert!(

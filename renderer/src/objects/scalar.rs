@@ -7,20 +7,17 @@ use serde_json::{Number, Value};
 /// Why a scalar has no value.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum ScalarError {
-    #[error("`{0}` is not a number that JSON can hold")]
-    NotFinite(String),
-    #[error("`{text}` is not a {tag}")]
-    Tag { text: String, tag: String },
+    #[error("an infinite number or none (`.inf`, `.nan`) is not one that JSON can hold")]
+    NotFinite,
+    #[error("a value does not fit its tag: it is no {0}")]
+    Tag(&'static str),
     #[error("a mapping's key is {0}; keys must be strings, integers, floats or booleans")]
     Key(&'static str),
 }
 
 /// The value of a scalar. `tag` is the part after `tag:yaml.org,2002:`, `plain` whether it is neither quoted nor a block.
 pub(crate) fn resolve(text: &str, tag: Option<&str>, plain: bool) -> Result<Value, ScalarError> {
-    let wrong = |tag: &str| ScalarError::Tag {
-        text: text.chars().take(80).collect(),
-        tag: tag.to_owned(),
-    };
+    let wrong = ScalarError::Tag;
     match tag {
         None if plain => untagged(text),
         Some("bool") => untagged(text)
@@ -80,7 +77,7 @@ fn untagged(text: &str) -> Result<Value, ScalarError> {
             return Ok(Value::Bool(false));
         }
         ".nan" | ".NaN" | ".NAN" | ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF"
-        | "-.inf" | "-.Inf" | "-.INF" => return Err(ScalarError::NotFinite(text.to_owned())),
+        | "-.inf" | "-.Inf" | "-.INF" => return Err(ScalarError::NotFinite),
         _ => {}
     }
     let number = match text.as_bytes().first() {

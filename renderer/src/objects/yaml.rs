@@ -56,12 +56,20 @@ pub(crate) enum YamlCause {
 
 /// The first document of a text; `None` if there is none, or if it is empty.
 pub(crate) fn document(text: &str, bounds: Bounds) -> Result<Option<Value>, YamlError> {
+    Ok(weighed(text, bounds)?.map(|(value, _)| value))
+}
+
+/// Like [`document`], with about how many bytes it would have as JSON.
+pub(crate) fn weighed(text: &str, bounds: Bounds) -> Result<Option<(Value, usize)>, YamlError> {
+    /// Quotes and what separates it from the next.
+    const AROUND: usize = 4;
     let options = options! { emit_comments: false };
     let mut builder = Builder {
         events: Parser::new_from_str_with_options(text, options),
         anchors: HashMap::new(),
         bounds,
         weight: Weight::default(),
+        copies: Weight::default(),
         line: 1,
     };
     loop {
@@ -70,7 +78,8 @@ pub(crate) fn document(text: &str, bounds: Bounds) -> Result<Option<Value>, Yaml
             Event::StreamStart | Event::DocumentStart(..) => {}
             event => {
                 let (value, _) = builder.node(event, 0)?;
-                return Ok((!value.is_null()).then_some(value));
+                let Weight { nodes, bytes } = builder.weight;
+                return Ok((!value.is_null()).then_some((value, bytes + AROUND * nodes)));
             }
         }
     }
@@ -83,6 +92,15 @@ struct Weight {
     bytes: usize,
 }
 
+impl Weight {
+    fn plus(self, nodes: usize, bytes: usize) -> Self {
+        Self {
+            nodes: self.nodes.saturating_add(nodes),
+            bytes: self.bytes.saturating_add(bytes),
+        }
+    }
+}
+
 struct Anchor {
     value: Value,
     weight: Weight,
@@ -93,6 +111,8 @@ struct Builder<'a> {
     anchors: HashMap<usize, Anchor>,
     bounds: Bounds,
     weight: Weight,
+    /// What is kept for aliases to come: an anchor in an anchor in an anchor is a copy each.
+    copies: Weight,
     line: usize,
 }
 
@@ -156,7 +176,7 @@ impl<'a> Builder<'a> {
                 let tag = tag.as_deref();
                 let merge = text == "<<" && (plain && tag.is_none() || tag == Some("merge"));
                 let value = scalar::resolve(&text, tag, plain).map_err(|error| self.fail(error))?;
-                self.remember(anchor, &value, before);
+                self.remember(anchor, &value, before)?;
                 Ok((value, merge))
             }
             Event::SequenceStart(_, anchor, _) => {
@@ -169,13 +189,13 @@ impl<'a> Builder<'a> {
                     }
                 }
                 let value = Value::Array(items);
-                self.remember(anchor, &value, before);
+                self.remember(anchor, &value, before)?;
                 Ok((value, false))
             }
             Event::MappingStart(_, anchor, _) => {
                 self.grow(1, 0)?;
                 let value = Value::Object(self.mapping(depth)?);
-                self.remember(anchor, &value, before);
+                self.remember(anchor, &value, before)?;
                 Ok((value, false))
             }
             other => Err(self.fail(YamlCause::Syntax(format!("unexpected {other:?}")))),
@@ -217,23 +237,28 @@ impl<'a> Builder<'a> {
     }
 
     fn grow(&mut self, nodes: usize, bytes: usize) -> Result<(), YamlError> {
-        self.weight.nodes = self.weight.nodes.saturating_add(nodes);
-        self.weight.bytes = self.weight.bytes.saturating_add(bytes);
-        if self.weight.nodes > self.bounds.nodes {
+        self.weight = self.weight.plus(nodes, bytes);
+        self.check(self.weight)
+    }
+
+    fn check(&self, weight: Weight) -> Result<(), YamlError> {
+        if weight.nodes > self.bounds.nodes {
             return Err(self.fail(YamlCause::Nodes(self.bounds.nodes)));
         }
-        if self.weight.bytes > self.bounds.bytes {
+        if weight.bytes > self.bounds.bytes {
             return Err(self.fail(YamlCause::Bytes(self.bounds.bytes)));
         }
         Ok(())
     }
 
-    fn remember(&mut self, anchor: usize, value: &Value, before: Weight) {
+    fn remember(&mut self, anchor: usize, value: &Value, before: Weight) -> Result<(), YamlError> {
         if anchor != 0 {
             let weight = Weight {
                 nodes: self.weight.nodes - before.nodes,
                 bytes: self.weight.bytes - before.bytes,
             };
+            self.copies = self.copies.plus(weight.nodes, weight.bytes);
+            self.check(self.copies)?;
             self.anchors.insert(
                 anchor,
                 Anchor {
@@ -242,6 +267,7 @@ impl<'a> Builder<'a> {
                 },
             );
         }
+        Ok(())
     }
 }
 
@@ -261,6 +287,21 @@ mod tests {
 
     fn refused(text: &str, bounds: Bounds) -> String {
         document(text, bounds).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn anchors_in_anchors_are_copies_and_count() {
+        let bounds = Bounds {
+            depth: 100,
+            nodes: 1000,
+            bytes: 1000,
+        };
+        let nested = |levels: usize| {
+            let open: String = (0..levels).map(|level| format!("&a{level} [")).collect();
+            format!("{open}{}{}", "x".repeat(100), "]".repeat(levels))
+        };
+        assert!(document(&nested(5), bounds).is_ok());
+        assert!(refused(&nested(50), bounds).contains("over 1000 bytes, with aliases counted"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::ToolError;
 use super::build_env::BuildEnv;
 use crate::engine::WorkerError;
 use crate::engine::wire::{self, Document};
-use crate::objects::{Located, of_file, of_jsonnet};
+use crate::objects::{Located, Meter, of_file, of_jsonnet};
 use crate::tree::{Tree, TreeError, Walk, clean, join};
 
 /// How the names of manifests end.
@@ -36,6 +36,7 @@ pub(crate) fn read(
     options: Option<&Directory>,
     env: &BuildEnv,
     jsonnet_off: bool,
+    meter: &Meter,
 ) -> Result<Manifests, ToolError> {
     let recurse = options.and_then(|options| options.recurse).unwrap_or(false);
     let any_extension = options
@@ -75,7 +76,9 @@ pub(crate) fn read(
                 found.parts.push(Part::Jsonnet(path));
             }
         } else {
-            found.parts.push(Part::Objects(of_file(&path, &data)?));
+            found
+                .parts
+                .push(Part::Objects(of_file(&path, &data, meter)?));
         }
     }
     Ok(found)
@@ -122,7 +125,11 @@ impl Manifests {
     }
 
     /// The objects, with what the engine made of each Jsonnet file in its place.
-    pub(crate) fn finish(self, documents: &[Document]) -> Result<Vec<Located>, ToolError> {
+    pub(crate) fn finish(
+        self,
+        documents: &[Document],
+        meter: &Meter,
+    ) -> Result<Vec<Located>, ToolError> {
         let mut documents = documents.iter();
         let mut objects = Vec::new();
         for part in self.parts {
@@ -137,7 +144,7 @@ impl Manifests {
                         .ok_or(WorkerError::Babbled {
                             what: "its documents are not those that it was asked for",
                         })?;
-                    objects.extend(of_jsonnet(&path, &document.text)?);
+                    objects.extend(of_jsonnet(&path, &document.text, meter)?);
                 }
             }
         }
@@ -181,8 +188,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::objects::Limits;
     use crate::tool::build_env::tests::mk_env;
     use crate::tree::tests::mk_tree;
+
+    fn mk_meter() -> Meter {
+        Meter::new(Limits::DEFAULT)
+    }
 
     fn mk_object(name: &str) -> String {
         format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n")
@@ -204,9 +216,9 @@ mod tests {
             ),
         ]);
         let options = serde_json::from_value(options).unwrap();
-        let found = read(&tree, "app", Some(&options), &mk_env(), false).unwrap();
+        let found = read(&tree, "app", Some(&options), &mk_env(), false, &mk_meter()).unwrap();
         assert!(found.request().is_none());
-        let objects = found.finish(&[]).unwrap();
+        let objects = found.finish(&[], &mk_meter()).unwrap();
         objects
             .iter()
             .map(|object| {
@@ -247,7 +259,7 @@ mod tests {
             ("app/z.yaml", &object),
         ]);
         let options = serde_json::from_value(options.clone()).unwrap();
-        read(&tree, "app", Some(&options), &mk_env(), false)
+        read(&tree, "app", Some(&options), &mk_env(), false, &mk_meter())
     }
 
     #[test]
@@ -274,20 +286,31 @@ mod tests {
             source: source.to_owned(),
             text: r#"[{"kind": "A"}, null]"#.to_owned(),
         };
-        let objects = found.finish(&[mk_document("app/lamp.jsonnet")]).unwrap();
+        let objects = found
+            .finish(&[mk_document("app/lamp.jsonnet")], &mk_meter())
+            .unwrap();
         let origins: Vec<_> = objects
             .iter()
             .map(|object| object.origin.file.as_str())
             .collect();
         assert_eq!(origins, ["app/a.yaml", "app/lamp.jsonnet", "app/z.yaml"]);
         let found = with_options(&json!({})).unwrap();
-        assert!(found.finish(&[mk_document("app/other.jsonnet")]).is_err());
-        assert!(with_options(&json!({})).unwrap().finish(&[]).is_err());
+        assert!(
+            found
+                .finish(&[mk_document("app/other.jsonnet")], &mk_meter())
+                .is_err()
+        );
+        assert!(
+            with_options(&json!({}))
+                .unwrap()
+                .finish(&[], &mk_meter())
+                .is_err()
+        );
     }
 
     #[test]
     fn jsonnet_that_is_switched_off_is_passed_over() {
-        let found = read(&mk_tree(&[LAMP]), "app", None, &mk_env(), true).unwrap();
+        let found = read(&mk_tree(&[LAMP]), "app", None, &mk_env(), true, &mk_meter()).unwrap();
         assert!(found.jsonnet);
         assert!(found.request().is_none());
     }

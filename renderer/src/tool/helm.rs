@@ -90,6 +90,7 @@ pub(crate) fn prepare(
                 .or_else(|| known.map(|known| known.api_versions.clone()))
                 .filter(|_| chart.tokens.capabilities)
                 .unwrap_or_default(),
+            folder: folder.to_owned(),
             files: chart.files,
             dependencies,
             values,

@@ -23,26 +23,46 @@ pub(crate) fn merged(
         let Some(data) = tree.file(&file)? else {
             continue;
         };
-        let invalid = |cause: String| ToolError::Overrides {
-            file: file.clone(),
-            cause,
-        };
-        let patch = yaml::document(&String::from_utf8_lossy(&data), Bounds::DEFAULT)
-            .map_err(|error| invalid(error.to_string()))?;
-        let Some(patch) = patch else { continue };
-        if !patch.is_object() {
-            return Err(invalid("it is no mapping".to_owned()));
-        }
-        let mut value =
-            serde_json::to_value(&merged).map_err(|error| invalid(error.to_string()))?;
-        lay_over(&mut value, patch);
-        merged = serde_json::from_value(value).map_err(|error| invalid(error.to_string()))?;
+        merged =
+            overridden(&merged, &data).map_err(|cause| ToolError::Overrides { file, cause })?;
     }
+    Ok(merged)
+}
+
+/// The source with what one file says laid over it, or what is wrong with the file.
+pub(crate) fn overridden(
+    source: &ApplicationSource,
+    data: &[u8],
+) -> Result<ApplicationSource, String> {
+    let patch = yaml::document(&String::from_utf8_lossy(data), Bounds::DEFAULT)
+        .map_err(|error| error.to_string())?;
+    let Some(patch) = patch else {
+        return Ok(source.clone());
+    };
+    if !patch.is_object() {
+        return Err("it is no mapping".to_owned());
+    }
+    let mut value = serde_json::to_value(source).map_err(|error| error.to_string())?;
+    lay_over(&mut value, patch);
+    let mut merged: ApplicationSource =
+        serde_json::from_value(value).map_err(|error| unquoted(&error.to_string()))?;
     merged.repo_url.clone_from(&source.repo_url);
     merged.path.clone_from(&source.path);
     merged.chart.clone_from(&source.chart);
     merged.target_revision.clone_from(&source.target_revision);
     Ok(merged)
+}
+
+/// What serde says of a value without the value, which may be a secret: `invalid type: string "…", expected a sequence`.
+fn unquoted(message: &str) -> String {
+    let quote = message.find(['"', '`']);
+    match (quote, message.rfind(", expected ")) {
+        (Some(quote), Some(expected)) if quote < expected => {
+            format!("{}{}", message[..quote].trim_end(), &message[expected..])
+        }
+        (Some(quote), None) => message[..quote].trim_end().to_owned(),
+        _ => message.to_owned(),
+    }
 }
 
 /// JSON merge patch, RFC 7396.
@@ -72,7 +92,7 @@ mod tests {
     use super::*;
     use crate::tree::tests::mk_tree;
 
-    fn overridden(files: &[(&str, &str)]) -> Result<Value, ToolError> {
+    fn merged_with(files: &[(&str, &str)]) -> Result<Value, ToolError> {
         let source = json!({"repoURL": "r", "path": "app", "helm": {"releaseName": "a", "valueFiles": ["x.yaml"]}});
         let source = serde_json::from_value(source).unwrap();
         merged(&source, &mk_tree(files), "app", "dome")
@@ -93,19 +113,46 @@ mod tests {
             ("app/.argocd-source-other.yaml", "helm: {releaseName: d}\n"),
         ];
         let expected = json!({"repoURL": "r", "path": "app", "helm": {"releaseName": "c"}});
-        assert_eq!(overridden(&files).unwrap(), expected);
+        assert_eq!(merged_with(&files).unwrap(), expected);
     }
 
     #[test]
     fn a_broken_parameter_file_is_named() {
-        let error = overridden(&[("app/.argocd-source.yaml", "helm: [")])
+        let error = merged_with(&[("app/.argocd-source.yaml", "helm: [")])
             .unwrap_err()
             .to_string();
         assert!(
             error.starts_with("the parameter file app/.argocd-source.yaml is not valid"),
             "{error}"
         );
-        assert!(overridden(&[("app/.argocd-source.yaml", "helm: {valueFiles: 3}")]).is_err());
-        assert!(overridden(&[("app/.argocd-source.yaml", "- a")]).is_err());
+        assert!(merged_with(&[("app/.argocd-source.yaml", "- a")]).is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_the_value() {
+        for (text, says) in [
+            (
+                "helm: {valueFiles: hunter2}",
+                "invalid type: string, expected a sequence",
+            ),
+            (
+                "helm: {valueFiles: 271828}",
+                "invalid type: integer, expected a sequence",
+            ),
+            (
+                "helm: {valueFiles: [{a: hunter2}]}",
+                "invalid type: map, expected a string",
+            ),
+            (
+                "directory: {recurse: 'hunter2, expected `x`'}",
+                "invalid type: string, expected a boolean",
+            ),
+        ] {
+            let error = merged_with(&[("app/.argocd-source.yaml", text)])
+                .unwrap_err()
+                .to_string();
+            let place = "the parameter file app/.argocd-source.yaml is not valid: ";
+            assert_eq!(error, format!("{place}{says}"));
+        }
     }
 }

@@ -20,3 +20,4 @@ mod kustomize_overlays;
 mod repository;
 mod service;
 mod tools;
+mod worker;
