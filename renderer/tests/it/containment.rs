@@ -33,7 +33,7 @@ async fn a_template_that_never_ends_is_stopped_and_its_neighbour_is_not() {
     assert!(
         error
             .to_string()
-            .ends_with("longer than 1 s, the limit of one render"),
+            .ends_with("longer than 1 s, the limit of one render (after reading app/Chart.yaml)"),
         "{error}"
     );
     assert!(!error.may_pass());
@@ -58,7 +58,9 @@ async fn a_template_that_eats_memory_is_stopped() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.ends_with("more than 128 MiB of memory, the limit of one render"),
+        error.ends_with(
+            "more than 128 MiB of memory, the limit of one render (after reading app/Chart.yaml)"
+        ),
         "{error}"
     );
     assert_eq!(engine.replaced.get(), 1);
