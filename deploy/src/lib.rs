@@ -3,7 +3,7 @@
 //!
 //! `component` (what there is, which version) → `locate` (variable, PATH, cache)
 //! → `build` (Go, once, under a lock) → `process` (start, ready, gone with the
-//! parent) → `nats`, `vault`, `cluster` → `stack` (all of it, in parallel).
+//! parent) → `nats`, `vault`, `cluster` → `stack` (all of it, in parallel); `registry` for who wants one.
 //!
 //! Invariants: nothing listens on anything but 127.0.0.1, no port is fixed, a
 //! half-built program is never used, and no process outlives its parent.
@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod component;
 pub mod nats;
 pub mod process;
+pub mod registry;
 pub mod stack;
 pub mod vault;
 
@@ -26,5 +27,6 @@ pub use cluster::{Cluster, ClusterOptions, ClusterUser, Workloads};
 pub use component::Component;
 pub use locate::{LocateError, locate, prepare};
 pub use nats::{Nats, NatsConfig};
+pub use registry::Registry;
 pub use stack::{Stack, StackError, StackOptions, VaultPart};
 pub use vault::Vault;

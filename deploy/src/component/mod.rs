@@ -24,6 +24,8 @@ pub enum Component {
     Kustomize,
     /// The Helm command line, for conformance tests.
     Helm,
+    /// A registry in memory, for tests.
+    Registry,
     /// The renderer's worker, from the sources in `renderer/engine/`.
     Engine,
     /// Reads YAML as Kubernetes does, for conformance tests, from the sources in `deploy/components/yaml/`.
@@ -31,7 +33,7 @@ pub enum Component {
 }
 
 impl Component {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NatsServer,
         Self::Etcd,
         Self::KubeApiserver,
@@ -41,6 +43,7 @@ impl Component {
         Self::Vault,
         Self::Kustomize,
         Self::Helm,
+        Self::Registry,
         Self::Engine,
         Self::YamlReader,
     ];
@@ -57,6 +60,7 @@ impl Component {
             Self::Vault => "vault",
             Self::Kustomize => "kustomize",
             Self::Helm => "helm",
+            Self::Registry => "registry",
             Self::Engine => "engine",
             Self::YamlReader => "yaml-reader",
         }
@@ -84,6 +88,7 @@ impl Component {
             Self::Vault => "TOWLINE_VAULT",
             Self::Kustomize => "TOWLINE_KUSTOMIZE",
             Self::Helm => "TOWLINE_HELM",
+            Self::Registry => "TOWLINE_REGISTRY",
             Self::Engine => "TOWLINE_ENGINE",
             Self::YamlReader => "TOWLINE_YAML_READER",
         }
@@ -101,15 +106,17 @@ impl Component {
             Self::Vault => Some(Version::new(1, 21, 1)),
             Self::Kustomize => Some(Version::new(5, 8, 1)),
             Self::Helm => Some(Version::new(4, 3, 1)),
+            Self::Registry => Some(Version::new(0, 22, 1)),
             Self::Engine | Self::YamlReader => None,
         }
     }
 
     /// Which versions found on the PATH are as good as the pinned one. The two
-    /// command lines are what renders are compared with, byte for byte.
+    /// command lines are what renders are compared with, byte for byte; a `registry` on
+    /// the PATH is likely another program.
     pub(crate) fn fit(self) -> Fit {
         match self {
-            Self::Kustomize | Self::Helm => Fit::Exact,
+            Self::Kustomize | Self::Helm | Self::Registry => Fit::Exact,
             _ => Fit::SameMinor,
         }
     }

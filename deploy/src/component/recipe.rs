@@ -84,6 +84,10 @@ pub(crate) fn of(component: Component) -> Recipe {
             )],
             ..single(Source::Package("helm.sh/helm/v4/cmd/helm"), "about 3 min")
         },
+        Component::Registry => single(
+            Source::Package("github.com/google/go-containerregistry/cmd/registry"),
+            "under a minute",
+        ),
         Component::Engine => single(module(&ENGINE, "."), "about 3 min"),
         Component::YamlReader => single(module(&YAML_READER, "."), "under a minute"),
     }
