@@ -240,10 +240,48 @@ mod tests {
         assert_eq!(replaced.unwrap(), "x=B;");
     }
 
+    #[test]
+    fn a_text_of_many_beginnings_is_read_once() {
+        for worst in [
+            "<path:",
+            "<path:a#b>",
+            "<path",
+            "<path:a#b | base64encode>",
+            "<",
+            "####",
+            "||||",
+        ] {
+            // A MiB: were the rest looked at from each beginning, the test would take hours.
+            let text = worst.repeat((1 << 20) / worst.len());
+            let _ = find(&text);
+            let unclosed = format!("{OPEN}{text}");
+            let _ = find(&unclosed);
+        }
+        let longest = format!("{OPEN}{}>", "a#".repeat(MAX_LENGTH));
+        assert_eq!(find(&longest), Err(PlaceholderError::Unclosed { at: 0 }));
+    }
+
     proptest! {
         #[test]
         fn any_text_is_parsed_without_panic(text in r"(<path:|#|\||>|<|[a-zé\n ]){0,40}") {
             let _ = find(&text);
+        }
+
+        #[test]
+        fn what_is_found_stands_there_in_order_and_says_what_it_is(text in r"(<path:|[a-z/]{1,4}|#|>| \| (base64encode|indent 4|jsonPath \{\.a\}|x)|é|\n){0,30}") {
+            if let Ok(found) = find(&text) {
+                let mut from = 0;
+                for placeholder in &found {
+                    prop_assert!(placeholder.range.start >= from);
+                    from = placeholder.range.end;
+                    let written = &text[placeholder.range.clone()];
+                    prop_assert!(written.starts_with(OPEN) && written.ends_with('>'));
+                    prop_assert!(!placeholder.reference.path.is_empty() && !placeholder.reference.key.is_empty());
+                }
+                // Without them nothing is left to find.
+                let gone = replace(&text, |_| Ok::<_, PlaceholderError>(String::new())).unwrap();
+                prop_assert_eq!(gone.len() + found.iter().map(|found| found.range.len()).sum::<usize>(), text.len());
+            }
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Snapshots: the packs that a source or a dependency names, fetched into an object database per repository or chart.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,6 +10,7 @@ use bus::{Bus, BusError, Digest, Objects};
 use tokio::sync::Mutex;
 
 use crate::job::Source;
+use crate::kept::{Bounds, Kept};
 use crate::metrics::Metrics;
 use crate::need::Dependencies;
 use crate::tree::{Database, ReadLimits, Tree, TreeError};
@@ -19,6 +19,12 @@ use crate::tree::{Database, ReadLimits, Tree, TreeError};
 const MAX_PACK: usize = 1 << 30;
 /// Packs that no snapshot names any more, after which a database is made anew: each costs every look-up a little.
 const MAX_SURPLUS: usize = 64;
+
+/// Databases that are kept for the next render: repositories and charts, and the bytes of their packs.
+const KEPT: Bounds = Bounds {
+    count: 256,
+    bytes: 8 << 30,
+};
 
 /// Why a source has no tree.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +49,7 @@ pub(crate) struct Snapshots {
     scratch: PathBuf,
     metrics: Metrics,
     /// By where the files are from. The inner lock makes renders of one repository fetch a pack once.
-    databases: Mutex<HashMap<String, Slot>>,
+    databases: Mutex<Kept<Slot>>,
 }
 
 impl Snapshots {
@@ -52,7 +58,7 @@ impl Snapshots {
             objects: bus.objects(&Store::Snapshots),
             scratch,
             metrics,
-            databases: Mutex::default(),
+            databases: Mutex::new(Kept::new(KEPT)),
         }
     }
 
@@ -106,10 +112,7 @@ impl Snapshots {
         origin: String,
         snapshot: &Snapshot,
     ) -> Result<Arc<Database>, SnapshotError> {
-        let slot = {
-            let mut databases = self.databases.lock().await;
-            Arc::clone(databases.entry(origin).or_default())
-        };
+        let slot = self.databases.lock().await.get(origin.clone());
         let mut slot = slot.lock().await;
         let packs = &snapshot.packs;
         let database = match slot.take() {
@@ -118,6 +121,7 @@ impl Snapshots {
         };
         let filled = self.fill(&database, packs).await;
         *slot = Some(Arc::clone(&database));
+        self.databases.lock().await.weigh(&origin, database.bytes());
         filled.map(|()| database)
     }
 

@@ -264,7 +264,11 @@ impl<'de> Deserialize<'de> for Bytes {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
     use super::*;
+    use crate::objects::{Limits, Meter};
 
     #[test]
     fn a_reply_is_named_by_its_only_key() {
@@ -298,5 +302,65 @@ mod tests {
             serde_json::to_string(&Answer::Absent).unwrap(),
             r#"{"kind":"absent"}"#
         );
+    }
+
+    /// JSON that is nearly a reply: its words at any place, and anything between them.
+    fn nearly_a_reply() -> impl Strategy<Value = String> {
+        let word = prop_oneof![
+            3 => prop::sample::select(vec![
+                "{", "}", "[", "]", ":", ",", "\"", "null", "true", "0", "-1", "1e999", "18446744073709551616", "\\u0000", "\\ud800",
+            ]).prop_map(str::to_owned),
+            4 => prop::sample::select(vec![
+                "ready", "read", "mount", "chart", "list", "ok", "error", "path", "need", "at", "whole", "documents", "kind", "source", "text",
+                "message", "file", "line", "template", "crd", "kustomize", "jsonnet", "git", "url", "reference", "landlock", "seccomp", "emptyRoot",
+                "noCapabilities", "internal",
+            ]).prop_map(|word| format!("\"{word}\"")),
+            1 => ".{0,6}",
+        ];
+        proptest::collection::vec(word, 0..40).prop_map(|words| words.concat())
+    }
+
+    /// A reply of the right shape, with any texts in it.
+    fn reply() -> impl Strategy<Value = serde_json::Value> {
+        let text = || any::<String>();
+        let kind = prop::sample::select(vec!["template", "crd", "kustomize", "jsonnet", "x"]);
+        let document = (kind, text(), text())
+            .prop_map(|(kind, source, text)| json!({"kind": kind, "source": source, "text": text}));
+        prop_oneof![
+            text().prop_map(|path| json!({"read": {"path": path}})),
+            (text(), any::<bool>())
+                .prop_map(|(path, whole)| json!({"chart": {"path": path, "whole": whole}})),
+            (text(), text(), text()).prop_map(|(url, reference, at)| {
+                json!({"mount": {"need": {"git": {"url": url, "reference": reference}}, "at": at}})
+            }),
+            proptest::collection::vec(document, 0..4)
+                .prop_map(|documents| json!({"ok": {"documents": documents}})),
+            (text(), text(), any::<i64>()).prop_map(|(message, file, line)| {
+                json!({"error": {"kind": "template", "message": message, "file": file, "line": line}})
+            }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_reply_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..64), text in nearly_a_reply()) {
+            let _ = serde_json::from_slice::<Reply>(&bytes);
+            let _ = serde_json::from_str::<Reply>(&text);
+        }
+
+        #[test]
+        fn whatever_a_reply_says_is_objects_or_an_error(reply in reply(), cut in any::<prop::sample::Index>()) {
+            let mut bytes = serde_json::to_vec(&reply).unwrap();
+            if let Ok(Reply::Ok { documents }) = serde_json::from_slice(&bytes) {
+                let meter = Meter::new(Limits::DEFAULT);
+                let _ = crate::objects::of_engine(&documents, true, &meter)
+                    .and_then(|objects| crate::objects::finish(objects, Limits::DEFAULT));
+                for document in documents {
+                    let _ = crate::objects::of_jsonnet("a", &document.text, &meter);
+                }
+            }
+            bytes.truncate(cut.index(bytes.len()));
+            prop_assert!(serde_json::from_slice::<Reply>(&bytes).is_err());
+        }
     }
 }

@@ -62,6 +62,7 @@ impl RenderError {
                 TreeError::Scratch { .. }
                     | TreeError::Git(_)
                     | TreeError::Pack { .. }
+                    | TreeError::SlowPack { .. }
                     | TreeError::MissingObject(_)
             ),
             Some(_) => false,

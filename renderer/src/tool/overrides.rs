@@ -87,6 +87,7 @@ fn lay_over(target: &mut Value, patch: Value) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -153,6 +154,86 @@ mod tests {
                 .to_string();
             let place = "the parameter file app/.argocd-source.yaml is not valid: ";
             assert_eq!(error, format!("{place}{says}"));
+        }
+    }
+
+    const CANARY: &str = "hunter2-canary";
+
+    /// YAML that is nearly a parameter file, its values all secrets.
+    fn nearly_parameters() -> impl Strategy<Value = String> {
+        let word = prop::sample::select(vec![
+            "helm: ",
+            "kustomize: ",
+            "directory: ",
+            "plugin: ",
+            "parameters: ",
+            "values: ",
+            "valuesObject: ",
+            "valueFiles: ",
+            "name: ",
+            "value: ",
+            "forceString: ",
+            "images: ",
+            "replicas: ",
+            "count: ",
+            "patches: ",
+            "jsonnet: ",
+            "tlas: ",
+            "recurse: ",
+            "repoURL: ",
+            "path: ",
+            "targetRevision: ",
+            "chart: ",
+            "ref: ",
+            "- ",
+            "? ",
+            "{",
+            "}",
+            "[",
+            "]",
+            ", ",
+            "\n",
+            "\n  ",
+            "\n    ",
+            "|\n      ",
+            "&a ",
+            "*a ",
+            "!!int ",
+            "!!binary ",
+            "<<: ",
+            "null",
+            "true",
+            "271828182",
+            CANARY,
+            "\"hunter2-canary",
+            "'hunter2-canary'",
+            "# ",
+            "---\n",
+            "%",
+            "\t",
+            "\u{0}",
+        ]);
+        proptest::collection::vec(word, 0..24).prop_map(|words| words.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_file_is_laid_over_or_refused_without_being_quoted(text in nearly_parameters(), bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let source = json!({"repoURL": "r", "path": "app", "targetRevision": "main", "helm": {"releaseName": "a"}});
+            let source: ApplicationSource = serde_json::from_value(source).unwrap();
+            let _ = overridden(&source, &bytes);
+            match overridden(&source, text.as_bytes()) {
+                Ok(merged) => {
+                    prop_assert_eq!(merged.repo_url, "r");
+                    prop_assert_eq!(merged.path.as_deref(), Some("app"));
+                    prop_assert_eq!(merged.target_revision.as_deref(), Some("main"));
+                    prop_assert_eq!(merged.chart, None);
+                }
+                Err(error) => {
+                    prop_assert!(!error.contains("hunter2"), "{}", error);
+                    prop_assert!(!error.contains("2718281"), "{}", error);
+                }
+            }
         }
     }
 }

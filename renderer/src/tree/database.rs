@@ -4,17 +4,21 @@ use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bus::Digest;
 use git2::{Indexer, ObjectType, Oid, Repository};
 
 use super::TreeError;
+use super::pack::PackLimits;
 
 /// Parsed trees kept for the next render, and their entries together.
 const KEPT_TREES: usize = 512;
 const KEPT_ENTRIES: usize = 200_000;
 /// Bytes of one tree as Git has it: a folder of some 250,000 files.
 const MAX_LISTING: usize = 16 << 20;
+/// How long indexing one pack may take: some twenty times what the largest one takes.
+const INDEXING: Duration = Duration::from_mins(5);
 
 /// An object database, shared by renders.
 pub struct Database {
@@ -28,6 +32,8 @@ struct Inner {
     packs: HashSet<Digest>,
     trees: HashMap<Oid, Arc<Vec<Entry>>>,
     entries: usize,
+    /// Bytes of all packs.
+    bytes: u64,
 }
 
 /// One line of a tree.
@@ -85,6 +91,7 @@ impl Database {
             packs: HashSet::new(),
             trees: HashMap::new(),
             entries: 0,
+            bytes: 0,
         };
         Self {
             inner: Mutex::new(inner),
@@ -95,6 +102,19 @@ impl Database {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing is left half done in Inner when a holder panics.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(super) fn ids_for_tests(&self) -> Vec<Oid> {
+        let mut ids = Vec::new();
+        let inner = self.lock();
+        let odb = inner.repository.odb().unwrap();
+        odb.foreach(|id| {
+            ids.push(*id);
+            true
+        })
+        .unwrap();
+        ids
     }
 
     #[cfg(test)]
@@ -119,6 +139,11 @@ impl Database {
             .collect()
     }
 
+    /// Bytes of the packs that were added.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.lock().bytes
+    }
+
     /// How many packs it holds that are not among these.
     pub(crate) fn surplus(&self, packs: &[Digest]) -> usize {
         self.lock()
@@ -130,25 +155,38 @@ impl Database {
 
     /// Adds the objects of a pack; deltas may be against objects of packs added before.
     pub fn add(&self, digest: &Digest, pack: &[u8]) -> Result<(), TreeError> {
+        super::pack::check(pack, PackLimits::DEFAULT).map_err(|source| TreeError::BadPack {
+            pack: digest.clone(),
+            source,
+        })?;
         let mut inner = self.lock();
         let folder = inner.repository.path().join("objects/pack");
+        let until = Instant::now() + INDEXING;
         let index = || -> Result<(), git2::Error> {
             std::fs::create_dir_all(&folder)
                 .map_err(|error| git2::Error::from_str(&error.to_string()))?;
             let odb = inner.repository.odb()?;
             // Not verified for connectivity: an incremental pack lacks what the one before it has.
             let mut indexer = Indexer::new(Some(&odb), &folder, 0o600, false)?;
+            // Deltas in an order of malice take time that grows with their number squared.
+            indexer.progress(|_| Instant::now() < until);
             indexer
                 .write_all(pack)
                 .map_err(|error| git2::Error::from_str(&error.to_string()))?;
             indexer.commit()?;
             odb.refresh()
         };
-        index().map_err(|source| TreeError::Pack {
-            pack: digest.clone(),
-            source,
+        index().map_err(|source| {
+            let pack = digest.clone();
+            if Instant::now() < until {
+                TreeError::Pack { pack, source }
+            } else {
+                let seconds = INDEXING.as_secs();
+                TreeError::SlowPack { pack, seconds }
+            }
         })?;
         inner.packs.insert(digest.clone());
+        inner.bytes += pack.len() as u64;
         Ok(())
     }
 

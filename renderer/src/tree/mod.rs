@@ -4,6 +4,7 @@
 //! symbolic link is followed inside; what leads out of the root is an error that names it.
 
 mod database;
+mod pack;
 mod path;
 mod view;
 mod walk;
@@ -17,6 +18,7 @@ use git2::Oid;
 
 pub use database::Database;
 use database::{Entry, EntryKind};
+pub use pack::PackError;
 pub(crate) use path::{clean, join};
 pub(crate) use view::View;
 use walk::{Found, Place};
@@ -50,6 +52,10 @@ pub enum TreeError {
     },
     #[error("indexing the pack {pack}")]
     Pack { pack: Digest, source: git2::Error },
+    #[error("the pack {pack} is refused")]
+    BadPack { pack: Digest, source: PackError },
+    #[error("indexing the pack {pack} takes longer than {seconds} s, the limit of one pack")]
+    SlowPack { pack: Digest, seconds: u64 },
     #[error("reading Git objects")]
     Git(#[source] git2::Error),
     #[error("the Git object {0} is not in the snapshot")]
