@@ -303,6 +303,22 @@ impl Installation {
         Ok(text)
     }
 
+    /// Copies the services' logs.
+    pub fn keep_logs(&self, folder: &Path) -> anyhow::Result<()> {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("creating {}", folder.display()))?;
+        for entry in std::fs::read_dir(self.state()?.logs)?.flatten() {
+            if entry
+                .path()
+                .extension()
+                .is_some_and(|extension| extension == "log")
+            {
+                std::fs::copy(entry.path(), folder.join(entry.file_name()))?;
+            }
+        }
+        Ok(())
+    }
+
     /// SIGTERM; how `up` ended.
     pub async fn stop(&self) -> ExitStatus {
         self.up.stop(STOP_WITHIN).await

@@ -60,7 +60,7 @@ async fn measure(
         let towline = Installation::start(stack, options).await?;
         let outcome = one_fleet(&towline, &cluster, apps, args.commits, floor).await;
         if let Some(folder) = &args.logs {
-            keep_logs(&towline, &folder.join(apps.to_string()))?;
+            towline.keep_logs(&folder.join(apps.to_string()))?;
         }
         fleets.push(outcome?);
         towline.stop().await;
@@ -299,18 +299,4 @@ fn all_live(objects: &Objects, apps: usize, version: &str) -> bool {
                 .iter()
                 .all(|kind| objects.contains_key(&((*kind).to_owned(), fleet::name(index))))
     })
-}
-
-fn keep_logs(towline: &Installation, folder: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
-    for entry in std::fs::read_dir(towline.state()?.logs)?.flatten() {
-        if entry
-            .path()
-            .extension()
-            .is_some_and(|extension| extension == "log")
-        {
-            std::fs::copy(entry.path(), folder.join(entry.file_name()))?;
-        }
-    }
-    Ok(())
 }

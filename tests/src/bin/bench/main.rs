@@ -1,7 +1,8 @@
-//! Benchmarks on the local stack: `bench delivery --apps 10,200`.
+//! Benchmarks.
 //!
-//! stack → floor (the same objects by bare applies) → for each number of applications: a fresh Towline → first sync → single
-//! commits → a commit to all → report.
+//! `delivery`: stack → floor (the same objects by bare applies) → for each number of applications: a fresh Towline → first sync →
+//! single commits → a commit to all → report. `watcher`: many applications in one large repository, on the same stack. `render`:
+//! the renderer's library against the real tools.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -12,7 +13,10 @@ mod delivery;
 mod fleet;
 mod floor;
 mod live;
+mod render;
 mod report;
+mod sample;
+mod watcher;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,7 +24,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "bench", about = "Benchmarks of Towline on the local stack")]
+#[command(name = "bench", about = "Benchmarks of Towline")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -30,6 +34,48 @@ struct Cli {
 enum Command {
     /// From a commit to live objects, with many applications in one repository
     Delivery(DeliveryArgs),
+    /// Charts and overlays, against processes of the real helm and kustomize
+    Render(RenderArgs),
+    /// From a commit to desired state, with many applications in one large repository
+    Watcher(WatcherArgs),
+}
+
+#[derive(clap::Args)]
+struct RenderArgs {
+    /// Renders of each case
+    #[arg(long, default_value_t = 200)]
+    renders: usize,
+    /// Engine workers; each is warmed up
+    #[arg(long, default_value_t = 2)]
+    workers: usize,
+    /// A chart with all its dependencies, such as argo-cd's, in the place of the generated large one
+    #[arg(long, value_name = "DIR")]
+    chart: Option<PathBuf>,
+    /// Write all figures as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+struct WatcherArgs {
+    /// How many applications
+    #[arg(long, default_value_t = 1000)]
+    apps: usize,
+    /// How many files the repository has
+    #[arg(long, default_value_t = 20_000)]
+    files: usize,
+    /// How many one-file commits
+    #[arg(long, default_value_t = 20)]
+    commits: usize,
+    /// Write all figures as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Log filter of the services
+    #[arg(long, default_value = "info", value_name = "FILTER")]
+    log_level: String,
+    /// Keep a copy of the services' logs here
+    #[arg(long, value_name = "DIR")]
+    logs: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -57,9 +103,7 @@ fn main() -> ExitCode {
     if own.file_name().is_some_and(|name| name == fleet::PROGRAM) {
         return cli::main();
     }
-    let Cli {
-        command: Command::Delivery(args),
-    } = Cli::parse();
+    let Cli { command } = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -70,7 +114,14 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(delivery::run(&args, &own)) {
+    let outcome = runtime.block_on(async {
+        match &command {
+            Command::Delivery(args) => delivery::run(args, &own).await,
+            Command::Render(args) => render::run(args).await,
+            Command::Watcher(args) => watcher::run(args, &own).await,
+        }
+    });
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
