@@ -167,7 +167,7 @@ const LAST_MILE: &[(&str, &str)] = &[
     ),
 ];
 
-/// A base of six objects and an overlay that does what overlays do: names, labels, images, patches, generated ConfigMaps.
+/// A base of six objects and an overlay that does what overlays do: names, labels, images, patches, generated configuration.
 const OVERLAY: &[(&str, &str)] = &[
     (
         "base/kustomization.yaml",

@@ -37,11 +37,11 @@ pub(crate) struct Report {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct FirstStart {
     /// Since `towline up` was run.
-    pub(crate) launch_to_published: u64,
+    pub(crate) since_launch: u64,
     /// Since the watcher saw the first Application.
-    pub(crate) seen_to_published: u64,
+    pub(crate) since_seen: u64,
     /// Since the repository was fetched.
-    pub(crate) fetched_to_published: u64,
+    pub(crate) since_fetched: u64,
 }
 
 pub(crate) fn table(report: &Report) -> String {
@@ -61,13 +61,10 @@ pub(crate) fn table(report: &Report) -> String {
     for (name, millis) in [
         (
             "first start: `towline up` → all published",
-            start.launch_to_published,
+            start.since_launch,
         ),
-        (
-            "… first Application seen → all published",
-            start.seen_to_published,
-        ),
-        ("… fetched → all published", start.fetched_to_published),
+        ("… first Application seen → all published", start.since_seen),
+        ("… fetched → all published", start.since_fetched),
     ] {
         row(name, format!("{millis} ms"), none(), none());
     }
