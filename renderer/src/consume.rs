@@ -8,18 +8,18 @@ use bus::message::cluster::{Capabilities, ClusterInfo};
 use bus::message::condition::{Condition, ConditionType};
 use bus::message::desired::{Desired, DesiredState, Present};
 use bus::message::manifests::{Manifests, Payload};
-use bus::message::render::{PseudoInput, Render, RenderOutcome};
+use bus::message::render::{PseudoInput, Render};
 use bus::subject::{self, Bucket, Store, Stream};
-use bus::{Bus, BusError, ClusterId, Digest, MAX_ATTEMPTS, Outcome, Published, Work, clock, trace};
+use bus::{Bus, BusError, Digest, MAX_ATTEMPTS, Outcome, Published, Work, clock, trace};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Pool;
 use crate::job::Job;
 use crate::metrics::{self, Metrics};
 use crate::objects::Limits;
-use crate::publish::{Facts, Packed, PublishError, Publisher, conditions};
+use crate::publish::{self, Facts, Packed, PublishError, Publisher, conditions};
 use crate::render::{self, RenderError};
-use crate::reuse;
+use crate::reuse::{self, Proven};
 use crate::snapshot::{SnapshotError, Snapshots};
 
 /// How long until a try that may go better.
@@ -132,29 +132,54 @@ impl Renderer {
         );
         let job = Arc::new(job?);
         let parameters = job.parameters(&self.engine).map_err(NotYet::Parameters)?;
-        let earlier = match readable(record)? {
-            Some(record) => self.earlier(desired, &job, &parameters, record).await?,
+        let last = readable(record)?;
+        let earlier = match &last {
+            Some(last) => self.earlier(desired, &job, &parameters, last).await?,
             None => None,
         };
+        let facts = Facts {
+            parameters,
+            values: Vec::new(),
+            source_types: Vec::new(),
+            conditions: Vec::new(),
+            reused: false,
+            started,
+            last,
+        };
         if let Some(earlier) = earlier.as_ref().filter(|_| !present.trigger.hard) {
-            let facts = earlier.facts(&parameters, started);
+            let Proven {
+                inputs,
+                values,
+                needs,
+                source_types,
+                conditions,
+                ..
+            } = &earlier.proven;
+            job.read_again(inputs, needs);
+            let facts = Facts {
+                values: values.clone(),
+                source_types: source_types.clone(),
+                conditions: conditions.clone(),
+                reused: true,
+                ..facts
+            };
+            let packed = earlier.packed();
             return self
-                .succeed(
-                    desired,
-                    &job,
-                    Packed::again(&earlier.manifests),
-                    facts,
-                    begun,
-                )
+                .succeed(desired, &job, packed, facts, earlier.live.clone(), begun)
                 .await;
         }
 
-        match render::render(&job, &self.pool, Limits::DEFAULT).await {
+        let (outcome, live) = tokio::join!(
+            render::render(&job, &self.pool, Limits::DEFAULT),
+            self.live(desired, &facts)
+        );
+        let live = live?;
+        match outcome {
             Ok(rendered) => {
                 let mut packed = Packed::new(&rendered.objects)?;
                 let mut warnings = rendered.warnings;
                 if let Some(earlier) =
-                    earlier.filter(|earlier| earlier.manifests.digest != packed.digest)
+                    earlier.filter(|earlier| earlier.proven.digest != packed.digest)
                 {
                     warnings.push((
                         ConditionType::NonDeterministicRender,
@@ -162,27 +187,22 @@ impl Renderer {
                          values or reads the clock. The objects of the first render stay; set such values explicitly."
                             .to_owned(),
                     ));
-                    packed = Packed::again(&earlier.manifests);
+                    packed = earlier.packed();
                 }
                 let facts = Facts {
-                    parameters,
                     values: rendered.values,
                     source_types: rendered.source_types,
                     conditions: conditions(warnings, clock::now_ms()),
-                    reused: false,
-                    started,
+                    ..facts
                 };
-                self.succeed(desired, &job, packed, facts, begun).await
+                self.succeed(desired, &job, packed, facts, live, begun)
+                    .await
             }
             Err(error @ RenderError::Waits { .. }) => {
                 tracing::info!(app = %desired.app, "{error}");
                 let facts = Facts {
-                    parameters,
                     values: on_failure(&job),
-                    source_types: Vec::new(),
-                    conditions: Vec::new(),
-                    reused: false,
-                    started,
+                    ..facts
                 };
                 self.publisher.incomplete(desired, &job, facts).await?;
                 self.metrics
@@ -194,12 +214,8 @@ impl Renderer {
                 let condition =
                     Condition::new(error.condition(), &error.to_string(), clock::now_ms());
                 let facts = Facts {
-                    parameters,
                     values: on_failure(&job),
-                    source_types: Vec::new(),
-                    conditions: Vec::new(),
-                    reused: false,
-                    started,
+                    ..facts
                 };
                 self.publisher
                     .failure(desired, &job, condition, facts)
@@ -217,10 +233,14 @@ impl Renderer {
         job: &Job,
         packed: Packed,
         facts: Facts,
+        replaced: Option<Manifests>,
         begun: Instant,
     ) -> Result<(), NotYet> {
         let (tools, count, reused) = (facts.source_types.clone(), packed.count, facts.reused);
-        let published = self.publisher.success(desired, job, packed, facts).await?;
+        let published = self
+            .publisher
+            .success(desired, job, packed, facts, replaced)
+            .await?;
         let outcome = match published {
             Published::Outdated(newer) if newer > desired.generation => metrics::Outcome::Outdated,
             _ if reused => metrics::Outcome::Reused,
@@ -254,54 +274,65 @@ impl Renderer {
         })
     }
 
-    /// The last render of the application, if it is proven that rendering now would give the same.
+    /// An earlier render of the application that is proven to be what rendering now would give, if its manifests are there
+    /// and those that their digest says.
     async fn earlier(
         &self,
         desired: &Desired,
         job: &Job,
         parameters: &Digest,
-        record: Render,
+        last: &Render,
     ) -> Result<Option<Earlier>, NotYet> {
-        let Desired { app, cluster, .. } = desired;
-        let proven = reuse::proven(&record, job, parameters).map_err(SnapshotError::from)?;
-        let Some(digest) = proven else {
+        let proven = reuse::proven(last, job, parameters).map_err(SnapshotError::from)?;
+        let Some(proven) = proven else {
             return Ok(None);
         };
-        let manifests = self
-            .bus
-            .last::<Manifests>(Stream::Manifests, &subject::manifests(cluster, app))
-            .await;
-        let Some(manifests) = readable(manifests)?.filter(|manifests| manifests.digest == digest)
-        else {
-            return Ok(None);
-        };
-        if !self.is_intact(cluster, &manifests).await? {
+        let live = self.manifests(desired).await?;
+        let Some(payload) = self.payload(desired, &proven, live.as_ref()).await? else {
+            let (app, digest) = (&desired.app, &proven.digest);
             tracing::warn!(%app, %digest, "the manifests of an earlier render are gone or damaged: they are rendered again");
             return Ok(None);
-        }
-        job.read_again(&record.inputs, &record.needs);
-        Ok(Some(Earlier { record, manifests }))
+        };
+        Ok(Some(Earlier {
+            proven,
+            payload,
+            live,
+        }))
     }
 
-    /// Whether manifests that are taken over are those that their digest says: whoever applies them would ask for them again
-    /// and again.
-    async fn is_intact(
+    /// The manifests that the next ones replace, if there can be any.
+    async fn live(&self, desired: &Desired, facts: &Facts) -> Result<Option<Manifests>, BusError> {
+        match facts.last {
+            Some(_) => self.manifests(desired).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn manifests(&self, desired: &Desired) -> Result<Option<Manifests>, BusError> {
+        let subject = subject::manifests(&desired.cluster, &desired.app);
+        readable(self.bus.last(Stream::Manifests, &subject).await)
+    }
+
+    /// The manifests of an earlier render, verified: whoever applies others would ask for them again and again.
+    async fn payload(
         &self,
-        cluster: &ClusterId,
-        manifests: &Manifests,
-    ) -> Result<bool, BusError> {
-        match &manifests.payload {
-            Payload::Inline(text) => Ok(Digest::of(text.as_bytes()) == manifests.digest),
-            Payload::Object { size } => {
-                let store = self.bus.objects(&Store::Manifests(cluster.clone()));
-                match store.get(&manifests.digest, *size).await {
-                    Ok(found) => Ok(found.is_some()),
-                    Err(BusError::ObjectCorrupt { .. } | BusError::ObjectTooLarge { .. }) => {
-                        Ok(false)
-                    }
-                    Err(error) => Err(error),
-                }
-            }
+        desired: &Desired,
+        proven: &Proven,
+        live: Option<&Manifests>,
+    ) -> Result<Option<Payload>, BusError> {
+        if let Some(live) = live.filter(|live| live.digest == proven.digest)
+            && let Payload::Inline(text) = &live.payload
+        {
+            let intact = Digest::of(text.as_bytes()) == live.digest;
+            return Ok(intact.then(|| live.payload.clone()));
+        }
+        let store = self.bus.objects(&Store::Manifests(desired.cluster.clone()));
+        match store.get(&proven.digest, proven.size).await {
+            Ok(found) => Ok(found
+                .and_then(|bytes| String::from_utf8(bytes.into()).ok())
+                .map(publish::payload)),
+            Err(BusError::ObjectCorrupt { .. } | BusError::ObjectTooLarge { .. }) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }
@@ -326,23 +357,14 @@ fn readable<T>(read: Result<Option<bus::Stored<T>>, BusError>) -> Result<Option<
 
 /// A render that is still right.
 struct Earlier {
-    record: Render,
-    manifests: Manifests,
+    proven: Proven,
+    payload: Payload,
+    /// What is in MANIFESTS: its own, or those of a later render.
+    live: Option<Manifests>,
 }
 
 impl Earlier {
-    fn facts(&self, parameters: &Digest, started: u64) -> Facts {
-        let conditions = match &self.record.outcome {
-            RenderOutcome::Rendered { conditions, .. } => conditions.clone(),
-            RenderOutcome::Failed(_) | RenderOutcome::Incomplete => Vec::new(),
-        };
-        Facts {
-            parameters: parameters.clone(),
-            values: self.record.values.clone(),
-            source_types: self.manifests.source_types.clone(),
-            conditions,
-            reused: true,
-            started,
-        }
+    fn packed(&self) -> Packed {
+        Packed::again(&self.proven, self.payload.clone())
     }
 }

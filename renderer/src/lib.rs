@@ -1,8 +1,8 @@
 //! Renderer: snapshot + parameters → manifests + inputs. Stateless; any number of replicas share the work.
 //!
-//! `consume` (desired state as work) → `snapshot` (packs into `tree`'s object database) → `reuse` (nothing read changed:
-//! the same manifests again) or `render` (`tool` decides and reads, `engine` runs Helm, Kustomize and Jsonnet, `objects` parses) →
-//! `publish`.
+//! `consume` (desired state as work) → `snapshot` (packs into `tree`'s object database) → `reuse` (nothing read changed since
+//! the last render, or one of those before it in `history`: the same manifests again) or `render` (`tool` decides and reads,
+//! `engine` runs Helm, Kustomize and Jsonnet, `objects` parses) → `publish`.
 //!
 //! What a render needs beside its sources (`need`) is there already, or is recorded for the watcher to fetch.
 //!
@@ -12,6 +12,7 @@
 mod args;
 mod consume;
 mod engine;
+mod history;
 mod job;
 mod kept;
 mod metrics;

@@ -9,11 +9,13 @@ use bus::message::need::Need;
 use bus::message::render::{PseudoInput, Render, RenderOutcome};
 use bus::message::state::RendererState;
 use bus::subject::{self, Bucket, Store, Stream};
-use bus::{Bus, BusError, Digest, MAX_BODY, Published, clock};
+use bus::{Bus, BusError, ClusterId, Digest, MAX_BODY, Published, clock};
 use bytes::Bytes;
 use serde_json::Value;
 
+use crate::history;
 use crate::job::Job;
+use crate::reuse::Proven;
 
 /// Room for everything in a message but its payload.
 const ENVELOPE: usize = 64 * 1024;
@@ -56,19 +58,24 @@ impl Packed {
         })
     }
 
-    /// Those of an earlier generation, whose object is stored already.
-    pub(crate) fn again(earlier: &Manifests) -> Self {
-        let size = match &earlier.payload {
-            Payload::Inline(text) => text.len(),
-            Payload::Object { size } => *size,
-        };
+    /// Those of an earlier render, whose payload travels in the message or is stored already.
+    pub(crate) fn again(earlier: &Proven, payload: Payload) -> Self {
         Self {
             digest: earlier.digest.clone(),
-            payload: earlier.payload.clone(),
+            payload,
             count: earlier.count,
-            size,
+            size: earlier.size,
             object: None,
         }
+    }
+}
+
+/// How a text that is in the object store travels.
+pub(crate) fn payload(json: String) -> Payload {
+    if fits(&json) {
+        Payload::Inline(json)
+    } else {
+        Payload::Object { size: json.len() }
     }
 }
 
@@ -90,6 +97,8 @@ pub(crate) struct Facts {
     pub(crate) conditions: Vec<Condition>,
     pub(crate) reused: bool,
     pub(crate) started: u64,
+    /// The record of the application's last render.
+    pub(crate) last: Option<Render>,
 }
 
 pub(crate) struct Publisher {
@@ -108,6 +117,7 @@ impl Publisher {
         job: &Job,
         packed: Packed,
         facts: Facts,
+        replaced: Option<Manifests>,
     ) -> Result<Published, PublishError> {
         let Desired {
             app,
@@ -168,7 +178,7 @@ impl Publisher {
             .generation(*generation)
             .detail("digest", packed.digest.short());
         let event = with_revision(event, job);
-        let (record, state, ()) = tokio::join!(
+        let (record, state, (), ()) = tokio::join!(
             self.record(desired, job, &facts, outcome),
             self.state(
                 desired,
@@ -177,10 +187,31 @@ impl Publisher {
                 &facts,
                 rendered
             ),
-            self.bus.event(&event)
+            self.bus.event(&event),
+            self.keep(cluster, &packed.digest, replaced)
         );
         record.and(state)?;
         Ok(published)
+    }
+
+    /// Stores manifests that were in the message that is replaced now: the record of the render says that they can be had.
+    async fn keep(&self, cluster: &ClusterId, now: &Digest, replaced: Option<Manifests>) {
+        let Some(Manifests {
+            digest,
+            payload: Payload::Inline(text),
+            ..
+        }) = replaced.filter(|replaced| replaced.digest != *now)
+        else {
+            return;
+        };
+        let store = self.bus.objects(&Store::Manifests(cluster.clone()));
+        if let Err(error) = store.put(&digest, text.into()).await {
+            tracing::warn!(
+                %digest,
+                error = &error as &dyn std::error::Error,
+                "earlier manifests can't be kept: a way back to them would be rendered"
+            );
+        }
     }
 
     /// Records a failure. The manifests of the last good render stay where they are.
@@ -267,24 +298,25 @@ impl Publisher {
             values: facts.values.clone(),
             needs: job.dependencies.needs(),
             outcome,
+            past: Vec::new(),
         };
-        let key = subject::application(&desired.cluster, &desired.app);
-        match self
-            .bus
-            .put_generation(Bucket::Renders, &key, &record)
-            .await
-        {
-            Err(BusError::TooLarge { .. }) => {
-                // Too many files to name: then any change of the repository counts.
-                record.inputs = job.whole_trees();
-                self.bus
-                    .put_generation(Bucket::Renders, &key, &record)
-                    .await?;
-            }
-            other => {
-                other?;
-            }
+        if let Some(last) = &facts.last {
+            record.past = history::before(&record, last.clone());
         }
+        let key = subject::application(&desired.cluster, &desired.app);
+        let put =
+            async |record: &Render| self.bus.put_generation(Bucket::Renders, &key, record).await;
+        let mut outcome = put(&record).await;
+        if matches!(outcome, Err(BusError::TooLarge { .. })) && !record.past.is_empty() {
+            record.past.clear();
+            outcome = put(&record).await;
+        }
+        if matches!(outcome, Err(BusError::TooLarge { .. })) {
+            // Too many files to name: then any change of the repository counts.
+            record.inputs = job.whole_trees();
+            outcome = put(&record).await;
+        }
+        outcome?;
         Ok(())
     }
 

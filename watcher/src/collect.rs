@@ -156,8 +156,9 @@ async fn named(bus: &Bus) -> Result<Named, CollectError> {
     .await?;
     let renders = bus.watch_bucket::<Render>(Bucket::Renders, ">");
     read("the records of renders", renders, |render| {
+        let of_cluster = named.manifests.entry(render.cluster).or_default();
+        of_cluster.extend(render.past.into_iter().map(|past| past.digest));
         if let RenderOutcome::Rendered { digest, .. } = render.outcome {
-            let of_cluster = named.manifests.entry(render.cluster).or_default();
             of_cluster.insert(digest);
         }
     })

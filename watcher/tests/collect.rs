@@ -10,6 +10,7 @@ use bus::message::desired::{
 };
 use bus::message::manifests::{Manifests, Payload};
 use bus::message::need::{Dependency, Need};
+use bus::message::render::Render;
 use bus::subject::{self, Bucket, Store, Stream};
 use bus::{AppId, Bus, ClusterId, ConnectArgs, Digest, Generation};
 use deploy::{NatsConfig, Stack, StackOptions};
@@ -143,6 +144,28 @@ fn present(source: &Digest, dependency: &Digest) -> DesiredState {
             published: 0,
         },
     }))
+}
+
+#[tokio::test]
+async fn manifests_that_an_application_may_go_back_to_are_kept() {
+    let world = World::start().await;
+    let store = Store::Manifests(here());
+    let earlier = world.stored(&store, b"earlier").await;
+    let record: Render = serde_json::from_value(json!({
+        "app": app(), "cluster": here(), "generation": 2, "parameters": earlier, "inputs": [],
+        "outcome": "incomplete",
+        "past": [{"parameters": earlier, "digest": earlier, "count": 1, "size": 7, "sourceTypes": []}],
+    }))
+    .unwrap();
+    let key = subject::application(&here(), &app());
+    world
+        .bus
+        .put_generation(Bucket::Renders, &key, &record)
+        .await
+        .unwrap();
+    let collected = collect::round(&world.bus, Duration::ZERO).await.unwrap();
+    assert_eq!(collected, Collected::default());
+    assert!(world.is_there(&store, &earlier).await);
 }
 
 #[tokio::test]

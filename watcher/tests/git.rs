@@ -470,6 +470,7 @@ fn a_commit_affects_who_read_what_it_changed() {
             inputs: inputs.to_vec(),
             values: Vec::new(),
             needs: Vec::new(),
+            past: Vec::new(),
             outcome: RenderOutcome::Rendered {
                 digest: bus::Digest::of(b""),
                 count: 1,

@@ -27,6 +27,61 @@ pub struct Render {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<Need>,
     pub outcome: RenderOutcome,
+    /// Earlier renders that came to manifests, newest first. Their manifests are in the cluster's object store, or still in
+    /// MANIFESTS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub past: Vec<Past>,
+}
+
+/// An earlier render, told by what it read otherwise than the one before it in the list (the first one: than the record).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Past {
+    pub parameters: Digest,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub otherwise: Vec<Otherwise>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<PseudoInput>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<Need>,
+    pub digest: Digest,
+    pub count: usize,
+    pub size: usize,
+    pub source_types: Vec<SourceType>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}
+
+impl Past {
+    /// The most that a record keeps.
+    pub const MAX: usize = 16;
+    /// The most bytes of paths and object ids that they may take together: what is kept costs each reader of the record.
+    pub const MAX_BYTES: usize = 128 * 1024;
+}
+
+/// How the inputs of one render differ from another's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Otherwise {
+    /// This is what it read there.
+    Read(Input),
+    /// It didn't ask for what is there.
+    NotRead {
+        #[serde(rename = "s", default, skip_serializing_if = "is_zero")]
+        source: u32,
+        #[serde(rename = "p")]
+        path: String,
+    },
+}
+
+impl Otherwise {
+    /// Source and path.
+    pub fn place(&self) -> (u32, &str) {
+        match self {
+            Self::Read(input) => (input.source, &input.path),
+            Self::NotRead { source, path } => (*source, path),
+        }
+    }
 }
 
 /// One path of one source, and what was there.

@@ -95,6 +95,7 @@ async fn a_key_keeps_the_highest_generation_too_and_starts_anew_when_deleted() {
         inputs: Vec::new(),
         values: Vec::new(),
         needs: Vec::new(),
+        past: Vec::new(),
         outcome: RenderOutcome::Rendered {
             digest: Digest::of(b"manifests"),
             count: 0,

@@ -213,6 +213,8 @@ impl Scene {
     }
 }
 
+const BROKEN: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: [}\n";
+
 fn mk_config(data: &str) -> String {
     format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\ndata: {{a: {data}}}\n")
 }
@@ -253,16 +255,7 @@ async fn a_desired_state_becomes_manifests_and_a_record_of_what_was_read() {
     assert!(scene.state(2).await.reused);
 
     // A broken one: the last good manifests stay.
-    scene
-        .desire(
-            3,
-            &[(
-                "app/a.yaml",
-                "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: [}\n",
-            )],
-            source(),
-        )
-        .await;
+    scene.desire(3, &[("app/a.yaml", BROKEN)], source()).await;
     let RenderOutcome::Failed(condition) = scene.record(3).await.outcome else {
         panic!("it rendered")
     };
@@ -400,4 +393,53 @@ async fn another_replica_takes_over_what_one_rendered_if_it_is_intact() {
     assert_eq!(scene.manifests().await.unwrap().digest, first.digest);
     let size = config.len() * 2;
     assert!(store.get(&first.digest, size).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_way_back_is_not_rendered_by_any_replica_unless_asked_or_lost() {
+    let mut scene = mk_scene().await;
+    let source = || json!({"repoURL": "r", "path": "app"});
+    let (one, two) = (mk_config("one"), mk_config("two"));
+    let desire = async |scene: &Scene, generation, files: &[(&str, &str)]| {
+        scene.desire(generation, files, source()).await;
+        scene.record(generation).await;
+        (
+            scene.state(generation).await.reused,
+            scene.manifests().await.unwrap(),
+        )
+    };
+    let (_, first) = desire(&scene, 1, &[("app/a.yaml", &one)]).await;
+    let (reused, second) = desire(&scene, 2, &[("app/a.yaml", &two), ("app/b.yaml", "")]).await;
+    assert!(!reused);
+
+    // A commit reverted, after another one elsewhere.
+    scene.replace_renderer();
+    let (reused, third) = desire(&scene, 3, &[("app/a.yaml", &one), ("elsewhere", "x")]).await;
+    assert!(reused);
+    assert_eq!(
+        (third.generation, &third.digest, &third.payload),
+        (Generation(3), &first.digest, &first.payload)
+    );
+
+    // And the revert reverted, after a failure.
+    desire(&scene, 4, &[("app/a.yaml", BROKEN)]).await;
+    assert_eq!(scene.manifests().await.unwrap().generation, Generation(3));
+    let files = [("app/a.yaml", two.as_str()), ("app/b.yaml", "")];
+    let (reused, fifth) = desire(&scene, 5, &files).await;
+    assert!(reused);
+    assert_eq!(fifth.digest, second.digest);
+
+    // What the last render left is still there after a failure too.
+    desire(&scene, 6, &[("app/a.yaml", BROKEN)]).await;
+    assert!(desire(&scene, 7, &files).await.0);
+
+    // The manifests to go back to are lost: they are rendered.
+    let nats = async_nats::connect(scene.nats.url()).await.unwrap();
+    let raw = async_nats::jetstream::new(nats);
+    let name = Store::Manifests(scene.cluster.clone()).name();
+    let raw = raw.get_object_store(name).await.unwrap();
+    raw.delete(first.digest.as_str()).await.unwrap();
+    let (reused, eighth) = desire(&scene, 8, &[("app/a.yaml", &one)]).await;
+    assert!(!reused);
+    assert_eq!(eighth.digest, first.digest);
 }

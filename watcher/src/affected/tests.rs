@@ -54,6 +54,7 @@ fn render(inputs: &[(u32, &str, Option<char>)]) -> Render {
             .collect(),
         values: Vec::new(),
         needs: Vec::new(),
+        past: Vec::new(),
         outcome: RenderOutcome::Rendered {
             digest: Digest::of(b""),
             count: 1,

@@ -233,6 +233,7 @@ impl World {
             }],
             values,
             needs: Vec::new(),
+            past: Vec::new(),
             outcome: RenderOutcome::Rendered {
                 digest: Digest::of(b""),
                 count: 1,

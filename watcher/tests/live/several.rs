@@ -79,6 +79,7 @@ async fn record(
         values: Vec::new(),
         needs: needs.to_vec(),
         outcome,
+        past: Vec::new(),
     };
     let key = subject::application(&here(), &app_id("web"));
     world
