@@ -14,6 +14,7 @@ mod policy;
 mod precision;
 mod process;
 mod releases;
+mod replicas;
 mod repositories;
 mod rollback;
 mod secrets;

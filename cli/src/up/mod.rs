@@ -87,6 +87,14 @@ pub(crate) struct UpArgs {
         value_name = "SECONDS"
     )]
     pub render_timeout: u64,
+    /// How many renderers share the work
+    #[arg(
+        long,
+        env = "TOWLINE_RENDERERS",
+        default_value = "1",
+        value_name = "NUMBER"
+    )]
+    pub renderers: std::num::NonZero<u16>,
     /// Log filter of the services
     #[arg(
         long,

@@ -69,9 +69,15 @@ pub(super) fn commands(wiring: &Wiring<'_>) -> Vec<ServiceCommand> {
         .flag("--namespace", &args.namespace)
         .flag("--listen", listen.to_string())
         .switch("--observe", args.observe);
-    [watcher, renderer, secrets_agent, applier, monitor]
-        .map(|line| line.command)
-        .into()
+    let renderers = (1..=args.renderers.get()).map(|number| match number {
+        1 => renderer.command.clone(),
+        _ => ServiceCommand {
+            name: format!("renderer-{number}"),
+            ..renderer.command.clone()
+        },
+    });
+    let others = [watcher, secrets_agent, applier, monitor].map(|line| line.command);
+    others.into_iter().chain(renderers).collect()
 }
 
 struct Line<'a> {
@@ -80,9 +86,10 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn new(name: &'static str, wiring: &'a Wiring<'a>, role: &Role) -> Self {
+    fn new(service: &'static str, wiring: &'a Wiring<'a>, role: &Role) -> Self {
         let command = ServiceCommand {
-            name,
+            service,
+            name: service.to_owned(),
             arguments: Vec::new(),
         };
         let line = Self { wiring, command }

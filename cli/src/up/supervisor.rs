@@ -24,7 +24,10 @@ const RAN_WELL: Duration = Duration::from_secs(30);
 /// A service's command line, without what all have in common.
 #[derive(Clone, Debug)]
 pub(super) struct ServiceCommand {
-    pub name: &'static str,
+    /// What it is.
+    pub service: &'static str,
+    /// Which of them it is.
+    pub name: String,
     pub arguments: Vec<OsString>,
 }
 
@@ -91,7 +94,7 @@ impl Supervisor {
             let Some((index, status)) = ended else {
                 break;
             };
-            let name = self.commands[index].name;
+            let name = self.commands[index].name.clone();
             let ran = self
                 .running
                 .remove(&index)
@@ -102,7 +105,7 @@ impl Supervisor {
                 pauses[index]
             };
             pauses[index] = (pause * 2).min(LONGEST_PAUSE);
-            tracing::warn!(service = name, %status, ?pause, log = %self.log(index).display(), "a service ended; starting it again");
+            tracing::warn!(service = %name, %status, ?pause, log = %self.log(index).display(), "a service ended; starting it again");
             tokio::select! {
                 () = token.cancelled() => break,
                 () = tokio::time::sleep(pause) => {}
@@ -111,7 +114,7 @@ impl Supervisor {
             match self.ready(index).await {
                 Ok(()) => self.publish(),
                 // It ended again: the next round sees that.
-                Err(error) => tracing::warn!(service = name, "{error:#}"),
+                Err(error) => tracing::warn!(service = %name, "{error:#}"),
             }
         }
         let stops = self
@@ -130,11 +133,11 @@ impl Supervisor {
         {
             return Err(error).with_context(|| format!("removing {}", admin.display()));
         }
-        let mut arguments: Vec<OsString> = vec!["service".into(), command.name.into()];
+        let mut arguments: Vec<OsString> = vec!["service".into(), command.service.into()];
         arguments.extend(["--admin-file".into(), admin.into_os_string()]);
         arguments.extend(command.arguments.iter().cloned());
         let process = Process::start(&Program {
-            name: command.name.to_owned(),
+            name: command.name.clone(),
             executable: self.executable.clone(),
             arguments,
             environment: Vec::new(),
@@ -186,7 +189,7 @@ impl Supervisor {
         let states = self.running.iter().filter_map(|(&index, running)| {
             let address = std::fs::read_to_string(self.admin_file(index)).ok()?;
             Some(ServiceState {
-                name: self.commands[index].name.to_owned(),
+                name: self.commands[index].name.clone(),
                 pid: running.process.pid(),
                 admin: format!("http://{address}"),
             })
