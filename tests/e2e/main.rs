@@ -5,6 +5,7 @@
 
 mod adoption;
 mod canary;
+mod charts;
 mod coexistence;
 mod deletion;
 mod faults;
@@ -18,6 +19,8 @@ mod replicas;
 mod repositories;
 mod rollback;
 mod secrets;
+mod several;
 mod sources;
 mod sweep;
+mod tools;
 mod wrong_input;

@@ -61,6 +61,15 @@ impl<'a> AppBuilder<'a> {
         self
     }
 
+    /// Several sources in the place of the one.
+    #[must_use]
+    pub fn sources(mut self, sources: &Value) -> Self {
+        if let Some(spec) = self.object["spec"].as_object_mut() {
+            spec.remove("source");
+        }
+        self.set("/spec/sources", sources.clone())
+    }
+
     /// The folder in the repository; the application's name unless said.
     #[must_use]
     pub fn path(self, path: &str) -> Self {
@@ -144,6 +153,16 @@ impl<'a> App<'a> {
             sync(app) == "Synced"
                 && health(app) == "Healthy"
                 && text(app, "/status/sync/revision") == commit
+        })
+        .await
+    }
+
+    /// Waits until it is Synced and Healthy with its sources at these revisions.
+    pub async fn settled_at(&self, revisions: &[&str]) -> anyhow::Result<Value> {
+        self.until(&format!("Synced and Healthy at {revisions:?}"), |app| {
+            sync(app) == "Synced"
+                && health(app) == "Healthy"
+                && app.pointer("/status/sync/revisions") == Some(&json!(revisions))
         })
         .await
     }
@@ -239,9 +258,11 @@ pub fn condition(app: &Value, kind: &str) -> Option<String> {
 /// What a failed wait shows.
 pub fn summary(app: &Value) -> String {
     format!(
-        "sync {:?} at {:?}, health {:?} ({}), operation {:?} ({}), conditions {}",
+        "sync {:?} at {:?}{}, health {:?} ({}), operation {:?} ({}), conditions {}",
         sync(app),
         text(app, "/status/sync/revision"),
+        app.pointer("/status/sync/revisions")
+            .unwrap_or(&Value::from("")),
         health(app),
         text(app, "/status/health/message"),
         text(app, "/status/operationState/phase"),

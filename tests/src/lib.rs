@@ -6,6 +6,7 @@
 //! Everything waits on conditions (`wait`), and everything started is gone with this process.
 
 pub mod app;
+pub mod charts;
 pub mod cluster;
 pub mod deletions;
 pub mod events;
@@ -19,6 +20,7 @@ pub mod usage;
 pub mod wait;
 
 pub use app::App;
+pub use charts::ChartRepository;
 pub use cluster::Cluster;
 pub use deletions::Deletions;
 pub use git::{GitServer, Repo};

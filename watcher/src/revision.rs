@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 
 use git2::Oid;
 
-use crate::source::version;
+use crate::source::version::{self, Version};
+
+/// A target revision for which only the tags count that begin with `prefix`. No name in Git has a colon.
+pub fn prefixed(prefix: &str, target: &str) -> String {
+    format!("{prefix}:{target}")
+}
 
 /// The references of a repository, as its host lists them.
 #[derive(Clone, Debug, Default)]
@@ -50,8 +55,10 @@ impl References {
     }
 
     /// In Argo CD's order: a full commit id, `HEAD`, the newest tag of a range of versions, a reference, the first digits of a
-    /// commit id. Where a branch and a tag have one name, Argo CD takes either; here it is the branch.
+    /// commit id. Where a branch and a tag have one name, Argo CD takes either; here it is the branch. A prefix ([`prefixed`]) is
+    /// left away from the tags that are compared with a range, and put before a target that is a version.
     pub fn resolve(&self, target: &str) -> Result<Resolved, RevisionError> {
+        let (prefix, target) = target.split_once(':').unwrap_or(("", target));
         if let Some(commit) = full_commit_id(target) {
             return Ok(Resolved::Commit(commit));
         }
@@ -71,8 +78,12 @@ impl References {
         if target.is_empty() || target == "HEAD" {
             return named("HEAD".to_owned()).ok_or(RevisionError::NoHead);
         }
-        let newest = self.newest(target);
-        let name = newest.unwrap_or(target);
+        let name = match Version::parse(target) {
+            Some(_) => format!("{prefix}{target}"),
+            None => self
+                .newest(prefix, target)
+                .unwrap_or_else(|| target.to_owned()),
+        };
         let reference = ["refs/heads/", "refs/tags/", "refs/remotes/", "refs/"]
             .iter()
             .map(|folder| format!("{folder}{name}"))
@@ -90,11 +101,13 @@ impl References {
         }
     }
 
-    /// The newest tag that is a version within a range.
-    fn newest(&self, target: &str) -> Option<&str> {
+    /// The newest tag that is a version within a range, after its prefix.
+    fn newest(&self, prefix: &str, target: &str) -> Option<String> {
         let range = version::range(target)?;
         let tags = self.by_name.keys().filter(|name| !name.ends_with("^{}"));
-        range.newest(tags.filter_map(|name| name.strip_prefix("refs/tags/")))
+        let tags = tags.filter_map(|name| name.strip_prefix("refs/tags/"));
+        let newest = range.newest(tags.filter_map(|tag| tag.strip_prefix(prefix)))?;
+        Some(format!("{prefix}{newest}"))
     }
 
     /// A commit that a reference names and whose id begins so.
@@ -197,6 +210,35 @@ mod tests {
         for target in ["v1.2", "3.x", "1.2.0"] {
             assert_eq!(commit(target), None, "{target}");
         }
+    }
+
+    #[test]
+    fn a_prefix_says_which_tags_a_range_is_compared_with() {
+        let offered = References::new([
+            ("HEAD".to_owned(), oid('1')),
+            ("refs/heads/main".to_owned(), oid('1')),
+            ("refs/tags/1.0.9".to_owned(), oid('2')),
+            ("refs/tags/a/1.0.1".to_owned(), oid('3')),
+            ("refs/tags/a/v1.0.2".to_owned(), oid('4')),
+            ("refs/tags/b/1.0.3".to_owned(), oid('5')),
+        ]);
+        let commit = |prefix: &str, target: &str| {
+            let found = offered.resolve(&prefixed(prefix, target));
+            match found.ok()? {
+                Resolved::Reference { target, .. } => Some(target),
+                _ => None,
+            }
+        };
+        assert_eq!(commit("a/", "1.0.*"), Some(oid('4')));
+        assert_eq!(commit("b/", "1.0.*"), Some(oid('5')));
+        assert_eq!(commit("", "1.0.*"), Some(oid('2')));
+        // A version is a pin, with the prefix before it.
+        assert_eq!(commit("a/", "1.0.1"), Some(oid('3')));
+        assert_eq!(commit("a/", "1.0.9"), None);
+        // What is neither is a name as it stands.
+        assert_eq!(commit("a/", "main"), Some(oid('1')));
+        assert_eq!(commit("a/", ""), Some(oid('1')));
+        assert_eq!(commit("c/", "1.0.*"), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use api::settings::RepositoryKind;
 use bus::message::condition::ConditionType;
 
 use crate::intent::Problem;
+use crate::revision;
 use crate::settings::Environment;
 use crate::slot::{Slot, Source};
 use crate::source::Remote;
@@ -113,8 +114,19 @@ fn slot(
     } else {
         Remote::git(url, files)?
     };
+    Ok(Slot::new(remote, access, &target(source)))
+}
+
+/// Its target revision, with the prefix of the tags that count for a range of versions: sources that differ in it are at different
+/// revisions of one repository.
+pub fn target(source: &ApplicationSource) -> String {
     let target = source.target_revision.as_deref().unwrap_or_default();
-    Ok(Slot::new(remote, access, target))
+    match source.tag_prefix.as_deref() {
+        Some(prefix) if !prefix.is_empty() && !source.is_oci() && source.chart().is_none() => {
+            revision::prefixed(prefix, target)
+        }
+        _ => target.to_owned(),
+    }
 }
 
 fn invalid(error: &impl Display) -> Problem {
@@ -169,6 +181,23 @@ mod tests {
                 "https://h/values.git main",
                 "oci://registry.example.org/charts/db 2.0.0",
                 "oci://registry.example.org/files ",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_prefix_of_tags_is_a_part_of_a_target_in_git_only() {
+        let found = shown(&json!({"sources": [
+            {"repoURL": "https://h/a", "path": ".", "targetRevision": "1.x", "tagPrefix": "web/"},
+            {"repoURL": "https://h/a", "path": ".", "targetRevision": "1.x", "tagPrefix": ""},
+            {"repoURL": "https://h/charts", "chart": "web", "targetRevision": "1.x", "tagPrefix": "web/"},
+        ]}));
+        assert_eq!(
+            found,
+            [
+                "https://h/a web/:1.x",
+                "https://h/a 1.x",
+                "chart web of https://h/charts 1.x",
             ]
         );
     }

@@ -8,7 +8,7 @@ use bus::message::desired::{Cascade, Cause, Deleted};
 use bus::trace::Trace;
 use bus::{AppId, ClusterId, clock};
 
-use super::{App, Index, Inner, Refreshing, Wake};
+use super::{App, Index, Inner, Refreshing, Repo, Wake};
 use crate::decide::{Published, State};
 use crate::deletions::{Life, deletions};
 use crate::intent::{Bounds, Intent, intent};
@@ -114,7 +114,12 @@ impl Index {
         }
         for key in &app.repos {
             let is_source = app.sources().any(|source| source.slot.key == *key);
-            if let Some(repo) = inner.repos.get(key).filter(|_| hard || is_source) {
+            let failed = |repo: &&Repo| {
+                let mut needed = app.needed().filter(|slot| slot.key == *key);
+                needed.any(|slot| repo.failed(&slot.target))
+            };
+            let asked = |repo: &&Repo| hard || is_source || failed(repo);
+            if let Some(repo) = inner.repos.get(key).filter(asked) {
                 repo.handle.wake(Wake::fetch(Cause::Refresh, trace));
             }
         }

@@ -113,15 +113,16 @@ impl Index {
             .fetched
             .is_none_or(|fetched| fetched + STALE < app.noticed);
         let asked = app.refreshing.is_some();
+        // What isn't had is asked for anew like a source; what is cached is looked up again when it is polled.
+        let failed = repo.failed(&slot.target);
         repo.handle.wake(match usage {
             Use::Source if asked => Wake::fetch(Cause::Refresh, app.trace),
-            Use::Need if asked && app.forced == Some(Cause::Refresh) => {
+            Use::Need if asked && (failed || app.forced == Some(Cause::Refresh)) => {
                 Wake::fetch(Cause::Refresh, app.trace)
             }
             Use::Source if unknown || stale || other_access => {
                 Wake::fetch(Cause::Application, app.trace)
             }
-            // What is cached is looked up again when it is polled.
             Use::Need if unknown || other_access => Wake::fetch(Cause::Dependency, app.trace),
             Use::Source | Use::Need => Wake::evaluate(),
         });
@@ -366,6 +367,12 @@ impl Repo {
             .iter()
             .filter_map(|id| inner.apps.get(id))
             .flat_map(move |app| app.targets(key))
+    }
+
+    /// Whether the last that was heard of a target revision is that it can't be had.
+    pub(super) fn failed(&self, target: &str) -> bool {
+        let known = self.targets.get(target);
+        known.is_some_and(|known| known.error.is_some())
     }
 
     /// Whether a target revision can never mean anything else than what is there.

@@ -12,6 +12,7 @@ use crate::intent::{Intent, Problem};
 use crate::needs::describe;
 use crate::slot::{Needed, RepoKey, Slot, Source};
 use crate::source::error::FetchError;
+use crate::sources;
 
 impl Index {
     /// The full state of an application; none when there is no such object.
@@ -66,7 +67,7 @@ impl Index {
             let place = at.and_then(|at| at.place.as_ref());
             SourceState {
                 repo_url: source.repo_url.clone(),
-                target_revision: source.target_revision.clone().unwrap_or_default(),
+                target_revision: sources::target(source),
                 revision: place.map(|place| place.id.to_string()),
                 commit: at.and_then(|at| at.about.clone()),
             }
