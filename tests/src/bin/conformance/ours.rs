@@ -2,46 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::Context as _;
 use bus::message::cluster::Capabilities;
 use bus::message::desired::Rendering;
 use bus::message::need::Need;
-use deploy::Component;
-use renderer::{Dependencies, Job, Limits, Pool, PoolOptions, RenderError, Source, Tree};
-use tempfile::TempDir;
+use renderer::{Dependencies, Job, Limits, RenderError, Source, Tree};
+use tests::Engine;
 
 use crate::case::{Case, Outcome};
 use crate::checkout::Checkout;
 use crate::shelf::Shelf;
 
-/// As a renderer has it unless it is told otherwise.
-const MEMORY_LIMIT: u64 = 512 << 20;
-const TIME_LIMIT: Duration = Duration::from_mins(1);
-
 pub(crate) struct Towline {
-    pool: Pool,
+    engine: Engine,
     shelf: Arc<Shelf>,
-    _folder: TempDir,
 }
 
 impl Towline {
     pub(crate) async fn start(workers: usize, shelf: Arc<Shelf>) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir().context("creating a folder for the engine")?;
-        let options = PoolOptions {
-            engine: deploy::locate(Component::Engine).await?,
-            folder: folder.path().to_owned(),
-            workers,
-            memory_limit: MEMORY_LIMIT,
-            time_limit: TIME_LIMIT,
-            require_confinement: false,
-        };
-        let replaced = prometheus::IntCounter::new("replaced", "Workers replaced")?;
         Ok(Self {
-            pool: Pool::new(options, replaced),
+            engine: Engine::start(workers).await?,
             shelf,
-            _folder: folder,
         })
     }
 
@@ -50,7 +31,7 @@ impl Towline {
         let mut had: BTreeMap<Need, Arc<Tree>> = BTreeMap::new();
         for _ in 0..Need::MAX_ROUNDS {
             let job = Arc::new(job(case, checkout, &had)?);
-            let needs = match renderer::render(&job, &self.pool, Limits::DEFAULT).await {
+            let needs = match renderer::render(&job, &self.engine, Limits::DEFAULT).await {
                 Ok(rendered) => return Ok(Ok(rendered.objects)),
                 Err(RenderError::Waits { needs }) => needs,
                 Err(error) => return Ok(Err(error.to_string())),

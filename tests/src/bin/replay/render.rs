@@ -1,0 +1,115 @@
+//! What an application comes to at a place, and what that read: as a renderer records it.
+
+use std::sync::Arc;
+
+use bus::message::cluster::Capabilities;
+use bus::message::condition::{Condition, ConditionType};
+use bus::message::desired::Rendering;
+use bus::message::need::Need;
+use bus::message::render::{Render, RenderOutcome};
+use bus::{AppId, ClusterId, Digest, Generation};
+use renderer::{Dependencies, Job, Limits, RenderError, Source};
+use serde_json::Value;
+use tests::Engine;
+use watcher::affected::{Place, Record};
+
+use crate::fleet::Definition;
+use crate::history::History;
+
+/// There is only ever one here.
+pub(crate) const GENERATION: Generation = Generation(1);
+
+/// A render, as the watcher comes to know of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) place: Place,
+    pub(crate) record: Record,
+    pub(crate) outcome: Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The digest of its objects.
+    Manifests(Digest),
+    Failed(String),
+    /// Something has to be fetched that can't be fetched here.
+    Waits(Vec<Need>),
+}
+
+/// Renders, and gives the objects too.
+pub(crate) async fn render(
+    definition: &Definition,
+    place: &Place,
+    history: &History,
+    engine: &Engine,
+) -> anyhow::Result<(Known, Vec<Value>)> {
+    let job = Arc::new(job(definition, place, history)?);
+    let rendered = renderer::render(&job, engine, Limits::DEFAULT).await;
+    let (outcome, recorded, values, objects) = match rendered {
+        Ok(rendered) => {
+            let json = serde_json::to_vec(&rendered.objects)?;
+            let digest = Digest::of(&json);
+            let recorded = RenderOutcome::Rendered {
+                digest: digest.clone(),
+                count: rendered.objects.len(),
+                size: json.len(),
+                source_types: rendered.source_types,
+                conditions: Vec::new(),
+            };
+            let outcome = Outcome::Manifests(digest);
+            (outcome, recorded, rendered.values, rendered.objects)
+        }
+        Err(RenderError::Waits { needs }) => {
+            let outcome = Outcome::Waits(needs);
+            (outcome, RenderOutcome::Incomplete, Vec::new(), Vec::new())
+        }
+        Err(error) => {
+            let message = error.to_string();
+            let condition = Condition::new(ConditionType::ComparisonError, &message, 0);
+            let recorded = RenderOutcome::Failed(condition);
+            (Outcome::Failed(message), recorded, Vec::new(), Vec::new())
+        }
+    };
+    let render = Render {
+        app: AppId::new("argocd", &definition.name)?,
+        cluster: ClusterId::in_cluster(),
+        generation: GENERATION,
+        parameters: Digest::of(b""),
+        inputs: job.inputs(),
+        values,
+        needs: job.dependencies.needs(),
+        outcome: recorded,
+    };
+    let known = Known {
+        place: place.clone(),
+        record: Record::from(&render),
+        outcome,
+    };
+    Ok((known, objects))
+}
+
+fn job(definition: &Definition, place: &Place, history: &History) -> anyhow::Result<Job> {
+    let mut sources = Vec::with_capacity(definition.sources.len());
+    for spec in &definition.sources {
+        sources.push(Source {
+            spec: spec.clone(),
+            revision: place.id.to_string(),
+            tree: history.tree(place)?,
+        });
+    }
+    Ok(Job {
+        app: definition.name.clone(),
+        instance: definition.name.clone(),
+        project: definition.project.clone(),
+        namespace: definition.namespace.clone(),
+        last_mile: None,
+        capabilities: Some(Capabilities {
+            // Helm's own.
+            kube_version: String::new(),
+            api_versions: Vec::new(),
+        }),
+        rendering: Rendering::default(),
+        dependencies: Dependencies::default(),
+        sources,
+    })
+}
