@@ -47,6 +47,9 @@ func asError(err error) *Error {
 	if result.File == "" {
 		result.File, result.Line = locate(result.Message)
 	}
+	if result.Kind == ErrorSchema {
+		result.Message = ordered(result.Message)
+	}
 	result.File = scrub(result.File)
 	result.Message = shorten(scrub(result.Message))
 	return &result

@@ -117,6 +117,10 @@ func (t *tree) missing(operation, name string) error {
 	if answer.Kind == AnswerRefused {
 		return &fs.PathError{Op: operation, Path: name, Err: fmt.Errorf("%s", answer.Message)}
 	}
+	// Kustomize takes a patch that it can't parse for the name of a file.
+	if strings.ContainsAny(name, "\n{") || strings.Contains(name, ": ") {
+		name = "of a text that is no file's name"
+	}
 	return &fs.PathError{Op: operation, Path: name, Err: fs.ErrNotExist}
 }
 

@@ -112,6 +112,9 @@ func explainJsonnet(file string, err error) error {
 		location := static.Loc()
 		message = strings.TrimPrefix(message, location.String())
 		file, line = place(location, file)
+		if !inTree(location) {
+			message = "the code of a variable is not valid Jsonnet"
+		}
 	} else if errors.As(err, &runtime) {
 		message = runtime.Msg
 		// The last frame is the one that failed.

@@ -93,7 +93,8 @@ func explain(files *tree, err error) error {
 	if errors.As(err, &known) && known.Kind != ErrorKustomize {
 		return known
 	}
-	message := generatorAddress.ReplaceAllString(readable(files, err.Error()), "generator")
+	// Before more is said: of some messages nothing is kept from where they begin to quote.
+	message := scrub(generatorAddress.ReplaceAllString(readable(files, err.Error()), "generator"))
 	if strings.Contains(message, "external plugins disabled") {
 		return &Error{Kind: ErrorUnsupported, Message: "the kustomization uses a plugin or function that runs a program, which a render never does: " + message}
 	}

@@ -75,7 +75,7 @@ pub async fn render(job: &Arc<Job>, pool: &Pool, limits: Limits) -> Result<Rende
     }
     let finished = blocking(move || objects::finish(found, limits).map_err(ToolError::from))
         .await
-        .map_err(|cause| RenderError::Whole(Box::new(cause)))?;
+        .map_err(|cause| in_the_end(job, cause))?;
     rendered.objects = finished.objects;
     rendered.warnings = finished
         .repeated
@@ -90,6 +90,19 @@ pub async fn render(job: &Arc<Job>, pool: &Pool, limits: Limits) -> Result<Rende
         .collect();
     rendered.values.sort();
     Ok(rendered)
+}
+
+/// What is found when all sources are together names files; of which source is only certain where there is one.
+fn in_the_end(job: &Job, cause: ToolError) -> RenderError {
+    let cause = Box::new(cause);
+    if job.sources.len() == 1 {
+        RenderError::Source {
+            place: place(job, 0),
+            cause,
+        }
+    } else {
+        RenderError::Whole(cause)
+    }
 }
 
 /// The objects of one source; what went into it besides files is added to the whole.

@@ -8,6 +8,7 @@
 
 mod attack;
 mod containment;
+mod errors;
 mod helm;
 mod helm_dependencies;
 mod helm_fields;
