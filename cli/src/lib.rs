@@ -6,7 +6,7 @@
 mod client;
 mod command;
 mod demo;
-mod offline;
+mod local;
 mod output;
 mod service;
 mod signal;
@@ -124,7 +124,7 @@ enum Command {
         #[command(flatten)]
         client: ClientArgs,
     },
-    /// Print what Applications render to, from repositories on this machine
+    /// Print what Applications render to, from repositories on this machine or fetched
     Render(command::render::RenderArgs),
     /// List what rendering Applications reads
     Inputs(command::inputs::InputsArgs),

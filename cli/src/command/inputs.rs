@@ -10,14 +10,14 @@ use bus::message::need::Need;
 use bus::message::render::{Input, PseudoInput};
 use serde::Serialize;
 
-use crate::offline::{self, OfflineArgs, Outcome};
+use crate::local::{self, LocalArgs, Outcome};
 use crate::output::{self, Format};
 
 /// Options of `towline inputs`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct InputsArgs {
     #[command(flatten)]
-    offline: OfflineArgs,
+    local: LocalArgs,
     #[arg(long, short, value_enum, default_value_t)]
     output: Format,
 }
@@ -50,7 +50,7 @@ struct ReadNeed {
 /// Prints it; a render that failed has inputs too: a change of them may mend it.
 pub(crate) async fn inputs(args: &InputsArgs) -> anyhow::Result<ExitCode> {
     let mut all = Vec::new();
-    let code = offline::render_all(&args.offline, |outcome| {
+    let code = local::render_all(&args.local, |outcome| {
         let Some(read) = read(outcome) else {
             return Ok(());
         };

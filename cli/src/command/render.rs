@@ -1,4 +1,4 @@
-//! `towline render`: what a running Towline would make of an Application's sources, from repositories of this machine.
+//! `towline render`: what a running Towline would make of an Application's sources, without one.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -8,13 +8,13 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
-use crate::offline::{self, OfflineArgs, Outcome};
+use crate::local::{self, LocalArgs, Outcome};
 
 /// Options of `towline render`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct RenderArgs {
     #[command(flatten)]
-    offline: OfflineArgs,
+    local: LocalArgs,
     /// Write one file per application here, instead of all to stdout
     #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -27,7 +27,7 @@ pub(crate) async fn render(args: &RenderArgs) -> anyhow::Result<ExitCode> {
             .with_context(|| format!("creating {}", folder.display()))?;
     }
     let mut written = BTreeSet::new();
-    offline::render_all(&args.offline, |outcome| match &args.output {
+    local::render_all(&args.local, |outcome| match &args.output {
         Some(_) if !written.insert(outcome.instance.clone()) => bail!(
             "two Applications are named {}: give each a folder of its own",
             outcome.instance

@@ -106,6 +106,26 @@ pub async fn fetch(
     Ok(revisions)
 }
 
+/// What a target revision was when it was last fetched, or [`keep`] noted it: asks nobody.
+pub fn kept(folder: &Path, target: &str) -> Result<Option<Revision>, FetchError> {
+    if !folder.exists() {
+        return Ok(None);
+    }
+    Ok(Kept::open(folder)?.target(target))
+}
+
+/// Notes for [`kept`] what target revisions of a Git repository are: its fetch doesn't by itself.
+pub fn keep(folder: &Path, revisions: &Revisions) -> Result<(), FetchError> {
+    let mut kept = Kept::open(folder)?;
+    for (target, revision) in revisions {
+        if let Ok(revision) = revision {
+            kept.remember(target, revision, None);
+        }
+    }
+    kept.save();
+    Ok(())
+}
+
 /// A remote that was looked at.
 enum Asked<'a> {
     Chart(Box<helm::Repository<'a>>, Arc<helm_index::Index>),

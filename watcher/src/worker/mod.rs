@@ -272,12 +272,18 @@ impl Worker {
             deadline: started + fetch_timeout,
             bytes: fetch_bytes,
         };
-        let result = self.store.fetch(round, limits).await;
+        let crate::index::Round {
+            remote,
+            access,
+            targets,
+            ..
+        } = round;
+        let result = self.store.fetch(remote, access, targets, limits).await;
         let outcome = result.as_ref().map_or_else(FetchError::label, |_| "ok");
         self.context.metrics.fetched(outcome, started.elapsed());
-        self.report(round.remote.host(), turn, Verdict::of(&result));
+        self.report(remote.host(), turn, Verdict::of(&result));
         tracing::debug!(
-            repository = round.remote.shown(),
+            repository = remote.shown(),
             outcome,
             elapsed = ?started.elapsed(),
             noticed,

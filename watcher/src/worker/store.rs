@@ -8,10 +8,10 @@ use bus::message::condition::ConditionType;
 use bus::{Bus, BusError, Digest, subject};
 use git2::{Oid, Repository};
 
-use crate::index::Round;
 use crate::intent::Problem;
 use crate::packs::{self, Packs, Snapshots};
 use crate::snapshot::{self, SnapshotError};
+use crate::source::access::Access;
 use crate::source::error::FetchError;
 use crate::source::location::Location;
 use crate::source::whole::{self, Others};
@@ -107,25 +107,27 @@ impl Store {
     }
 
     /// Looks at the host and brings what is wanted.
-    pub async fn fetch(&self, round: &Round, limits: Limits) -> Result<Revisions, FetchError> {
-        match &round.remote {
-            Remote::Git(location) => self.git(location.clone(), round, limits).await,
-            remote => {
-                let Round {
-                    access, targets, ..
-                } = round;
-                source::fetch(remote, access, targets, &self.folder, limits).await
-            }
+    pub async fn fetch(
+        &self,
+        remote: &Remote,
+        access: &Arc<Access>,
+        targets: &[Arc<str>],
+        limits: Limits,
+    ) -> Result<Revisions, FetchError> {
+        match remote {
+            Remote::Git(location) => self.git(location.clone(), access, targets, limits).await,
+            remote => source::fetch(remote, access, targets, &self.folder, limits).await,
         }
     }
 
     async fn git(
         &self,
         location: Location,
-        round: &Round,
+        access: &Arc<Access>,
+        targets: &[Arc<str>],
         limits: Limits,
     ) -> Result<Revisions, FetchError> {
-        let (access, targets) = (Arc::clone(&round.access), round.targets.clone());
+        let (access, targets) = (Arc::clone(access), targets.to_vec());
         let shown = location.shown();
         let lost = || FetchError::Lost { url: shown.clone() };
         let (copy, folder) = (Arc::clone(&self.copy), self.folder.clone());

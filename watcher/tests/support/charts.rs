@@ -55,9 +55,10 @@ impl Charts {
         let mut archive =
             tar::Builder::new(GzEncoder::new(Vec::new(), flate2::Compression::default()));
         let chart = format!("apiVersion: v2\nname: {name}\nversion: {version}\n");
+        let template = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n");
         for (path, text) in [
             ("Chart.yaml", chart.as_str()),
-            ("templates/a.yaml", "a: 1\n"),
+            ("templates/a.yaml", template.as_str()),
         ] {
             let mut header = tar::Header::new_gnu();
             header.set_size(text.len() as u64);

@@ -1,12 +1,14 @@
-//! Renders of this machine's files: no Towline runs, no NATS, no cluster, nothing is fetched.
+//! Renders on this machine: no Towline runs, no NATS, no cluster.
 //!
-//! `applications` (files → Applications) → `repositories` (URLs → object databases → trees) → the renderer's library, which may
-//! ask for more (`needs`), and is called again with that.
+//! `applications` (files → Applications) → `places`: `repositories` (of this machine, by their URLs), else `fetched` (as whom:
+//! `settings`) → trees → the renderer's library, which may ask for more, and is called again with that.
 //! The conditions are those that a running Towline gives, without the ones that only a cluster knows (projects, destinations).
 
 mod applications;
-mod needs;
+mod fetched;
+mod places;
 mod repositories;
+mod settings;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,7 +17,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use api::application::ApplicationSpec;
-use api::git_url;
 use bus::message::cluster::Capabilities;
 use bus::message::condition::ConditionType;
 use bus::message::desired::Rendering;
@@ -27,6 +28,8 @@ use renderer::{
 };
 
 use applications::Named;
+use fetched::{Fetched, Reach};
+use places::Places;
 use repositories::{Located, Mapping, Repositories};
 
 /// As a renderer service has them unless it is told otherwise.
@@ -35,30 +38,34 @@ const MEMORY_LIMIT: u64 = 512 << 20;
 
 /// What is rendered, and from where.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct OfflineArgs {
+pub(crate) struct LocalArgs {
     /// Files with Applications; `-` is standard input
     #[arg(required = true, value_name = "APPLICATION.yaml")]
     files: Vec<PathBuf>,
-    /// A repository's checkout or bare repository on this machine; only what is committed counts. Without one, only file:// URLs can be read
+    /// A repository's checkout or bare repository on this machine; only what is committed counts. What no map answers is fetched
     #[arg(long = "map", value_name = "URL=DIR")]
     maps: Vec<Mapping>,
-    /// Branch, tag or commit to render instead of the Applications' targetRevision, in every repository
+    /// Branch, tag or commit to render instead of the Applications' targetRevision, in every repository on this machine
     #[arg(long, value_name = "REV")]
     revision: Option<String>,
+    /// A file with Argo CD's Secrets of repositories and their credentials, and its ConfigMaps (argocd-cm, argocd-ssh-known-hosts-cm, argocd-tls-certs-cm); `-` is standard input
+    #[arg(long = "repositories", value_name = "FILE")]
+    settings: Vec<PathBuf>,
+    /// Fetch nothing: only maps count, and what an earlier run fetched
+    #[arg(long)]
+    offline: bool,
+    /// Where what was fetched is kept [default: towline/sources in the user's cache folder]
+    #[arg(long, env = "TOWLINE_CACHE_DIR", value_name = "DIR")]
+    cache_dir: Option<PathBuf>,
     /// Kubernetes version that charts see [default: Helm's own]
     #[arg(long, value_name = "VERSION")]
     kube_version: Option<String>,
     /// API versions that charts see besides Helm's own, as apps/v1 or apps/v1/Deployment
     #[arg(long, value_name = "VERSION", value_delimiter = ',')]
     api_versions: Vec<String>,
-    /// Options of every Kustomize build, as kustomize.buildOptions in argocd-cm
-    #[arg(
-        long,
-        default_value = "",
-        value_name = "OPTIONS",
-        allow_hyphen_values = true
-    )]
-    kustomize_build_options: String,
+    /// Options of every Kustomize build, instead of kustomize.buildOptions in argocd-cm
+    #[arg(long, value_name = "OPTIONS", allow_hyphen_values = true)]
+    kustomize_build_options: Option<String>,
     /// Namespace of the control cluster whose Applications go by their names alone
     #[arg(
         long,
@@ -87,17 +94,24 @@ pub(crate) struct Outcome {
 }
 
 impl Complaint {
-    fn invalid(message: impl Into<String>) -> Self {
+    fn invalid(message: String) -> Self {
         Self {
             kind: ConditionType::InvalidSpecError,
-            message: message.into(),
+            message,
+        }
+    }
+
+    fn comparison(error: &anyhow::Error) -> Self {
+        Self {
+            kind: ConditionType::ComparisonError,
+            message: format!("{error:#}"),
         }
     }
 }
 
 /// Renders every application of the files; `each` gets them in the order of the files. Success if all of them rendered.
 pub(crate) async fn render_all(
-    args: &OfflineArgs,
+    args: &LocalArgs,
     mut each: impl FnMut(&Outcome) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
     let named = applications::read(&args.files, &args.namespace)?;
@@ -114,21 +128,32 @@ pub(crate) async fn render_all(
     };
     let replaced = prometheus::IntCounter::new("replaced", "Workers replaced")?;
     let pool = Pool::new(options, replaced);
-    let repositories = Repositories::new(&args.maps, args.revision.as_deref());
+    let environment = Arc::new(settings::read(&args.settings)?);
+    let reach = if args.offline {
+        Reach::Cache
+    } else {
+        Reach::Hosts
+    };
+    let cache = cache_dir(args)?;
+    let places = Places {
+        fetched: Fetched::new(cache, reach, &environment, folder.path())?,
+        repositories: Repositories::new(&args.maps, args.revision.as_deref()),
+        environment,
+    };
     let capabilities = Capabilities {
         kube_version: args.kube_version.clone().unwrap_or_default(),
         api_versions: args.api_versions.clone(),
     };
 
-    let rendering = Rendering {
-        kustomize_build_options: args.kustomize_build_options.clone(),
-        ..Rendering::default()
-    };
+    let mut rendering = places.environment.rendering();
+    if let Some(options) = &args.kustomize_build_options {
+        rendering.kustomize_build_options.clone_from(options);
+    }
 
     let mut progress = Progress::new(total);
     let mut failed = false;
     let mut outcomes = futures::stream::iter(named)
-        .map(|named| one(named, &repositories, &capabilities, &rendering, &pool))
+        .map(|named| one(named, &places, &capabilities, &rendering, &pool))
         .buffered(workers);
     while let Some(outcome) = outcomes.next().await {
         progress.clear();
@@ -160,7 +185,7 @@ pub(crate) async fn render_all(
 
 async fn one(
     named: Named,
-    repositories: &Repositories<'_>,
+    places: &Places<'_>,
     capabilities: &Capabilities,
     rendering: &Rendering,
     pool: &Pool,
@@ -181,7 +206,7 @@ async fn one(
         Err(error) => return failed(instance, Complaint::invalid(error)),
     };
     let mut warnings = unknown_fields(&application.spec);
-    let sources = match sources(&application.spec, repositories) {
+    let sources = match places.sources(&application.spec).await {
         Ok(sources) => sources,
         Err(complaint) => return failed(instance, complaint),
     };
@@ -211,7 +236,8 @@ async fn one(
             dependencies: Dependencies::new(had.collect::<Result<Vec<_>, TreeError>>()?),
         }))
     };
-    let (job, rendered) = until_nothing_lacks(job, repositories, pool).await;
+    let project = application.spec.project();
+    let (job, rendered) = until_nothing_lacks(job, project, places, pool).await;
     let rendered = rendered.inspect(|rendered| {
         let of_render = rendered.warnings.iter().cloned();
         warnings.extend(of_render.map(|(kind, message)| Complaint { kind, message }));
@@ -227,7 +253,8 @@ async fn one(
 /// Renders, finds what that asked for, and renders again: what is found may ask for more.
 async fn until_nothing_lacks(
     job: impl Fn(&[(Need, Located)]) -> Result<Arc<Job>, TreeError>,
-    repositories: &Repositories<'_>,
+    project: &str,
+    places: &Places<'_>,
     pool: &Pool,
 ) -> (Option<Arc<Job>>, Result<Rendered, Complaint>) {
     let mut had = Vec::new();
@@ -247,7 +274,7 @@ async fn until_nothing_lacks(
         };
         match error {
             RenderError::Waits { needs } if rounds < Need::MAX_ROUNDS => {
-                match needs::find(&needs, repositories) {
+                match places.needs(&needs, project).await {
                     Ok(found) => had.extend(found),
                     Err(complaint) => return (Some(job), Err(complaint)),
                 }
@@ -264,37 +291,20 @@ async fn until_nothing_lacks(
     }
 }
 
-/// Where the files of each source are.
-fn sources(
-    spec: &ApplicationSpec,
-    repositories: &Repositories<'_>,
-) -> Result<Vec<Located>, Complaint> {
-    if spec.source_hydrator.is_some() {
-        return Err(Complaint::invalid(
-            "spec.sourceHydrator is not supported; use a source with a Git repository and a path",
-        ));
+/// By the XDG rules, unless it is told.
+fn cache_dir(args: &LocalArgs) -> anyhow::Result<PathBuf> {
+    if let Some(told) = &args.cache_dir {
+        return Ok(told.clone());
     }
-    let specified = spec.sources();
-    if specified.is_empty() {
-        return Err(Complaint::invalid(
-            "the application has neither spec.source nor spec.sources",
-        ));
-    }
-    let mut sources = Vec::with_capacity(specified.len());
-    for source in specified {
-        let located = match source.chart() {
-            Some(chart) => Err(anyhow::anyhow!(
-                "nothing is fetched here, and the chart {chart} of {} is needed",
-                git_url::without_credentials(&source.repo_url)
-            )),
-            None => repositories.source(source),
-        };
-        sources.push(located.map_err(|error| Complaint {
-            kind: ConditionType::ComparisonError,
-            message: format!("{error:#}"),
-        })?);
-    }
-    Ok(sources)
+    let absolute = |variable: &str| {
+        let path = std::env::var_os(variable).map(PathBuf::from);
+        path.filter(|path| path.is_absolute())
+    };
+    let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+    let base = base.context(
+        "no place for what is fetched: give --cache-dir, or set XDG_CACHE_HOME or HOME to an absolute path",
+    )?;
+    Ok(base.join("towline/sources"))
 }
 
 fn unknown_fields(spec: &ApplicationSpec) -> Vec<Complaint> {

@@ -49,6 +49,7 @@ struct Open {
 #[derive(Clone)]
 pub(super) struct Located {
     pub(super) database: Arc<Database>,
+    /// Or the version of a chart, or a digest.
     pub(super) commit: String,
     pub(super) tree: String,
 }
@@ -70,25 +71,22 @@ impl<'a> Repositories<'a> {
         }
     }
 
-    /// A source at the revision that counts.
-    pub(super) fn source(&self, source: &ApplicationSource) -> anyhow::Result<Located> {
+    /// A source at the revision that counts, if its repository is here.
+    pub(super) fn source(&self, source: &ApplicationSource) -> anyhow::Result<Option<Located>> {
         let revision = self.revision.unwrap_or(source.target_revision());
         self.at(&source.repo_url, revision)
     }
 
-    /// A repository at a revision; none means HEAD.
-    pub(super) fn at(&self, url: &str, revision: &str) -> anyhow::Result<Located> {
+    /// A repository at a revision, if it is here; no revision means HEAD.
+    pub(super) fn at(&self, url: &str, revision: &str) -> anyhow::Result<Option<Located>> {
         let revision = if revision.is_empty() {
             "HEAD"
         } else {
             revision
         };
-        let folder = folder(self.maps, url).with_context(|| {
-            let url = git_url::without_credentials(url);
-            format!(
-                "nothing is fetched here: say where a checkout of {url} is, with --map '{url}=DIR'"
-            )
-        })?;
+        let Some(folder) = folder(self.maps, url) else {
+            return Ok(None);
+        };
         // A panic leaves the map whole: an entry is made before it is inserted.
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let repository = match open.entry(folder.to_owned()) {
@@ -97,11 +95,11 @@ impl<'a> Repositories<'a> {
         };
         let commit = resolve(&repository.git, revision)
             .with_context(|| format!("the revision {revision} in {}", folder.display()))?;
-        Ok(Located {
+        Ok(Some(Located {
             database: Arc::clone(&repository.database),
             commit: commit.id().to_string(),
             tree: commit.tree_id().to_string(),
-        })
+        }))
     }
 }
 
