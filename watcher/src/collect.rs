@@ -15,6 +15,7 @@ use bus::subject::{Bucket, Store, Stream};
 use bus::{Bus, BusError, ClusterId, Digest, Listed, Update, Watch, clock};
 use tokio_util::sync::CancellationToken;
 
+use crate::lead::Lead;
 use crate::metrics::Metrics;
 
 /// Between two rounds; each reads all that the bus holds.
@@ -48,17 +49,21 @@ struct Named {
     manifests: BTreeMap<ClusterId, BTreeSet<Digest>>,
 }
 
-/// Collects every hour what was unused for `unused`.
+/// Collects every hour what was unused for `unused`, while this watcher leads.
 pub async fn run(
     bus: Bus,
     metrics: Arc<Metrics>,
     unused: Duration,
+    lead: Lead,
     token: CancellationToken,
 ) -> Result<(), Infallible> {
     loop {
         tokio::select! {
             () = token.cancelled() => return Ok(()),
             () = tokio::time::sleep(INTERVAL) => {}
+        }
+        if !lead.holds() {
+            continue;
         }
         match round(&bus, unused).await {
             Ok(collected) => {

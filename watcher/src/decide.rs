@@ -57,6 +57,26 @@ pub struct Begun {
     pub hard: bool,
 }
 
+impl State {
+    /// Of everything that it is made from.
+    pub fn trees(&self) -> impl Iterator<Item = Oid> {
+        let (sources, dependencies) = match self {
+            Self::Present {
+                sources,
+                dependencies,
+                ..
+            } => (&**sources, &**dependencies),
+            Self::Deleted(_) => (&[][..], &[][..]),
+        };
+        let sources = sources.iter().map(|it| it.place.as_ref());
+        let dependencies = dependencies.iter().map(|it| it.place.as_ref());
+        sources
+            .chain(dependencies)
+            .flatten()
+            .map(|place| place.tree)
+    }
+}
+
 impl From<&Desired> for Published {
     fn from(desired: &Desired) -> Self {
         let (uid, at, state) = match &desired.state {

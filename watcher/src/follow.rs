@@ -14,6 +14,7 @@ use bus::{AppId, Bus, ClusterId, Outcome, Update};
 use tokio_util::sync::CancellationToken;
 
 use crate::index::{Index, Lost, Part, Wake};
+use crate::lead::Lead;
 
 /// Commands whose ids are remembered.
 const REMEMBERED: usize = 1024;
@@ -75,6 +76,15 @@ async fn compare(bus: &Bus, index: &Index) {
     if lost.is_empty() {
         return;
     }
+    if !index.is_started() {
+        // For the leader to publish again; or, if that is us next, as after a start.
+        for (app, clusters) in lost {
+            for cluster in clusters {
+                index.forget(&app, &cluster);
+            }
+        }
+        return;
+    }
     tracing::warn!(
         lost = lost.len(),
         of = asked,
@@ -88,6 +98,17 @@ async fn compare(bus: &Bus, index: &Index) {
     for (app, clusters) in lost {
         for cluster in clusters {
             index.lost(&app, &cluster);
+        }
+    }
+}
+
+/// The deletions that an earlier leader purged as carried out, while this watcher followed. One that can't be asked after is
+/// purged again, which changes nothing.
+pub async fn forget_purged(bus: &Bus, index: &Index) {
+    for (app, cluster) in index.all_deleted() {
+        let subject = subject::desired(&cluster, &app);
+        if let Ok(None) = bus.last::<Desired>(Stream::Desired, &subject).await {
+            index.forget(&app, &cluster);
         }
     }
 }
@@ -187,12 +208,17 @@ pub async fn events(
     }
 }
 
-/// `refresh` commands.
+/// `refresh` commands, which the leader takes.
 pub async fn commands(
     bus: Bus,
     index: Arc<Index>,
+    lead: Lead,
     token: CancellationToken,
 ) -> Result<(), Infallible> {
+    tokio::select! {
+        () = token.cancelled() => return Ok(()),
+        () = lead.begun() => {}
+    }
     let work = bus.work::<Command>(Stream::Commands, subject::WATCHER_COMMANDS);
     let mut known = std::collections::VecDeque::with_capacity(REMEMBERED);
     loop {

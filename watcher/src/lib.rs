@@ -4,8 +4,8 @@
 //! [`applications`] ([`seen`]) and [`settings`] → [`intent`] ([`sources`]) → [`index`] ([`slot`]) → [`worker`]: [`source`]
 //! ([`revision`]) → [`decide`] and [`affected`] (over [`tree`]) → [`snapshot`] ([`packs`]) → [`publish`]. [`webhook`], [`poll`] and
 //! [`follow`] wake a worker; what a render asks for ([`needs`]) comes back through `follow` and is fetched like a source;
-//! [`lifecycle`] ([`deletions`]) deletes; [`state`] says how it is; [`collect`] clears the object
-//! stores.
+//! [`lifecycle`] ([`deletions`]) deletes; [`state`] says how it is; [`collect`] clears the object stores. Of several watchers one
+//! does all that, the others only keep up: [`lead`].
 
 pub mod affected;
 pub mod applications;
@@ -16,6 +16,7 @@ pub mod deletions;
 pub mod follow;
 pub mod index;
 pub mod intent;
+pub mod lead;
 pub mod lifecycle;
 pub mod metrics;
 pub mod needs;

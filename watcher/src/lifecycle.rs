@@ -43,6 +43,8 @@ enum LifecycleError {
     State(AppId, #[source] BusError),
     #[error("purging the deletion of {0}")]
     Purge(AppId, #[source] BusError),
+    #[error("the deletion of {0} is purged by who leads, which isn't this watcher now")]
+    Follows(AppId),
     #[error("publishing a deletion of {0}")]
     Publish(AppId),
 }
@@ -135,6 +137,9 @@ impl Lifecycle {
         uid: &str,
         generation: Generation,
     ) -> Result<bool, LifecycleError> {
+        if !self.publisher.lead.holds() {
+            return Err(LifecycleError::Follows(id.clone()));
+        }
         let done = self.index.is_reported(id, cluster, uid, generation)
             || self.is_carried_out(id, cluster, uid, generation).await?;
         if !done || !self.index.begin_purge(id, cluster, generation) {

@@ -10,6 +10,7 @@ use bus::subject::{self, Bucket, Stream};
 use bus::{AppId, Bus, BusError, ClusterId, Published, clock};
 
 use crate::index::{Candidate, Index, Prepared};
+use crate::lead::Lead;
 use crate::metrics::Metrics;
 use crate::packs::Packs;
 use crate::slot::RepoKey;
@@ -30,6 +31,7 @@ pub struct Publisher {
     pub index: Arc<Index>,
     pub bus: Bus,
     pub metrics: Arc<Metrics>,
+    pub lead: Lead,
 }
 
 impl Publisher {
@@ -74,6 +76,10 @@ impl Publisher {
             generation,
             ..
         } = desired;
+        if !self.lead.holds() {
+            tracing::warn!(%app, %generation, "not published: this watcher doesn't lead now");
+            return false;
+        }
         let subject = subject::desired(cluster, app);
         let stored = self
             .bus
@@ -142,6 +148,9 @@ impl Publisher {
 
     /// Says up to which commit a branch's applications were looked at.
     pub async fn verified(&self, repo_url: &str, target: &str, revision: &str) -> bool {
+        if !self.lead.holds() {
+            return false;
+        }
         let verified = Verified {
             repo_url: repo_url.to_owned(),
             target_revision: target.to_owned(),

@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::applications::{self, Scope};
 use crate::args::Args;
-use crate::index::{Fixed, Index};
+use crate::index::{Fixed, Index, Part};
+use crate::lead::{self, Candidate, Lead};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::publish::Publisher;
@@ -36,6 +37,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         kubeconfig,
         webhook_listen,
         webhook_listen_file,
+        lease,
         sources,
     } = args;
     let mut service = Service::start("watcher", &admin).await?;
@@ -45,6 +47,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::register(service.registry())?);
     let cache = Cache::at(sources.cache_dir)?;
     let home = Home::at(&cache.path.join("home"))?;
+    let lease_name = lead::lease_name(selector.as_deref());
+    let lease_namespace = lease
+        .lease_namespace
+        .as_deref()
+        .unwrap_or(&namespace)
+        .to_owned();
     let scope = scope(&namespace, application_namespaces, selector);
     let (index, new_repositories) = Index::new(Fixed {
         control_namespace: namespace,
@@ -55,6 +63,14 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let listener = listen(webhook_listen, webhook_listen_file).await?;
     let client = control_cluster(kubeconfig).await?;
     let read = service.readiness("reading");
+    let candidate = Candidate::new(
+        client.clone(),
+        (&lease_namespace, lease_name),
+        lease.identity(),
+        Duration::from_secs(lease.lease_duration.into()),
+    );
+    let lead = candidate.lead();
+    service.spawn("lease", candidate.run(token.clone()));
 
     service.spawn(
         "webhooks",
@@ -80,14 +96,16 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             client.clone(),
             bus.clone(),
             Arc::clone(&index),
+            lead.clone(),
             token.clone(),
         ),
     );
-    follow_bus(&mut service, &bus, &index, &token);
+    follow_bus(&mut service, &bus, &index, &lead, &token);
     let publisher = Publisher {
         index: Arc::clone(&index),
         bus: bus.clone(),
         metrics: Arc::clone(&metrics),
+        lead: lead.clone(),
     };
     service.spawn(
         "states",
@@ -95,11 +113,18 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             bus.clone(),
             Arc::clone(&index),
             Arc::clone(&metrics),
+            lead.clone(),
             token.clone(),
         ),
     );
     let unused = Duration::from_secs(sources.collect_after);
-    let collector = collect::run(bus.clone(), Arc::clone(&metrics), unused, token.clone());
+    let collector = collect::run(
+        bus.clone(),
+        Arc::clone(&metrics),
+        unused,
+        lead.clone(),
+        token.clone(),
+    );
     service.spawn("collect", collector);
     let lifecycle = Lifecycle {
         index: Arc::clone(&index),
@@ -122,7 +147,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         "repositories",
         worker::supervise(context, new_repositories, token.clone()),
     );
-    service.spawn("readiness", readiness(index, bus, read, token));
+    service.spawn("readiness", readiness(index, bus, lead, read, token));
     service.run().await
 }
 
@@ -167,7 +192,13 @@ fn for_each_setting(
     service.spawn("webhook secrets", webhooks::secrets(client, index, token));
 }
 
-fn follow_bus(service: &mut Service, bus: &Bus, index: &Arc<Index>, token: &CancellationToken) {
+fn follow_bus(
+    service: &mut Service,
+    bus: &Bus,
+    index: &Arc<Index>,
+    lead: &Lead,
+    token: &CancellationToken,
+) {
     let with = || (bus.clone(), Arc::clone(index), token.clone());
     let (bus, index, token) = with();
     service.spawn("desired", follow::desired(bus, index, token));
@@ -176,7 +207,12 @@ fn follow_bus(service: &mut Service, bus: &Bus, index: &Arc<Index>, token: &Canc
     let (bus, index, token) = with();
     service.spawn("heads", follow::heads(bus, index, token));
     let (bus, index, token) = with();
-    service.spawn("commands", follow::commands(bus, index, token));
+    service.spawn(
+        "commands",
+        follow::commands(bus, index, lead.clone(), token),
+    );
+    let (bus, index, token) = with();
+    service.spawn("lead", begin(bus, index, lead.clone(), token));
     for kind in [
         EventKind::DesiredRefused,
         EventKind::ManifestsMissing,
@@ -188,22 +224,45 @@ fn follow_bus(service: &mut Service, bus: &Bus, index: &Arc<Index>, token: &Canc
     }
 }
 
-/// Ready once everything was read, and while the broker can be reached.
+/// Once this watcher leads, work may begin.
+async fn begin(
+    bus: Bus,
+    index: Arc<Index>,
+    lead: Lead,
+    token: CancellationToken,
+) -> Result<(), std::convert::Infallible> {
+    let begins = async {
+        lead.begun().await;
+        follow::forget_purged(&bus, &index).await;
+        index.started(Part::Lead);
+    };
+    tokio::select! {
+        () = begins => token.cancelled().await,
+        () = token.cancelled() => {}
+    }
+    Ok(())
+}
+
+/// Ready once everything was read, while the broker can be reached and this watcher leads: webhooks go to who is ready.
 async fn readiness(
     index: Arc<Index>,
     bus: Bus,
+    lead: Lead,
     readiness: Readiness,
     token: CancellationToken,
 ) -> Result<(), std::convert::Infallible> {
     const LOOK: Duration = Duration::from_millis(250);
     loop {
-        let missing = index.missing();
+        let mut missing = index.missing();
+        missing.retain(|part| *part != Part::Lead);
         if !bus.is_connected() {
             readiness.not_ready("NATS can't be reached");
-        } else if missing.is_empty() {
-            readiness.ready();
-        } else {
+        } else if !missing.is_empty() {
             readiness.not_ready(format!("not read yet: {missing:?}"));
+        } else if let Some(why) = lead.hindrance() {
+            readiness.not_ready(why);
+        } else if index.is_started() {
+            readiness.ready();
         }
         tokio::select! {
             () = token.cancelled() => return Ok(()),

@@ -13,6 +13,7 @@ use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::index::Index;
+use crate::lead::Lead;
 use crate::metrics::Metrics;
 
 const TOGETHER: usize = 16;
@@ -37,12 +38,17 @@ pub async fn write(
     bus: Bus,
     index: Arc<Index>,
     metrics: Arc<Metrics>,
+    lead: Lead,
     token: CancellationToken,
 ) -> Result<(), Infallible> {
     let mut connections = bus.connections();
+    let left = async {
+        lead.begun().await;
+        read(&bus).await
+    };
     let mut written = tokio::select! {
         () = token.cancelled() => return Ok(()),
-        left = read(&bus) => left,
+        left = left => left,
     };
     // Those whose object is gone for good may have nothing else on the bus.
     for id in written.keys() {
@@ -62,6 +68,15 @@ pub async fn write(
             }
         };
         metrics.sizes(index.sizes());
+        if !lead.holds() {
+            for id in &waiting {
+                index.states.push(id);
+            }
+            tokio::select! {
+                () = token.cancelled() => return Ok(()),
+                () = tokio::time::sleep(RETRY) => continue,
+            }
+        }
         if !index.is_started() {
             // All of them come again when everything was read. Until then an application that isn't there means nothing.
             index.states.finish(ticket);

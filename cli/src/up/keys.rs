@@ -88,6 +88,22 @@ impl SealKeys {
     }
 }
 
+/// The watcher's name among those of one cluster, kept with the folder: one that is started again holds its Lease at once.
+pub(crate) fn watcher_identity(folder: &Path) -> anyhow::Result<String> {
+    let path = folder.join("watcher-identity");
+    match fs::read_to_string(&path) {
+        Ok(kept) if !kept.trim().is_empty() => Ok(kept.trim().to_owned()),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("reading {}", path.display()))
+        }
+        _ => {
+            let new = format!("up-{}", uuid::Uuid::new_v4());
+            write_private(&path, &new)?;
+            Ok(new)
+        }
+    }
+}
+
 /// A folder that only its owner enters.
 pub(crate) fn create_private_folder(folder: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;

@@ -21,6 +21,7 @@ pub(super) struct Wiring<'a> {
     pub nats_keys: Option<&'a NatsKeys>,
     pub listen: SocketAddr,
     pub webhook: SocketAddr,
+    pub watcher_identity: String,
 }
 
 pub(super) fn commands(wiring: &Wiring<'_>) -> Vec<ServiceCommand> {
@@ -32,6 +33,7 @@ pub(super) fn commands(wiring: &Wiring<'_>) -> Vec<ServiceCommand> {
         seals,
         listen,
         webhook,
+        watcher_identity,
         ..
     } = wiring;
     let cluster = ClusterId::in_cluster();
@@ -40,6 +42,7 @@ pub(super) fn commands(wiring: &Wiring<'_>) -> Vec<ServiceCommand> {
         .cluster()
         .flag("--namespace", &args.namespace)
         .flag("--webhook-listen", webhook.to_string())
+        .flag("--identity", watcher_identity)
         .flag("--poll-interval", args.poll_interval.to_string())
         .flag("--cache-dir", folder.join("repositories"));
     let renderer = Line::new("renderer", wiring, &Role::Renderer)

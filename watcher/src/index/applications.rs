@@ -83,6 +83,15 @@ impl Index {
                 },
             );
         }
+        let follows = !inner.missing().is_empty();
+        if let Some(app) = inner.apps.get_mut(&id)
+            && follows
+            && !asks
+            && app.seen.refresh.is_none()
+        {
+            // The leader's answer to what was asked for.
+            (app.refreshing, app.forced) = (None, None);
+        }
         if let Some(app) = inner.apps.get_mut(&id).filter(|_| asks) {
             app.refreshing = Some(Refreshing {
                 since: now,

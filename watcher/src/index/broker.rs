@@ -1,6 +1,6 @@
 //! What the bus says: published desired states, renders, heads, clusters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use bus::message::cluster::{ClusterInfo, Head};
@@ -9,7 +9,7 @@ use bus::message::render::Render;
 use bus::{AppId, ClusterId, Generation, clock};
 use git2::Oid;
 
-use super::{Index, Inner, Wake};
+use super::{Index, Inner, Part, Wake};
 use crate::affected::{Outcome, Record};
 use crate::decide::{Published, State};
 use crate::intent::Problem;
@@ -42,6 +42,10 @@ impl Index {
         self.states.push(&desired.app);
         if !inner.missing().is_empty() {
             inner.adopt(desired);
+            // The leader's answer to what was lost.
+            if let Some(app) = inner.apps.get_mut(&desired.app) {
+                app.forced = app.forced.filter(|cause| *cause != Cause::Again);
+            }
             return;
         }
         // Another watcher's, perhaps: whether it is what we want is for the worker to say.
@@ -63,7 +67,7 @@ impl Index {
         let mut inner = self.lock();
         let known = inner.published.get(id).and_then(|it| it.get(cluster));
         // Reports are kept only of what is on the bus, or will be when it was read.
-        if known.is_some() || !inner.missing().is_empty() {
+        if known.is_some() || !inner.started.contains(&Part::Desired) {
             inner.carried_out.insert(at, (uid.to_owned(), generation));
         }
         self.lifecycle.push(id);
@@ -138,6 +142,36 @@ impl Index {
             .filter(|(_, published)| matches!(published.state, State::Deleted(_)))
             .map(|(cluster, it)| (cluster.clone(), it.uid.to_string(), it.generation))
             .collect()
+    }
+
+    /// What another watcher removed from the bus while this one followed.
+    pub fn forget(&self, id: &AppId, cluster: &ClusterId) {
+        let mut inner = self.lock();
+        inner.carried_out.remove(&(id.clone(), cluster.clone()));
+        let Some(clusters) = inner.published.get_mut(id) else {
+            return;
+        };
+        let last = clusters.remove(cluster).map(|it| it.generation);
+        if clusters.is_empty() {
+            inner.published.remove(id);
+        }
+        // Whatever comes next is newer.
+        if let Some(last) = last {
+            let reserved = inner.reserved.entry(id.clone()).or_default();
+            *reserved = (*reserved).max(last);
+        }
+    }
+
+    /// The deletions that are on the bus.
+    pub fn all_deleted(&self) -> Vec<(AppId, ClusterId)> {
+        let inner = self.lock();
+        let all = inner.published.iter().flat_map(|(id, clusters)| {
+            let deleted = clusters
+                .iter()
+                .filter(|(_, it)| matches!(it.state, State::Deleted(_)));
+            deleted.map(|(cluster, _)| (id.clone(), cluster.clone()))
+        });
+        all.collect()
     }
 
     /// All that was published, to be compared with what a broker has that may have lost it.
@@ -292,7 +326,15 @@ impl Index {
 }
 
 impl Inner {
+    /// Remembers the packs of what is on the bus. One that follows for long forgets those of what was there before.
     fn adopt(&mut self, desired: &Desired) {
+        const FORGET_OVER: usize = 1000;
+        if self.adopted.len() > FORGET_OVER + 2 * self.adopted_in_use {
+            let states = self.published.values().flat_map(BTreeMap::values);
+            let used: HashSet<Oid> = states.flat_map(|it| it.state.trees()).collect();
+            self.adopted.retain(|tree, _| used.contains(tree));
+            self.adopted_in_use = self.adopted.len();
+        }
         let DesiredState::Present(present) = &desired.state else {
             return;
         };

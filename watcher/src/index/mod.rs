@@ -39,7 +39,8 @@ pub use publishing::{Candidate, Candidates, Held, Prepared};
 pub use queue::Queue;
 pub use repositories::{Holder, Round};
 
-/// What must have been read once before anything is concluded from what isn't there.
+/// What must be so before anything is concluded from what isn't there, and anything done: all was read once, and this watcher
+/// leads. Until then the index only keeps up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
     Applications,
@@ -51,10 +52,12 @@ pub enum Part {
     Desired,
     Renders,
     Heads,
+    /// Not read but held: of several watchers, this one leads.
+    Lead,
 }
 
 impl Part {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Applications,
         Self::Projects,
         Self::Secrets,
@@ -64,6 +67,7 @@ impl Part {
         Self::Desired,
         Self::Renders,
         Self::Heads,
+        Self::Lead,
     ];
 }
 
@@ -124,6 +128,8 @@ struct Inner {
     clusters: BTreeMap<ClusterId, Digest>,
     /// Snapshots that were on the bus when the watcher started, by tree.
     adopted: HashMap<Oid, Packs>,
+    /// How many of them were still on the bus when that was last looked at.
+    adopted_in_use: usize,
 }
 
 struct App {
@@ -219,7 +225,7 @@ impl Index {
             tracing::info!(
                 applications = inner.apps.len(),
                 published = inner.published.len(),
-                "everything was read once: work begins"
+                "everything was read, and this watcher leads: work begins"
             );
             self.judge_all(&mut inner);
             // What was published for an application that isn't there: is it really gone?
@@ -232,6 +238,11 @@ impl Index {
     /// What must still be read.
     pub fn missing(&self) -> Vec<Part> {
         self.lock().missing()
+    }
+
+    /// Whether this watcher leads, or led.
+    pub fn leads(&self) -> bool {
+        self.lock().started.contains(&Part::Lead)
     }
 
     pub fn is_started(&self) -> bool {

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::index::{Index, Part};
+use crate::lead::Lead;
 use crate::source::authorities::Authorities;
 use crate::source::home::Home;
 use crate::source::known_hosts::KnownHosts;
@@ -78,6 +79,7 @@ pub async fn projects(
     client: kube::Client,
     bus: Bus,
     index: Arc<Index>,
+    lead: Lead,
     token: CancellationToken,
 ) -> Result<(), Infallible> {
     let api: Api<AppProject> = Api::namespaced(client, &index.fixed().control_namespace);
@@ -106,7 +108,7 @@ pub async fn projects(
             }
         }
     });
-    let publish = publish_projects(bus, Arc::clone(&index), changes);
+    let publish = publish_projects(bus, Arc::clone(&index), lead, changes);
     tokio::select! {
         () = follow => {}
         () = publish => {}
@@ -119,6 +121,7 @@ pub async fn projects(
 async fn publish_projects(
     bus: Bus,
     index: Arc<Index>,
+    lead: Lead,
     mut changes: mpsc::UnboundedReceiver<String>,
 ) {
     const RETRY: std::time::Duration = std::time::Duration::from_secs(2);
@@ -126,8 +129,10 @@ async fn publish_projects(
     let mut watch = bus.watch_bucket::<Project>(Bucket::Projects, ">");
     let mut ready = false;
     let mut failed = false;
+    let mut led = false;
     loop {
         tokio::select! {
+            () = lead.begun(), if !led => led = true,
             update = watch.next() => match update {
                 Update::Put(stored) => {
                     there.insert(stored.value.name.clone(), stored.value);
@@ -147,7 +152,11 @@ async fn publish_projects(
             Some(_) = changes.recv() => {}
             () = tokio::time::sleep(RETRY), if failed => {}
         }
-        if !ready || index.missing().contains(&Part::Projects) {
+        if !led || !ready || index.missing().contains(&Part::Projects) {
+            continue;
+        }
+        if !lead.holds() {
+            failed = true;
             continue;
         }
         let wanted = index.environment(|environment| {

@@ -85,6 +85,13 @@ async fn receive(State(webhook): State<Webhook>, request: Request) -> Answer {
 
 impl Webhook {
     fn take(&self, head: Head<'_>, body: &[u8]) -> Answer {
+        // It isn't ready either: who sends by way of a Service reaches the one that leads.
+        if !self.index.leads() {
+            self.metrics.webhook("unknown", "follows");
+            let why =
+                "this watcher doesn't lead: send webhooks to the one that is ready\n".to_owned();
+            return (StatusCode::SERVICE_UNAVAILABLE, why);
+        }
         // Before argocd-secret was read nobody can say whether a signature is needed.
         let Some(secrets) = self.index.webhook_secrets() else {
             self.metrics.webhook("unknown", "starting");

@@ -6,11 +6,13 @@
 mod charts;
 #[path = "../support/http.rs"]
 mod git;
+mod lead;
 mod noticing;
 #[path = "../webhooks/payloads.rs"]
 mod payloads;
 mod several;
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -38,8 +40,62 @@ struct World {
     bus: Bus,
     git: Git,
     webhook: String,
-    watcher: tokio::process::Child,
+    watcher: Watcher,
     scratch: tempfile::TempDir,
+}
+
+/// A watcher that runs.
+struct Watcher {
+    process: tokio::process::Child,
+    webhook: String,
+    admin: String,
+}
+
+impl Watcher {
+    async fn launch(folder: &Path, kubeconfig: &Path, nats: &str, flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir_in(folder).unwrap().keep();
+        let named = flags.contains(&"--identity");
+        let process = tokio::process::Command::new(env!("CARGO_BIN_EXE_towline-watcher"))
+            .args(["--nats", nats, "--kubeconfig"])
+            .arg(kubeconfig)
+            .args(["--webhook-listen", "127.0.0.1:0", "--poll-interval", "3600"])
+            .arg("--webhook-listen-file")
+            .arg(folder.join("webhook"))
+            .arg("--admin-file")
+            .arg(folder.join("admin"))
+            .args(if named {
+                &[][..]
+            } else {
+                &["--identity", "only"]
+            })
+            .args(flags)
+            .stderr(Stdio::inherit())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let said = async |name: &str| {
+            eventually(name, || async {
+                std::fs::read_to_string(folder.join(name)).ok()
+            })
+            .await
+        };
+        Self {
+            process,
+            webhook: said("webhook").await,
+            admin: said("admin").await,
+        }
+    }
+
+    /// Waits until `/readyz` answers with this status and text.
+    async fn says(&self, status: u16, text: &str) {
+        eventually(&format!("{status} {text}"), || async {
+            let url = format!("http://{}/readyz", self.admin);
+            let answer = reqwest::get(url).await.ok()?;
+            let same = answer.status() == status;
+            (same && answer.text().await.ok()?.contains(text)).then_some(())
+        })
+        .await;
+    }
 }
 
 fn app_id(name: &str) -> AppId {
@@ -63,33 +119,6 @@ async fn eventually<T, F: Future<Output = Option<T>>>(
         assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-}
-
-/// Starts the watcher; says where it listens for webhooks.
-async fn watcher(
-    stack: &Stack,
-    scratch: &tempfile::TempDir,
-    flags: &[&str],
-) -> (tokio::process::Child, String) {
-    let listens = scratch.path().join("webhook");
-    let _ = std::fs::remove_file(&listens);
-    let watcher = tokio::process::Command::new(env!("CARGO_BIN_EXE_towline-watcher"))
-        .args(["--nats", &stack.nats.as_ref().unwrap().url()])
-        .arg("--kubeconfig")
-        .arg(stack.cluster.as_ref().unwrap().kubeconfig())
-        .args(["--webhook-listen", "127.0.0.1:0", "--poll-interval", "3600"])
-        .arg("--webhook-listen-file")
-        .arg(&listens)
-        .args(flags)
-        .stderr(Stdio::inherit())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let webhook = eventually("the webhook's address", || async {
-        std::fs::read_to_string(&listens).ok()
-    })
-    .await;
-    (watcher, webhook)
 }
 
 impl World {
@@ -126,22 +155,34 @@ impl World {
         bus::stream::provision(&bus, &[here()]).await.unwrap();
         leave_states(&bus).await;
         let scratch = tempfile::tempdir().unwrap();
-        let (watcher, webhook) = watcher(&stack, &scratch, flags).await;
+        let watcher = Watcher::launch(scratch.path(), &kubeconfig, &nats, flags).await;
         Self {
             stack,
             client,
             bus,
             git: Git::serve().await,
-            webhook,
+            webhook: watcher.webhook.clone(),
             watcher,
             scratch,
         }
     }
 
-    /// Another watcher, that has nothing of the first but what is on the bus.
+    /// Another watcher, that has nothing of the first but its name and what is on the bus.
     async fn restart(&mut self) {
-        self.watcher.kill().await.unwrap();
-        (self.watcher, self.webhook) = watcher(&self.stack, &self.scratch, &[]).await;
+        self.watcher.process.kill().await.unwrap();
+        self.watcher = self.another(&[]).await;
+        self.webhook = self.watcher.webhook.clone();
+    }
+
+    /// One more watcher.
+    async fn another(&self, flags: &[&str]) -> Watcher {
+        self.another_at(self.stack.cluster.as_ref().unwrap().kubeconfig(), flags)
+            .await
+    }
+
+    async fn another_at(&self, kubeconfig: &Path, flags: &[&str]) -> Watcher {
+        let nats = self.stack.nats.as_ref().unwrap().url();
+        Watcher::launch(self.scratch.path(), kubeconfig, &nats, flags).await
     }
 
     fn apps(&self) -> Api<Application> {
@@ -250,9 +291,13 @@ impl World {
     }
 
     async fn push(&self) -> reqwest::StatusCode {
+        self.push_to(&self.webhook).await
+    }
+
+    async fn push_to(&self, webhook: &str) -> reqwest::StatusCode {
         let body = json!({"ref": "refs/heads/main", "repository": {"clone_url": self.git.url()}});
         reqwest::Client::new()
-            .post(format!("http://{}/api/webhook", self.webhook))
+            .post(format!("http://{webhook}/api/webhook"))
             .header("X-GitHub-Event", "push")
             .json(&body)
             .send()
@@ -341,8 +386,9 @@ async fn a_commit_becomes_desired_state_for_whom_it_affects_and_a_deletion_is_ca
     let pushed = Instant::now();
     assert_eq!(world.push().await, 200);
     let newer = world
-        .present("web", |it, _| it.generation > web.generation)
+        .present("web", |_, present| present.sources[0].revision == commit)
         .await;
+    assert!(newer.generation > web.generation);
     println!(
         "webhook → desired state: {:?}, {} requests",
         pushed.elapsed(),
