@@ -13,6 +13,7 @@ use bus::subject::{self, Bucket, Store, Stream};
 use bus::{Bus, BusError, Digest, MAX_ATTEMPTS, Outcome, Published, Work, clock, trace};
 use tokio_util::sync::CancellationToken;
 
+use crate::check::{self, Checked};
 use crate::engine::Pool;
 use crate::job::Job;
 use crate::metrics::{self, Metrics};
@@ -29,6 +30,9 @@ const AFTER_WATCHER: Duration = Duration::from_secs(3);
 
 /// How long a cluster's applier gets to say what its API offers.
 const AFTER_APPLIER: Duration = Duration::from_secs(5);
+
+const NON_DETERMINISTIC: &str = "Rendering the same files and parameters again gives other objects: a template draws random values \
+     or reads the clock. The objects of the first render stay; set such values explicitly.";
 
 /// Everything that handling a desired state takes.
 pub(crate) struct Renderer {
@@ -178,16 +182,21 @@ impl Renderer {
             Ok(rendered) => {
                 let mut packed = Packed::new(&rendered.objects)?;
                 let mut warnings = rendered.warnings;
-                if let Some(earlier) =
-                    earlier.filter(|earlier| earlier.proven.digest != packed.digest)
-                {
-                    warnings.push((
-                        ConditionType::NonDeterministicRender,
-                        "Rendering the same files and parameters again gives other objects: a template draws random \
-                         values or reads the clock. The objects of the first render stay; set such values explicitly."
-                            .to_owned(),
-                    ));
-                    packed = earlier.packed();
+                // An earlier one that is still right, and nevertheless rendered again: a hard refresh.
+                if let Some(earlier) = earlier {
+                    match self
+                        .check(desired, present, &job, &earlier, &packed)
+                        .await?
+                    {
+                        Checked::Same | Checked::Missed => {}
+                        Checked::Random => {
+                            warnings.push((
+                                ConditionType::NonDeterministicRender,
+                                NON_DETERMINISTIC.to_owned(),
+                            ));
+                            packed = earlier.packed();
+                        }
+                    }
                 }
                 let facts = Facts {
                     values: rendered.values,
@@ -225,6 +234,30 @@ impl Renderer {
                 Ok(())
             }
         }
+    }
+
+    /// Holds a render against an earlier one of the same inputs.
+    async fn check(
+        &self,
+        desired: &Desired,
+        present: &Present,
+        job: &Arc<Job>,
+        earlier: &Earlier,
+        packed: &Packed,
+    ) -> Result<Checked, NotYet> {
+        let checked = if earlier.proven.digest == packed.digest {
+            Checked::Same
+        } else {
+            let again = self.job(desired, present).await?;
+            check::explain(job, again, &packed.digest, &self.pool).await
+        };
+        self.metrics.checked(checked);
+        if checked == Checked::Missed {
+            self.publisher
+                .missed(desired, &earlier.proven.digest, &packed.digest)
+                .await;
+        }
+        Ok(checked)
     }
 
     async fn succeed(

@@ -7,6 +7,7 @@ use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
 };
 
+use crate::check::Checked;
 use crate::engine::Confinement;
 
 /// What became of a desired state.
@@ -38,9 +39,22 @@ impl Outcome {
     }
 }
 
+impl Checked {
+    const ALL: [Self; 3] = [Self::Same, Self::Random, Self::Missed];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Random => "random",
+            Self::Missed => "missed",
+        }
+    }
+}
+
 #[derive(Clone)]
 pub(crate) struct Metrics {
     renders: IntCounterVec,
+    checks: IntCounterVec,
     seconds: HistogramVec,
     objects: IntCounter,
     packs: IntCounter,
@@ -57,6 +71,13 @@ impl Metrics {
                     "Desired states handled, by first tool and outcome",
                 ),
                 &["tool", "outcome"],
+            )?,
+            checks: IntCounterVec::new(
+                Opts::new(
+                    "towline_render_checks_total",
+                    "Renders of the same inputs again, past all that is kept, by outcome; any `missed` is a fault",
+                ),
+                &["outcome"],
             )?,
             seconds: HistogramVec::new(
                 HistogramOpts::new(
@@ -86,6 +107,11 @@ impl Metrics {
             )?,
         };
         registry.register(Box::new(metrics.renders.clone()))?;
+        registry.register(Box::new(metrics.checks.clone()))?;
+        // An alert on the one that must stay 0 needs it to be there.
+        for outcome in Checked::ALL {
+            metrics.checks.with_label_values(&[outcome.label()]);
+        }
         registry.register(Box::new(metrics.seconds.clone()))?;
         registry.register(Box::new(metrics.objects.clone()))?;
         registry.register(Box::new(metrics.packs.clone()))?;
@@ -104,6 +130,10 @@ impl Metrics {
                 .with_label_values(&[first])
                 .observe(took.as_secs_f64());
         }
+    }
+
+    pub(crate) fn checked(&self, outcome: Checked) {
+        self.checks.with_label_values(&[outcome.label()]).inc();
     }
 
     pub(crate) fn rendered(&self, objects: usize) {

@@ -68,6 +68,11 @@ impl Dependencies {
         self.asked().iter().filter(missing).cloned().collect()
     }
 
+    /// The files of all that there is.
+    pub(crate) fn had(&self) -> impl Iterator<Item = &Arc<Tree>> {
+        self.had.values()
+    }
+
     /// What there is, by the ids of its trees.
     pub fn trees(&self) -> Vec<(&Need, String)> {
         let trees = self.had.iter();

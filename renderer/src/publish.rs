@@ -282,6 +282,20 @@ impl Publisher {
         self.bus.event(&event).await;
     }
 
+    /// Says that the inputs of an earlier render weren't all that it read.
+    pub(crate) async fn missed(&self, desired: &Desired, earlier: &Digest, now: &Digest) {
+        let Desired { app, cluster, .. } = desired;
+        let message = format!(
+            "The same inputs rendered again gave other objects ({} instead of {}): something was read that isn't recorded, so a \
+             change of it was overlooked. The new objects count. This is a fault of Towline: please report it",
+            now.short(),
+            earlier.short()
+        );
+        let event = Event::new(app, cluster, EventKind::RenderMissed, message)
+            .generation(desired.generation);
+        self.bus.event(&event).await;
+    }
+
     async fn record(
         &self,
         desired: &Desired,

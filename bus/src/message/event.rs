@@ -119,6 +119,8 @@ kinds! {
     RenderSucceeded = "render.succeeded" by "renderer",
     /// A render failed; the last good manifests stay.
     RenderFailed = "render.failed" by "renderer",
+    /// Rendering again, past all that is kept, showed that a change was overlooked: a fault of Towline's.
+    RenderMissed = "render.missed" by "renderer",
     /// A snapshot's pack is missing: the watcher publishes again, with a full one.
     SnapshotMissing = "snapshot.missing" by "renderer",
     /// An older generation came than the cluster holds: the watcher publishes again, above it.

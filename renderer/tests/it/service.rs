@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use bus::message::condition::ConditionType;
 use bus::message::desired::{
     Cause, Desired, DesiredState, Present, ResolvedSource, Snapshot, Tracking, Trigger,
 };
@@ -27,6 +28,8 @@ struct Scene {
     engine: PathBuf,
     nats: deploy::Nats,
     folder: tempfile::TempDir,
+    /// Whether what is published is a hard refresh.
+    hard: bool,
 }
 
 impl Drop for Scene {
@@ -74,6 +77,7 @@ async fn mk_scene() -> Scene {
         engine,
         nats,
         folder,
+        hard: false,
     }
 }
 
@@ -154,7 +158,7 @@ impl Scene {
                 assess_applications: false,
                 trigger: Trigger {
                     cause: Cause::Webhook,
-                    hard: false,
+                    hard: self.hard,
                     noticed: 0,
                     fetched: 0,
                     published: 0,
@@ -284,15 +288,8 @@ async fn a_missing_pack_is_asked_for_again() {
     scene
         .publish(1, &revision, &tree, digest.clone(), source, Vec::new())
         .await;
-    loop {
-        let update = tokio::time::timeout(PATIENCE, events.next())
-            .await
-            .expect("no event");
-        if let bus::Update::Put(stored) = update {
-            assert!(stored.value.message.contains(digest.as_str()));
-            break;
-        }
-    }
+    let told = said(&mut events).await;
+    assert!(told.message.contains(digest.as_str()));
     scene
         .bus
         .objects(&Store::Snapshots)
@@ -442,4 +439,84 @@ async fn a_way_back_is_not_rendered_by_any_replica_unless_asked_or_lost() {
     let (reused, eighth) = desire(&scene, 8, &[("app/a.yaml", &one)]).await;
     assert!(!reused);
     assert_eq!(eighth.digest, first.digest);
+}
+
+/// The next event of a kind.
+async fn said(events: &mut bus::Watch<Event>) -> Event {
+    loop {
+        let update = tokio::time::timeout(PATIENCE, events.next())
+            .await
+            .expect("no event");
+        if let bus::Update::Put(stored) = update {
+            return stored.value;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hard_refresh_renders_again_and_what_was_overlooked_is_told_and_repaired() {
+    let mut scene = mk_scene().await;
+    let source = || json!({"repoURL": "r", "path": "app"});
+    let config = mk_config("one");
+    let files = [("app/a.yaml", config.as_str())];
+    scene.desire(1, &files, source()).await;
+    let mut record = scene.record(1).await;
+    let right = scene.manifests().await.unwrap();
+
+    scene.hard = true;
+    scene.desire(2, &files, source()).await;
+    scene.record(2).await;
+    assert!(!scene.state(2).await.reused);
+    assert_eq!(scene.manifests().await.unwrap().digest, right.digest);
+
+    // As if something had been read that isn't recorded, and was another then.
+    let wrong = Digest::of(b"[]");
+    record.generation = Generation(3);
+    if let RenderOutcome::Rendered { digest, size, .. } = &mut record.outcome {
+        (*digest, *size) = (wrong.clone(), 2);
+    }
+    let key = subject::application(&scene.cluster, &scene.app);
+    let put = scene.bus.put_generation(Bucket::Renders, &key, &record);
+    put.await.unwrap();
+    let manifests = Manifests {
+        generation: Generation(3),
+        digest: wrong,
+        payload: Payload::Inline("[]".to_owned()),
+        ..right.clone()
+    };
+    let subject = subject::manifests(&scene.cluster, &scene.app);
+    let put = scene
+        .bus
+        .publish_generation(Stream::Manifests, &subject, &manifests);
+    put.await.unwrap();
+    let subject = subject::event(&scene.cluster, &scene.app, EventKind::RenderMissed);
+    let mut missed = scene.bus.watch_stream::<Event>(Stream::Events, &subject);
+    scene.desire(4, &files, source()).await;
+    scene.record(4).await;
+    assert_eq!(said(&mut missed).await.generation, Some(Generation(4)));
+    assert_eq!(scene.manifests().await.unwrap().digest, right.digest);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_of_several_random_results_stays() {
+    let mut scene = mk_scene().await;
+    let source = || json!({"repoURL": "r", "path": "app"});
+    let template = mk_config("{{ randAlphaNum 20 | quote }}");
+    let chart = "apiVersion: v2\nname: dome\nversion: 1.0.0\n";
+    let files = [
+        ("app/Chart.yaml", chart),
+        ("app/templates/a.yaml", template.as_str()),
+    ];
+    scene.desire(1, &files, source()).await;
+    scene.record(1).await;
+    let first = scene.manifests().await.unwrap();
+    scene.hard = true;
+    scene.desire(2, &files, source()).await;
+    scene.record(2).await;
+    let second = scene.manifests().await.unwrap();
+    assert_eq!(second.digest, first.digest);
+    assert_eq!(
+        second.conditions[0].kind,
+        ConditionType::NonDeterministicRender
+    );
 }
