@@ -105,7 +105,13 @@ fn slot(
     let url = &source.repo_url;
     let repository = environment.repository(url, project);
     let registry = repository.enable_oci || repository.kind == Some(RepositoryKind::Oci);
-    let access = Access::of(&repository, &environment.vouched);
+    let access = Access {
+        pass_credentials: source
+            .helm
+            .as_ref()
+            .is_some_and(|helm| helm.pass_credentials == Some(true)),
+        ..Access::of(&repository, &environment.vouched)
+    };
     // As Argo CD asks: first for the scheme, then for a chart.
     let remote = if source.is_oci() {
         Remote::artifact(url)?
@@ -200,6 +206,19 @@ mod tests {
                 "chart web of https://h/charts 1.x",
             ]
         );
+    }
+
+    #[test]
+    fn a_login_is_passed_on_to_other_hosts_only_where_the_source_says_so() {
+        for (helm, passed) in [
+            (json!({}), false),
+            (json!({"passCredentials": false}), false),
+            (json!({"passCredentials": true}), true),
+        ] {
+            let source = json!({"repoURL": "https://h/charts", "chart": "web", "targetRevision": "1.x", "helm": helm});
+            let found = read(&json!({"source": source})).unwrap();
+            assert_eq!(found[0].slot.access.pass_credentials, passed);
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::source::access::Access;
 use crate::source::error::FetchError;
 use crate::source::location::{Location, LocationError};
 use crate::source::whole::Others;
-use crate::source::{Content, Remote, Revisions};
+use crate::source::{Content, Look, Remote, Revisions};
 use crate::webhook::Change;
 
 /// A revision that was looked up so long ago is looked up again when an application changes, in milliseconds.
@@ -27,6 +27,7 @@ pub struct Round {
     pub access: Arc<Access>,
     /// Those that the host must be asked for.
     pub targets: Vec<Arc<str>>,
+    pub look: Look,
     /// Applications whose refresh this round carries out, as far as it is about this repository.
     pub refreshing: Vec<AppId>,
 }
@@ -170,7 +171,17 @@ impl Index {
                 .and_then(|app| app.refreshing.as_ref())
                 .is_some_and(|refreshing| refreshing.waits_for.contains(key))
         };
+        let hard = |id: &AppId| {
+            let app = inner.apps.get(id);
+            app.is_some_and(|app| app.forced == Some(Cause::Refresh))
+        };
+        let look = if repo.apps.iter().any(hard) {
+            Look::Hard
+        } else {
+            Look::Usual
+        };
         Some(Round {
+            look,
             remote: repo.remote.clone(),
             access: Arc::clone(&repo.access),
             targets: used

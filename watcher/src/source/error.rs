@@ -119,7 +119,10 @@ impl FetchError {
 
     /// Whether the host couldn't be asked, so that what it said before is the best that is known.
     pub const fn is_outage(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Timeout { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Timeout { .. } | Self::Busy { .. }
+        )
     }
 
     /// Whether it is the host's own word that there is no such revision: whatever else failed, what is known still holds.

@@ -1,24 +1,25 @@
 //! One file by HTTP, as a tree with one entry.
 
 use std::io::Read as _;
+use std::path::Path;
 
 use bus::message::need::Need;
 use git2::{FileMode, Oid};
 use reqwest::StatusCode;
-use reqwest::header::{ETAG, HeaderMap, IF_NONE_MATCH};
+use reqwest::header::HeaderMap;
 use url::Url;
 
 use super::access::Access;
 use super::error::FetchError;
 use super::kept::Kept;
 use super::location::Location;
-use super::web::{Downloaded, Web};
+use super::web::{self, Downloaded, Web};
 use super::{Limits, Revision, git};
 
 /// Largest file, in bytes: a value file, or one of Kustomize's resources.
 const MAX_FILE: usize = 16 << 20;
 
-/// The file as it is now; what is known by its ETag isn't sent again.
+/// The file as it is now; what the host can tell to be the same isn't sent again.
 pub(super) async fn fetch(
     location: &Location,
     access: &Access,
@@ -28,12 +29,9 @@ pub(super) async fn fetch(
     let web = Web::new(access, location.shown())?;
     let url = Url::parse(location.url()).map_err(|error| web.broken(&error.to_string()))?;
     let login = web.login(access, &url).await?;
-    let had = kept.target("");
-    let mut headers = HeaderMap::new();
+    let had = kept.trusted("");
     let known = had.as_ref().and_then(|had| kept.proof(&had.id));
-    if let Some(tag) = known.and_then(|tag| tag.parse().ok()) {
-        headers.insert(IF_NONE_MATCH, tag);
-    }
+    let headers = known.map_or_else(HeaderMap::new, web::unless);
     let answer = web.get(&url, &headers, login.as_ref()).await?;
     if let (StatusCode::NOT_MODIFIED, Some(had)) = (answer.status(), had) {
         let proof = kept.proof(&had.id).map(str::to_owned);
@@ -42,30 +40,33 @@ pub(super) async fn fetch(
     if answer.status() != StatusCode::OK {
         return Err(web.refusal(answer.status(), login.is_some(), "such file"));
     }
-    let tag = answer.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
-    let tag = tag.map(str::to_owned);
+    let validator = web::validator(answer.headers());
     let Downloaded {
         mut file, sha256, ..
     } = web
         .download(answer, MAX_FILE.min(limits.bytes), kept.folder())
         .await?;
-    let mut content = Vec::new();
-    file.read_to_end(&mut content)
-        .map_err(|error| FetchError::Disk {
-            url: web.shown(),
-            reason: error.kind().to_string(),
-        })?;
-    let tree = single(kept, &content)?;
+    let (folder, shown) = (kept.folder().to_owned(), web.shown());
+    let written = tokio::task::spawn_blocking(move || {
+        let mut content = Vec::new();
+        file.read_to_end(&mut content)
+            .map_err(|error| FetchError::Disk {
+                url: shown,
+                reason: error.kind().to_string(),
+            })?;
+        single(&folder, &content)
+    });
+    let tree = written.await.map_err(|_| web.lost())??;
     let revision = Revision {
         id: format!("sha256:{sha256}").into(),
         tree,
         about: None,
     };
-    Ok((revision, tag))
+    Ok((revision, validator))
 }
 
-fn single(kept: &Kept, content: &[u8]) -> Result<Oid, FetchError> {
-    let repository = git::open(kept.folder())?;
+fn single(folder: &Path, content: &[u8]) -> Result<Oid, FetchError> {
+    let repository = git::open(folder)?;
     let write = || {
         let blob = repository.blob(content)?;
         let mut builder = repository.treebuilder(None)?;
@@ -73,7 +74,7 @@ fn single(kept: &Kept, content: &[u8]) -> Result<Oid, FetchError> {
         builder.write()
     };
     write().map_err(|source| FetchError::Local {
-        path: kept.folder().display().to_string(),
+        path: folder.display().to_string(),
         source: std::sync::Arc::new(source),
     })
 }

@@ -1,50 +1,28 @@
 //! A chart of a Helm repository: `index.yaml` → version → archive → tree. The index is asked for once for all charts of a repository that
 //! are looked at together, and comes again only when it changed.
 
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
-use reqwest::StatusCode;
-use reqwest::header::{
-    ACCEPT, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
-};
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
+use reqwest::{Response, StatusCode};
 use url::Url;
 
 use super::access::Access;
 use super::archive::{self, Bounds, Packing, Root};
 use super::error::FetchError;
 use super::helm_index::{self, Index, Listed};
-use super::kept::Kept;
+use super::indexes::{self, Held};
+use super::kept::{Kept, Look};
 use super::location::Location;
 use super::smart::same_host;
-use super::web::{Downloaded, Web};
+use super::web::{self, Downloaded, Web};
 use super::{Content, Limits, Remote, Revision, oci};
 
 /// Largest index, in bytes: ten times what Argo CD takes by default is the largest that is known.
 const MAX_INDEX: usize = 512 << 20;
 /// Largest archive of a chart, in bytes.
 const MAX_ARCHIVE: usize = 100 << 20;
-/// Repositories whose index is kept.
-const MAX_REPOSITORIES: usize = 64;
-
-/// One repository, as one login sees it.
-type Key = (String, [u8; 16]);
-
-static INDEXES: LazyLock<Mutex<HashMap<Key, Arc<tokio::sync::Mutex<Held>>>>> =
-    LazyLock::new(Mutex::default);
-
-/// What is known of a repository's index.
-#[derive(Default)]
-struct Held {
-    /// When the host was last asked, and what became of it.
-    asked: Option<Instant>,
-    failed: Option<FetchError>,
-    index: Option<Arc<Index>>,
-    tag: Option<HeaderValue>,
-    modified: Option<HeaderValue>,
-}
-
 /// A chart repository.
 pub(super) struct Repository<'a> {
     pub(super) location: &'a Location,
@@ -81,47 +59,53 @@ impl<'a> Repository<'a> {
     /// The index, no older than this call.
     pub(super) async fn index(&self, kept: &Kept) -> Result<Arc<Index>, FetchError> {
         let wanted = Instant::now();
-        let held = held((self.location.identity(), self.access.fingerprint()));
-        let mut held = held.lock().await;
-        // Whoever waited for another's question has its answer.
-        if held.asked.is_none_or(|asked| asked < wanted) {
+        let key = (self.location.identity(), self.access.fingerprint());
+        let repository = indexes::Repository::of(key);
+        // Before the wait for who asks: it reads this chart's versions, too.
+        repository.want(self.name, wanted);
+        let mut held = repository.held().await;
+        // Whoever waited for another's question has its answer, if that is about the same chart.
+        let fresh = held.asked.is_some_and(|asked| asked >= wanted);
+        if !fresh || held.failed.is_none() && held.index(self.name).is_none() {
             let asked = Instant::now();
-            held.failed = self.ask(&mut held, kept).await.err();
+            held.failed = self.ask(&repository, &mut held, kept).await.err();
             held.asked = Some(asked);
         }
-        match (&held.failed, &held.index) {
+        match (&held.failed, held.index(self.name)) {
             (Some(error), _) => Err(error.clone()),
             (None, Some(index)) => Ok(Arc::clone(index)),
             (None, None) => Err(self.web.broken("its index was not asked for")),
         }
     }
 
-    async fn ask(&self, held: &mut Held, kept: &Kept) -> Result<(), FetchError> {
-        let mut headers = HeaderMap::new();
-        if held.index.is_some() {
-            let known = [
-                (IF_NONE_MATCH, &held.tag),
-                (IF_MODIFIED_SINCE, &held.modified),
-            ];
-            for (name, value) in known {
-                headers.extend(value.clone().map(|value| (name, value)));
-            }
-        }
+    async fn ask(
+        &self,
+        repository: &indexes::Repository,
+        held: &mut Held,
+        kept: &Kept,
+    ) -> Result<(), FetchError> {
+        let headers = match kept.look() {
+            Look::Usual => held.unless(self.name),
+            Look::Hard => HeaderMap::new(),
+        };
         let url = helm_index::address(&self.url);
         let answer = self.web.get(&url, &headers, self.login.as_ref()).await?;
         match answer.status() {
-            StatusCode::NOT_MODIFIED if held.index.is_some() => return Ok(()),
+            StatusCode::NOT_MODIFIED if held.index(self.name).is_some() => return Ok(()),
             StatusCode::OK => {}
             status => return Err(self.web.refusal(status, self.login.is_some(), "index.yaml")),
         }
-        let header = |name| answer.headers().get(name).cloned();
-        let (tag, modified) = (header(ETAG), header(LAST_MODIFIED));
+        let validator = web::validator(answer.headers());
         let most = MAX_INDEX.min(self.limits.bytes);
         let Downloaded { file, .. } = self.web.download(answer, most, kept.folder()).await?;
-        let read = tokio::task::spawn_blocking(move || Index::read(file)).await;
-        let index = read.map_err(|_| self.lost())?;
-        let index = index.map_err(|error| self.web.content(error))?;
-        (held.index, held.tag, held.modified) = (Some(Arc::new(index)), tag, modified);
+        let charts = repository.charts(Instant::now());
+        let read = tokio::task::spawn_blocking(move || {
+            let index = Index::read(file, |chart| charts.contains(chart));
+            index.map(|index| (index, charts))
+        });
+        let index = read.await.map_err(|_| self.web.lost())?;
+        let (index, charts) = index.map_err(|error| self.web.content(error))?;
+        repository.keep(held, index, charts, validator);
         Ok(())
     }
 
@@ -142,9 +126,10 @@ impl<'a> Repository<'a> {
             .digest
             .as_deref()
             .map(|digest| digest.trim_start_matches("sha256:").to_lowercase());
-        if let Some(had) = kept.version(&listed.version, expected.as_deref()) {
-            let proof = kept.proof(&listed.version).map(str::to_owned);
-            return Ok((had, proof));
+        let had = kept.version(&listed.version, expected.as_deref());
+        let proof = kept.proof(&listed.version).map(str::to_owned);
+        if let (Some(had), Some(_)) = (&had, &expected) {
+            return Ok((had.clone(), proof));
         }
         let url = listed
             .url
@@ -164,7 +149,25 @@ impl<'a> Repository<'a> {
                 "its index names an archive by {scheme}://, which isn't fetched"
             )));
         }
-        let downloaded = self.archive(&url, kept).await?;
+        // Without a digest in the index, only the archive's own host can say that it is still the same.
+        let known = had.as_ref().and(proof.as_deref());
+        let answer = self.archive(&url, known).await?;
+        let validator = web::validator(answer.headers());
+        if let Some(had) = had {
+            let same = validator.is_none() || validator.as_deref() == known;
+            if answer.status() != StatusCode::OK || same {
+                return Ok((had, proof));
+            }
+        }
+        if answer.status() != StatusCode::OK {
+            return Err(self.web.refusal(
+                answer.status(),
+                self.passed(&url).is_some(),
+                "archive of the chart",
+            ));
+        }
+        let most = MAX_ARCHIVE.min(self.limits.bytes);
+        let downloaded = self.web.download(answer, most, kept.folder()).await?;
         if expected
             .as_ref()
             .is_some_and(|expected| *expected != downloaded.sha256)
@@ -174,7 +177,10 @@ impl<'a> Repository<'a> {
                 "the archive of version {version} has digest {came}, and its index says another"
             )));
         }
-        let proof = downloaded.sha256.clone();
+        let proof = match (expected, validator) {
+            (None, Some(validator)) => validator,
+            _ => downloaded.sha256.clone(),
+        };
         let (folder, name) = (kept.folder().to_owned(), self.name.to_owned());
         let unpacked = tokio::task::spawn_blocking(move || {
             let repository = super::git::open(&folder)?;
@@ -188,7 +194,7 @@ impl<'a> Repository<'a> {
             );
             Ok::<_, FetchError>(tree)
         });
-        let tree = unpacked.await.map_err(|_| self.lost())??;
+        let tree = unpacked.await.map_err(|_| self.web.lost())??;
         let tree = tree.map_err(|error| {
             self.web.content(format!(
                 "the archive of version {}: {error}",
@@ -203,23 +209,19 @@ impl<'a> Repository<'a> {
         Ok((revision, Some(proof)))
     }
 
-    async fn archive(&self, url: &Url, kept: &Kept) -> Result<Downloaded, FetchError> {
-        let mut headers = HeaderMap::new();
+    async fn archive(&self, url: &Url, known: Option<&str>) -> Result<Response, FetchError> {
+        let mut headers = known.map_or_else(HeaderMap::new, web::unless);
         headers.insert(
             ACCEPT,
             HeaderValue::from_static("application/gzip,application/octet-stream"),
         );
-        // As Helm: the login is for the repository's own host, unless the source passes it on.
+        self.web.get(url, &headers, self.passed(url)).await
+    }
+
+    /// As Helm: the login is for the repository's own host, unless the source passes it on.
+    fn passed(&self, url: &Url) -> Option<&HeaderValue> {
         let own = self.access.pass_credentials || same_host(&self.url, url);
-        let login = self.login.as_ref().filter(|_| own);
-        let answer = self.web.get(url, &headers, login).await?;
-        if answer.status() != StatusCode::OK {
-            return Err(self
-                .web
-                .refusal(answer.status(), login.is_some(), "archive of the chart"));
-        }
-        let most = MAX_ARCHIVE.min(self.limits.bytes);
-        self.web.download(answer, most, kept.folder()).await
+        self.login.as_ref().filter(|_| own)
     }
 
     /// An archive that is in a registry: another host, which this repository's login is none of.
@@ -252,19 +254,4 @@ impl<'a> Repository<'a> {
         let id = listed.version.as_str().into();
         Ok((Revision { id, ..revision }, proof))
     }
-
-    fn lost(&self) -> FetchError {
-        FetchError::Lost {
-            url: self.web.shown(),
-        }
-    }
-}
-
-fn held(key: Key) -> Arc<tokio::sync::Mutex<Held>> {
-    let mut indexes = INDEXES.lock().unwrap_or_else(PoisonError::into_inner);
-    if indexes.len() >= MAX_REPOSITORIES && !indexes.contains_key(&key) {
-        // Those that nobody looks at right now.
-        indexes.retain(|_, held| Arc::strong_count(held) > 1);
-    }
-    Arc::clone(indexes.entry(key).or_default())
 }

@@ -12,12 +12,13 @@ use super::version::Range;
 /// Nested levels of an index, at most.
 const MAX_DEPTH: usize = 64;
 /// What stays of an index, in bytes.
-const MAX_KEPT: usize = 64 << 20;
+const MAX_KEPT: usize = 16 << 20;
 
 /// The charts of a repository.
 #[derive(Debug, Default)]
 pub struct Index {
     charts: HashMap<Box<str>, Vec<Listed>>,
+    size: usize,
 }
 
 /// One version of a chart.
@@ -53,16 +54,24 @@ pub enum PickError {
 }
 
 impl Index {
-    /// Reads the first document of a stream of UTF-8.
-    pub fn read(stream: impl Read) -> Result<Self, IndexError> {
+    /// Reads the charts that are wanted from the first document of a stream of UTF-8.
+    pub fn read(stream: impl Read, wanted: impl Fn(&str) -> bool) -> Result<Self, IndexError> {
         let options = options! { emit_comments: false };
         let events = Parser::new_from_iter_with_options(Characters::new(stream), options);
         let mut reader = Reader {
             events,
             depth: 0,
             kept: 0,
+            wanted,
         };
-        reader.index()
+        let mut index = reader.index()?;
+        index.size = reader.kept;
+        Ok(index)
+    }
+
+    /// About how many bytes it takes.
+    pub const fn size(&self) -> usize {
+        self.size
     }
 
     /// The version that a target revision means, as Helm chooses it: the very text first, then the newest of the range; empty is
@@ -115,13 +124,15 @@ pub fn address(repository: &Url) -> Url {
     index
 }
 
-struct Reader<I: Iterator<Item = char>> {
+struct Reader<I: Iterator<Item = char>, W> {
     events: Parser<'static, granit_parser::BufferedInput<I>>,
     depth: usize,
     kept: usize,
+    /// Which charts stay.
+    wanted: W,
 }
 
-impl<I: Iterator<Item = char>> Reader<I> {
+impl<I: Iterator<Item = char>, W: Fn(&str) -> bool> Reader<I, W> {
     fn index(&mut self) -> Result<Index, IndexError> {
         let mut index = Index::default();
         let mut versioned = false;
@@ -152,6 +163,10 @@ impl<I: Iterator<Item = char>> Reader<I> {
             other => return self.skipped(&other),
         }
         while let Some(chart) = self.key()? {
+            if !(self.wanted)(&chart) {
+                self.skip()?;
+                continue;
+            }
             let mut versions = Vec::new();
             match self.next()? {
                 Event::SequenceStart(..) => loop {

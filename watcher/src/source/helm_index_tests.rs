@@ -26,7 +26,7 @@ entries:
 "#;
 
 fn index() -> Index {
-    Index::read(REAL.as_bytes()).unwrap()
+    Index::read(REAL.as_bytes(), |_| true).unwrap()
 }
 
 fn version(target: &str) -> String {
@@ -85,23 +85,26 @@ fn what_is_no_index_is_refused() {
         "apiVersion: v1\nentries: {a: [",
         "\u{0}",
     ] {
-        assert!(Index::read(text.as_bytes()).is_err(), "{text:?}");
+        assert!(Index::read(text.as_bytes(), |_| true).is_err(), "{text:?}");
     }
     let deep = format!("apiVersion: v1\nx: {}", "[".repeat(10_000));
-    assert!(Index::read(deep.as_bytes()).is_err());
+    assert!(Index::read(deep.as_bytes(), |_| true).is_err());
 }
 
 #[test]
 fn json_is_an_index_too() {
     let json = r#"{"apiVersion":"v1","entries":{"web":[{"version":"1.0.0","urls":["a.tgz"]}]}}"#;
-    let index = Index::read(json.as_bytes()).unwrap();
+    let index = Index::read(json.as_bytes(), |_| true).unwrap();
     assert_eq!(index.pick("web", "").unwrap().version, "1.0.0");
 }
 
 #[test]
 fn aliases_are_not_expanded() {
     let bomb = "apiVersion: v1\na: &a [x, x]\nb: &b [*a, *a]\nentries:\n  web: [{version: 1.0.0, x: *b}]\n";
-    assert_eq!(Index::read(bomb.as_bytes()).unwrap().charts["web"].len(), 1);
+    assert_eq!(
+        Index::read(bomb.as_bytes(), |_| true).unwrap().charts["web"].len(),
+        1
+    );
 }
 
 #[test]
@@ -116,7 +119,7 @@ fn a_large_index_leaves_little() {
             );
         }
     }
-    let index = Index::read(text.as_bytes()).unwrap();
+    let index = Index::read(text.as_bytes(), |_| true).unwrap();
     assert_eq!(index.pick("chart49", "1.x").unwrap().version, "1.0.199");
 }
 
@@ -155,12 +158,12 @@ fn an_archive_is_where_helm_looks_for_it() {
 proptest! {
     #[test]
     fn no_text_is_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
-        let _ = Index::read(&bytes[..]);
+        let _ = Index::read(&bytes[..], |_| true);
     }
 
     #[test]
     fn no_yaml_is_a_panic(text in "(apiVersion: v1\n)?(entries:\n)?([ \\-a-c:{}\\[\\],&*|>!'\"#\n]{0,12}(version|urls|digest|web)?){0,12}") {
-        if let Ok(index) = Index::read(text.as_bytes()) {
+        if let Ok(index) = Index::read(text.as_bytes(), |_| true) {
             for chart in index.charts.keys() {
                 let _ = index.pick(chart, "*");
             }

@@ -1,6 +1,11 @@
 //! Where files come from: [`remote`] (what may be fetched, [`location`]) → [`access`] (as whom) → [`git`] (fetching, over a
 //! `session`, within `bounds`) or [`fetch`] for what isn't a Git repository → [`Revision`], whose files are a tree in the bare
 //! repository that belongs to the remote.
+//!
+//! [`fetch`] in turn: `kept` (what is there) → `web` (over `http`, by `tls` and `proxy`; [`busy`] hosts) → `helm` ([`helm_index`]
+//! in the store of `indexes`), `oci` (`oci_login`, `oci_manifest`) or `file` → [`version`] (which one is meant) → [`archive`] →
+//! `archive_tree`. What isn't named here is Git's: `git_config`, [`github`], `graft`, [`home`], [`known_hosts`], `lfs`, `login`,
+//! `smart`, `submodule`, [`whole`]; [`authorities`] and [`error`] are everybody's.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,6 +16,7 @@ use git2::Oid;
 
 pub mod access;
 pub mod archive;
+mod archive_tree;
 pub mod authorities;
 mod bounds;
 pub mod busy;
@@ -24,6 +30,7 @@ mod helm;
 pub mod helm_index;
 pub mod home;
 pub mod http;
+mod indexes;
 mod kept;
 pub mod known_hosts;
 mod lfs;
@@ -31,6 +38,7 @@ pub mod location;
 mod login;
 mod oci;
 mod oci_login;
+mod oci_manifest;
 mod proxy;
 pub mod remote;
 mod session;
@@ -42,6 +50,7 @@ mod web;
 pub mod whole;
 
 pub use bounds::Limits;
+pub use kept::Look;
 pub use remote::{Content, Remote};
 
 use access::Access;
@@ -69,23 +78,39 @@ impl Revision {
 /// What became of each target revision.
 pub type Revisions = BTreeMap<Arc<str>, Result<Revision, FetchError>>;
 
+/// What a look at a host brought.
+#[derive(Clone, Debug, Default)]
+pub struct Looked {
+    pub revisions: Revisions,
+    /// Why the host couldn't be asked, if it couldn't: then what it said before counts, where that is known.
+    pub outage: Option<FetchError>,
+}
+
 /// Brings the target revisions of a remote that isn't a Git repository into the bare repository at `folder`, as trees. What is
 /// there already isn't downloaded again, and counts while the host can't be asked. Needs nothing but the folder.
 pub async fn fetch(
     remote: &Remote,
     access: &Access,
     targets: &[Arc<str>],
-    folder: &Path,
+    (folder, look): (&Path, Look),
     limits: Limits,
-) -> Result<Revisions, FetchError> {
-    let mut kept = Kept::open(folder)?;
+) -> Result<Looked, FetchError> {
+    let lost = |_| FetchError::Lost {
+        url: remote.shown(),
+    };
+    let opened = folder.to_owned();
+    let opened = tokio::task::spawn_blocking(move || Kept::open(&opened, look));
+    let mut kept = opened.await.map_err(lost)??;
     let deadline = tokio::time::Instant::from_std(limits.deadline);
-    let mut revisions = Revisions::new();
+    let mut looked = Looked::default();
     // A host that doesn't answer is asked once for all targets.
     let mut asked: Option<Asked<'_>> = None;
     for target in targets {
         let fetched = tokio::time::timeout_at(deadline, async {
             if asked.is_none() {
+                if let Some(outage) = &looked.outage {
+                    return Err(outage.clone());
+                }
                 asked = Some(Asked::ask(remote, access, limits, &kept).await?);
             }
             match &asked {
@@ -100,10 +125,16 @@ pub async fn fetch(
                 url: remote.shown(),
             })
         });
-        revisions.insert(Arc::clone(target), kept.settle(target, fetched));
+        let (revision, outage) = kept.settle(target, fetched);
+        looked.revisions.insert(Arc::clone(target), revision);
+        looked.outage = looked.outage.or(outage);
     }
-    kept.save();
-    Ok(revisions)
+    let noted = tokio::task::spawn_blocking(move || {
+        kept.hold();
+        kept.save();
+    });
+    noted.await.map_err(lost)?;
+    Ok(looked)
 }
 
 /// What a target revision was when it was last fetched, or [`keep`] noted it: asks nobody.
@@ -111,12 +142,12 @@ pub fn kept(folder: &Path, target: &str) -> Result<Option<Revision>, FetchError>
     if !folder.exists() {
         return Ok(None);
     }
-    Ok(Kept::open(folder)?.target(target))
+    Ok(Kept::open(folder, Look::Usual)?.target(target))
 }
 
 /// Notes for [`kept`] what target revisions of a Git repository are: its fetch doesn't by itself.
 pub fn keep(folder: &Path, revisions: &Revisions) -> Result<(), FetchError> {
-    let mut kept = Kept::open(folder)?;
+    let mut kept = Kept::open(folder, Look::Usual)?;
     for (target, revision) in revisions {
         if let Ok(revision) = revision {
             kept.remember(target, revision, None);

@@ -16,26 +16,14 @@ use super::error::FetchError;
 use super::kept::Kept;
 use super::location::Location;
 use super::oci_login::{self, Challenge};
+use super::oci_manifest::{Descriptor, Manifest, is_digest, short};
 use super::version::{self, Range, Version};
 use super::web::{Downloaded, Web};
 use super::{Content, Limits, Revision};
 
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json";
-const HELM_CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
-const HELM_CHART: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
-/// As Helm 3.0 to 3.6 pushed them.
-const HELM_CHART_OLD: &str = "application/tar+gzip";
-/// As Argo CD's `--oci-layer-media-types`, unless it is given.
-const LAYERS: [&str; 3] = [
-    "application/vnd.oci.image.layer.v1.tar",
-    "application/vnd.oci.image.layer.v1.tar+gzip",
-    HELM_CHART,
-];
 /// Largest manifest and page of tags, in bytes.
 const MAX_TEXT: usize = 4 << 20;
-/// As Argo CD.
-const MAX_LAYERS: usize = 10;
 const MAX_PAGES: usize = 1000;
 const MAX_TAGS: usize = 200_000;
 /// Largest archive of a chart, in bytes.
@@ -57,27 +45,6 @@ pub(super) struct Registry<'a> {
 #[derive(Deserialize)]
 struct Tags {
     tags: Option<Vec<String>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Manifest {
-    config: Option<Descriptor>,
-    #[serde(default)]
-    layers: Vec<Descriptor>,
-    #[serde(default)]
-    manifests: Vec<Descriptor>,
-}
-
-#[derive(Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Descriptor {
-    #[serde(default)]
-    media_type: String,
-    #[serde(default)]
-    digest: String,
-    #[serde(default)]
-    size: u64,
 }
 
 impl<'a> Registry<'a> {
@@ -194,28 +161,14 @@ impl<'a> Registry<'a> {
         if let Some(had) = kept.version(&id, Some(&asked)) {
             return Ok((had, Some(asked)));
         }
-        if manifest.layers.is_empty() && !manifest.manifests.is_empty() {
-            let mut images = manifest
-                .manifests
-                .iter()
-                .filter(|one| one.media_type == MANIFEST);
-            let (Some(only), None) = (images.next(), images.next()) else {
-                return Err(self
-                    .web
-                    .content("it is a list of several images, of which none is meant".to_owned()));
-            };
-            if !is_digest(&only.digest) {
-                return Err(self
-                    .web
-                    .content("it lists an image without its digest".to_owned()));
-            }
-            (digest, manifest) = self.manifest(&only.digest.clone()).await?;
+        let only = manifest.only().map_err(|reason| self.web.content(reason))?;
+        if let Some(only) = only {
+            (digest, manifest) = self.manifest(&only).await?;
         }
-        let chart = manifest
-            .config
-            .as_ref()
-            .is_some_and(|config| config.media_type == HELM_CONFIG);
-        let layer = self.layer(&manifest, chart)?;
+        let chart = manifest.is_chart();
+        let layer = manifest
+            .files(self.content)
+            .map_err(|reason| self.web.content(reason))?;
         let tree = self.unpack(layer, chart, kept).await?;
         tracing::debug!(%digest, name = self.name, "an artifact was fetched");
         Ok((
@@ -226,46 +179,6 @@ impl<'a> Registry<'a> {
             },
             Some(asked),
         ))
-    }
-
-    /// The one layer that holds the files, by Argo CD's rules.
-    fn layer<'m>(&self, manifest: &'m Manifest, chart: bool) -> Result<&'m Descriptor, FetchError> {
-        let refused = |reason: String| self.web.content(reason);
-        if manifest.layers.len() > MAX_LAYERS {
-            return Err(refused(format!("it has more than {MAX_LAYERS} layers")));
-        }
-        if self.content == Content::Chart && !chart {
-            return Err(refused(format!(
-                "it is no Helm chart: its configuration isn't {HELM_CONFIG}"
-            )));
-        }
-        let counts = |layer: &&Descriptor| {
-            let kind = layer.media_type.as_str();
-            if chart {
-                kind == HELM_CHART || self.content == Content::Chart && kind == HELM_CHART_OLD
-            } else {
-                ["tar+gzip", "tar.gzip", "tar"]
-                    .iter()
-                    .any(|end| kind.ends_with(end))
-            }
-        };
-        let mut layers = manifest.layers.iter().filter(counts);
-        let (Some(layer), None) = (layers.next(), layers.next()) else {
-            let found = manifest.layers.iter().filter(counts).count();
-            return Err(refused(format!(
-                "it must have exactly one layer with files (tar or tar+gzip), and has {found}"
-            )));
-        };
-        if !chart && !LAYERS.contains(&layer.media_type.as_str()) {
-            let (kind, allowed) = (short(&layer.media_type), LAYERS.join(", "));
-            return Err(refused(format!(
-                "its layer is of type {kind:?}, and only {allowed} are taken"
-            )));
-        }
-        if !is_digest(&layer.digest) {
-            return Err(refused("its layer has no digest by sha256".to_owned()));
-        }
-        Ok(layer)
     }
 
     async fn unpack(
@@ -432,19 +345,6 @@ impl<'a> Registry<'a> {
             reason,
         }
     }
-}
-
-fn short(text: &str) -> String {
-    text.chars().take(200).collect()
-}
-
-fn is_digest(text: &str) -> bool {
-    text.strip_prefix("sha256:").is_some_and(|hex| {
-        hex.len() == 64
-            && hex
-                .bytes()
-                .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-    })
 }
 
 fn is_tag(text: &str) -> bool {

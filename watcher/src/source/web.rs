@@ -1,21 +1,27 @@
 //! What is fetched by plain HTTP: bounded downloads, and a login that goes nowhere but to the host that it is for.
 
 use std::fs::File;
-use std::io::{Seek as _, Write as _};
 use std::path::Path;
+use std::time::SystemTime;
 
-use reqwest::header::HeaderValue;
-use reqwest::header::{AUTHORIZATION, HeaderMap, LOCATION};
+use reqwest::header::{
+    AUTHORIZATION, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+    LOCATION,
+};
 use reqwest::{Client, Response, StatusCode, redirect};
 use sha2::{Digest, Sha256};
+use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _, BufWriter};
 use url::Url;
 
 use super::access::Access;
+use super::busy::{Busy, busy};
 use super::error::FetchError;
 use super::http::{self, Failure};
 use super::smart::same_host;
 
 const MAX_REDIRECTS: usize = 10;
+/// What is written at once, in bytes.
+const PIECE: usize = 256 << 10;
 
 /// HTTP for one remote.
 pub(super) struct Web {
@@ -80,8 +86,16 @@ impl Web {
                 .send()
                 .await
                 .map_err(|error| self.unreachable(error))?;
+            let status = answer.status();
+            if let Some(Busy { after }) = busy(status, answer.headers(), SystemTime::now()) {
+                return Err(FetchError::Busy {
+                    url: self.shown.clone(),
+                    reason: format!("it answers {}", status.as_u16()),
+                    after,
+                });
+            }
             let to = answer.headers().get(LOCATION);
-            if !answer.status().is_redirection() || to.is_none() {
+            if !status.is_redirection() || to.is_none() {
                 return Ok(answer);
             }
             let to = to.and_then(|to| url.join(to.to_str().ok()?).ok());
@@ -138,7 +152,10 @@ impl Web {
             url: self.shown.clone(),
             reason: error.kind().to_string(),
         };
-        let mut file = tempfile::tempfile_in(folder).map_err(stuck)?;
+        let folder = folder.to_owned();
+        let made = tokio::task::spawn_blocking(move || tempfile::tempfile_in(folder));
+        let file = made.await.map_err(|_| self.lost())?.map_err(stuck)?;
+        let mut file = BufWriter::with_capacity(PIECE, tokio::fs::File::from_std(file));
         let (mut digest, mut length) = (Sha256::new(), 0_u64);
         while let Some(piece) = answer
             .chunk()
@@ -150,11 +167,12 @@ impl Web {
                 return Err(too_large());
             }
             digest.update(&piece);
-            file.write_all(&piece).map_err(stuck)?;
+            file.write_all(&piece).await.map_err(stuck)?;
         }
-        file.rewind().map_err(stuck)?;
+        file.flush().await.map_err(stuck)?;
+        file.rewind().await.map_err(stuck)?;
         Ok(Downloaded {
-            file,
+            file: file.into_inner().into_std().await,
             sha256: hex::encode(digest.finalize()),
             length,
         })
@@ -187,6 +205,13 @@ impl Web {
         self.shown.clone()
     }
 
+    /// The work's task is gone.
+    pub(super) fn lost(&self) -> FetchError {
+        FetchError::Lost {
+            url: self.shown.clone(),
+        }
+    }
+
     fn unreachable(&self, error: reqwest::Error) -> FetchError {
         let url = self.shown.clone();
         match http::failure(error) {
@@ -210,4 +235,28 @@ impl Web {
             reason: reason.to_string(),
         }
     }
+}
+
+/// What a host tells one content of an address from another by, if it does.
+pub(super) fn validator(headers: &HeaderMap) -> Option<String> {
+    let said = headers.get(ETAG).or_else(|| headers.get(LAST_MODIFIED))?;
+    said.to_str().ok().map(str::to_owned)
+}
+
+/// Asks for content only if it is another than that of this validator.
+pub(super) fn unless(validator: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let name = if is_tag(validator) {
+        IF_NONE_MATCH
+    } else if httpdate::parse_http_date(validator).is_ok() {
+        IF_MODIFIED_SINCE
+    } else {
+        return headers;
+    };
+    headers.extend(validator.parse().ok().map(|value| (name, value)));
+    headers
+}
+
+fn is_tag(validator: &str) -> bool {
+    validator.starts_with('"') || validator.starts_with("W/\"")
 }

@@ -276,12 +276,22 @@ impl Worker {
             remote,
             access,
             targets,
+            look,
             ..
         } = round;
-        let result = self.store.fetch(remote, access, targets, limits).await;
-        let outcome = result.as_ref().map_or_else(FetchError::label, |_| "ok");
+        let result = self
+            .store
+            .fetch(remote, access, targets, *look, limits)
+            .await;
+        // What was had before says nothing about the host.
+        let outage = match &result {
+            Ok(looked) => looked.outage.as_ref(),
+            Err(error) => Some(error),
+        };
+        let outcome = outage.map_or("ok", FetchError::label);
         self.context.metrics.fetched(outcome, started.elapsed());
-        self.report(remote.host(), turn, Verdict::of(&result));
+        let verdict = outage.map_or(Verdict::Well, Verdict::of);
+        self.report(remote.host(), turn, verdict);
         tracing::debug!(
             repository = remote.shown(),
             outcome,
@@ -289,7 +299,7 @@ impl Worker {
             noticed,
             "fetched"
         );
-        result
+        result.map(|looked| looked.revisions)
     }
 
     fn report(&self, host: &str, turn: Turn, verdict: Verdict) {

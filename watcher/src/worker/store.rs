@@ -15,7 +15,7 @@ use crate::source::access::Access;
 use crate::source::error::FetchError;
 use crate::source::location::Location;
 use crate::source::whole::{self, Others};
-use crate::source::{self, Limits, Remote, Revisions, git};
+use crate::source::{self, Limits, Look, Looked, Remote, Revisions, git};
 
 /// A fetch that doesn't keep to its own deadline is given up after this much more.
 const GRACE: Duration = Duration::from_secs(15);
@@ -112,11 +112,18 @@ impl Store {
         remote: &Remote,
         access: &Arc<Access>,
         targets: &[Arc<str>],
+        look: Look,
         limits: Limits,
-    ) -> Result<Revisions, FetchError> {
+    ) -> Result<Looked, FetchError> {
         match remote {
-            Remote::Git(location) => self.git(location.clone(), access, targets, limits).await,
-            remote => source::fetch(remote, access, targets, &self.folder, limits).await,
+            Remote::Git(location) => {
+                let git = self.git(location.clone(), access, targets, limits);
+                Ok(Looked {
+                    revisions: git.await?,
+                    outage: None,
+                })
+            }
+            remote => source::fetch(remote, access, targets, (&self.folder, look), limits).await,
         }
     }
 

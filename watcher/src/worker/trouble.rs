@@ -34,18 +34,15 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    pub fn of<T>(result: &Result<T, FetchError>) -> Self {
-        match result {
-            Ok(_) => Self::Well,
-            Err(error) => match error {
-                FetchError::Unreachable { .. } | FetchError::Timeout { .. } => Self::Ill,
-                FetchError::Busy { after, .. } => Self::Busy(*after),
-                FetchError::Denied { .. }
-                | FetchError::NotFound { .. }
-                | FetchError::Revision { .. }
-                | FetchError::NoCommit { .. } => Self::Well,
-                _ => Self::Unknown,
-            },
+    pub fn of(error: &FetchError) -> Self {
+        match error {
+            FetchError::Unreachable { .. } | FetchError::Timeout { .. } => Self::Ill,
+            FetchError::Busy { after, .. } => Self::Busy(*after),
+            FetchError::Denied { .. }
+            | FetchError::NotFound { .. }
+            | FetchError::Revision { .. }
+            | FetchError::NoCommit { .. } => Self::Well,
+            _ => Self::Unknown,
         }
     }
 }

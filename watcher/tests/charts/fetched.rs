@@ -10,7 +10,7 @@ use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
 use watcher::source::access::Access;
 use watcher::source::error::FetchError;
-use watcher::source::{Limits, Remote, Revision, fetch};
+use watcher::source::{Limits, Look, Looked, Remote, Revision, fetch};
 
 pub(crate) async fn get(
     remote: &Remote,
@@ -18,9 +18,17 @@ pub(crate) async fn get(
     target: &str,
     folder: &Path,
 ) -> Result<Revision, FetchError> {
-    let targets = [Arc::from(target)];
-    let mut revisions = fetch(remote, access, &targets, folder, limits()).await?;
-    revisions.remove(target).unwrap()
+    let mut looked = look(remote, access, target, (folder, Look::Usual)).await?;
+    looked.revisions.remove(target).unwrap()
+}
+
+pub(crate) async fn look(
+    remote: &Remote,
+    access: &Access,
+    target: &str,
+    how: (&Path, Look),
+) -> Result<Looked, FetchError> {
+    fetch(remote, access, &[Arc::from(target)], how, limits()).await
 }
 
 pub(crate) fn text(folder: &Path, revision: &Revision, path: &str) -> String {
@@ -75,7 +83,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
-pub(crate) fn limits() -> Limits {
+fn limits() -> Limits {
     Limits {
         deadline: Instant::now() + Duration::from_mins(1),
         bytes: 1 << 30,

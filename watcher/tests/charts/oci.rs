@@ -9,7 +9,7 @@ use super::fetched::{BASIC, anybody, archive, chart, get, login, sha256, text};
 use super::host::Host;
 
 /// Puts an artifact into a registry, and gives its manifest's digest.
-fn push(host: &Host, name: &str, tag: &str, config: &str, kind: &str, layer: &[u8]) -> String {
+pub(crate) fn push(host: &Host, name: &str, tag: &str, config: &str, kind: &str, layer: &[u8]) -> String {
     let digest = format!("sha256:{}", sha256(layer));
     let manifest = serde_json::json!({
         "schemaVersion": 2,
@@ -29,9 +29,9 @@ fn push(host: &Host, name: &str, tag: &str, config: &str, kind: &str, layer: &[u
     own
 }
 
-const CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
-const CHART: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
-const FILES: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+pub(crate) const CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
+pub(crate) const CHART: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
+pub(crate) const FILES: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 #[tokio::test]
 async fn a_chart_comes_from_a_registry_by_version_and_by_range_over_pages_of_tags() {
