@@ -15,7 +15,7 @@ use watcher::source::access::Access;
 use watcher::source::home::Home;
 use watcher::source::location::{FilePolicy, Location, LocationError};
 use watcher::source::whole::Others;
-use watcher::source::{self, Limits, Revision, git};
+use watcher::source::{self, Limits, Look, Revision, git};
 use watcher::worker::{Store, StoreLimits};
 
 use super::repositories::Located;
@@ -134,9 +134,10 @@ impl Fetched {
             bytes: BYTES_LIMIT,
         };
         let targets = [Arc::clone(&slot.target)];
-        let mut found = store
-            .fetch(&slot.remote, &slot.access, &targets, limits)
+        let looked = store
+            .fetch(&slot.remote, &slot.access, &targets, Look::Usual, limits)
             .await?;
+        let mut found = looked.revisions;
         if matches!(slot.remote, source::Remote::Git(_)) {
             source::keep(folder, &found)?;
         }
