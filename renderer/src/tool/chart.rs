@@ -5,7 +5,7 @@
 //! environments that name it.
 
 use super::ToolError;
-use super::archive;
+use super::archive::{self, Budget};
 use super::requirement::identity;
 use super::token::{Tokens, is_text_of_a_chart};
 use crate::engine::wire::{Bytes, File};
@@ -31,6 +31,7 @@ pub(super) struct Chart {
     pub(super) tokens: Tokens,
     packed: Vec<(String, Option<(String, String)>)>,
     removed: Vec<String>,
+    budget: Budget,
 }
 
 /// A chart in a chart's `charts/` folder.
@@ -137,20 +138,26 @@ impl Chart {
     }
 
     pub(super) fn take(&mut self, name: String, data: Vec<u8>) {
-        if is_packed(&name) {
-            let (tokens, identity) = look_into(&data);
-            self.tokens.add(tokens);
-            let below = name.strip_prefix("charts/").unwrap_or_default();
-            if !below.is_empty() && !below.contains('/') {
-                self.packed.push((name.clone(), identity));
-            }
-        } else {
-            self.tokens.scan_file(&name, &data);
+        let identity = self.scan(&name, &data);
+        let below = name.strip_prefix("charts/").unwrap_or_default();
+        if is_packed(&name) && !below.is_empty() && !below.contains('/') {
+            self.packed.push((name.clone(), identity));
         }
         self.files.push(File {
             name,
             data: Bytes(data),
         });
+    }
+
+    /// Notes what a file of a chart, or a chart packed into it, says; and which it is, if it is a package.
+    pub(super) fn scan(&mut self, name: &str, data: &[u8]) -> Option<(String, String)> {
+        if is_packed(name) {
+            let (tokens, identity) = look_into(data, &mut self.budget);
+            self.tokens.add(tokens);
+            return identity;
+        }
+        self.tokens.scan_file(name, data);
+        None
     }
 }
 
@@ -160,25 +167,16 @@ fn is_at(file: &str, path: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// What a file of a chart, or a chart packed into it, says.
-pub(super) fn tokens_of(name: &str, data: &[u8]) -> Tokens {
-    if is_packed(name) {
-        return look_into(data).0;
-    }
-    let mut tokens = Tokens::default();
-    tokens.scan_file(name, data);
-    tokens
-}
-
 fn is_packed(name: &str) -> bool {
     let extension = name.rsplit_once('.').map(|(_, extension)| extension);
     extension == Some("tgz")
 }
 
 /// What a packaged chart says, and which it is.
-fn look_into(data: &[u8]) -> (Tokens, Option<(String, String)>) {
-    let Some(files) = archive::files(data, |name| is_text_of_a_chart(name) || is_packed(name))
-    else {
+fn look_into(data: &[u8], budget: &mut Budget) -> (Tokens, Option<(String, String)>) {
+    let Some(files) = archive::files(data, budget, |name| {
+        is_text_of_a_chart(name) || is_packed(name)
+    }) else {
         return (Tokens::ALL, None);
     };
     let mut tokens = Tokens::default();
@@ -201,6 +199,12 @@ fn look_into(data: &[u8]) -> (Tokens, Option<(String, String)>) {
 mod tests {
     use super::*;
     use crate::tool::archive::tests::mk_archive;
+
+    fn tokens_of(name: &str, data: &[u8]) -> Tokens {
+        let mut chart = Chart::default();
+        chart.scan(name, data);
+        chart.tokens
+    }
 
     #[test]
     fn packaged_dependencies_are_looked_into() {

@@ -137,7 +137,7 @@ impl Additions {
             let mut files = Vec::new();
             for leaf in had.folder("", Walk::Following)?.unwrap_or_default() {
                 let data = had.leaf("", &leaf)?;
-                chart.tokens.add(chart::tokens_of(&leaf.name, &data));
+                chart.scan(&leaf.name, &data);
                 files.push(File {
                     name: leaf.name,
                     data: Bytes(data),

@@ -329,6 +329,19 @@ async fn numbers_and_sizes_are_bounded() {
             )
             .await;
     }
+    let asks = "{{ .Files.Get \"big.txt\" | len }}";
+    let values = json!({"repoURL": "r", "path": "app", "helm": {"valueFiles": ["big.txt"]}});
+    let limit = ["app/big.txt", "the limit of one file is 16777216"];
+    let files = [
+        CHART,
+        ("app/templates/a.yaml", asks),
+        ("app/big.txt", &huge),
+    ];
+    scene.refuses("a file of .Files", &files, &limit).await;
+    let files = [CHART, ("app/big.txt", huge.as_str())];
+    scene
+        .refuses_source("a value file", values, &files, &limit)
+        .await;
     let large = "x".repeat(15 << 20);
     let files = [
         CHART,

@@ -214,12 +214,12 @@ struct Entry {
     kind: u8,
     name: &'static str,
     target: &'static str,
-    text: &'static str,
+    text: &'static [u8],
     zeros: usize,
 }
 
 fn mk_entry(kind: u8, name: &'static str, target: &'static str, zeros: usize) -> Entry {
-    let text = "";
+    let text = b"";
     Entry {
         kind,
         name,
@@ -234,7 +234,7 @@ fn mk_archive(entries: Vec<Entry>) -> Vec<u8> {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     let zeros = vec![0; 1 << 20];
     let chart = Entry {
-        text: "apiVersion: v2\nname: sub\nversion: 1.0.0\n",
+        text: b"apiVersion: v2\nname: sub\nversion: 1.0.0\n",
         ..mk_entry(b'0', "sub/Chart.yaml", "", 0)
     };
     for entry in [chart].into_iter().chain(entries) {
@@ -251,7 +251,7 @@ fn mk_archive(entries: Vec<Entry>) -> Vec<u8> {
         let sum: u32 = head.iter().map(|byte| u32::from(*byte)).sum();
         head[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
         gzip.write_all(&head).unwrap();
-        gzip.write_all(entry.text.as_bytes()).unwrap();
+        gzip.write_all(entry.text).unwrap();
         let mut left = size.div_ceil(512) * 512 - entry.text.len();
         while left > 0 {
             let now = left.min(zeros.len());
@@ -310,6 +310,14 @@ async fn an_archived_chart_holds_no_file_above_it_and_no_bomb() {
             "104857600",
         ),
         ("many large files", large(40), "104857600"),
+        (
+            "a bomb in an archive in an archive",
+            vec![Entry {
+                text: mk_archive(large(40)).leak(),
+                ..mk_entry(b'0', "sub/charts/inner.tgz", "", 0)
+            }],
+            "104857600",
+        ),
     ] {
         let text = scene.refusal(with_archive(&scene, entries)).await;
         assert!(
@@ -318,6 +326,26 @@ async fn an_archived_chart_holds_no_file_above_it_and_no_bomb() {
         );
     }
     assert_eq!(scene.engine.replaced.get(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_archives_of_which_each_is_allowed_are_too_much_together() {
+    let scene = Scene::new().await;
+    let archive = mk_archive(vec![mk_entry(b'0', "sub/big", "", 90 << 20)]);
+    let names: Vec<String> = (0..20).map(|n| format!("app/charts/sub{n}.tgz")).collect();
+    let mut files: Vec<(&str, &[u8])> = vec![(CHART.0, CHART.1.as_bytes())];
+    files.extend(names.iter().map(|name| (name.as_str(), &archive[..])));
+    let mut job = scene.repository.job_of(source(), &files);
+    job.capabilities = Some(bus::message::cluster::Capabilities {
+        kube_version: "v1.37.2".to_owned(),
+        api_versions: Vec::new(),
+    });
+    let text = scene.refusal(job).await;
+    assert!(
+        text.contains("more than 256 MiB of memory, the limit of one render")
+            && text.ends_with("(after reading app/Chart.yaml)"),
+        "{text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
