@@ -1,9 +1,8 @@
 //! What commands print: tables for people, JSON or YAML for programs.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "printing is what this module is for"
-)]
+#![expect(clippy::print_stderr, reason = "printing is what this module is for")]
+
+use std::fmt;
+use std::io::{Write as _, stdout};
 
 use bus::clock;
 use bus::message::event::Event;
@@ -21,6 +20,13 @@ pub(crate) enum Format {
     Yaml,
 }
 
+/// Prints a line. Where nobody reads any more (`towline get | head`), the command is done.
+pub(crate) fn line(text: fmt::Arguments<'_>) {
+    if writeln!(stdout(), "{text}").is_err() {
+        std::process::exit(0);
+    }
+}
+
 /// `value` in the format of programs; `people` prints it otherwise.
 pub(crate) fn print<T: Serialize>(
     format: Format,
@@ -29,8 +35,11 @@ pub(crate) fn print<T: Serialize>(
 ) -> anyhow::Result<()> {
     match format {
         Format::Table => people(),
-        Format::Json => println!("{}", serde_json::to_string_pretty(value)?),
-        Format::Yaml => print!("{}", serde_saphyr::to_string(value)?),
+        Format::Json => line(format_args!("{}", serde_json::to_string_pretty(value)?)),
+        Format::Yaml => line(format_args!(
+            "{}",
+            serde_saphyr::to_string(value)?.trim_end()
+        )),
     }
     Ok(())
 }
@@ -56,8 +65,8 @@ pub(crate) fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) 
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    for line in table.lines() {
-        println!("{}", line.trim_end());
+    for row in table.lines() {
+        line(format_args!("{}", row.trim_end()));
     }
 }
 
@@ -72,13 +81,13 @@ pub(crate) fn services(state: &StateFile) {
             ]
         }),
     );
-    println!();
-    println!("page and API  {}", state.monitor);
-    println!("webhook       {}", state.webhook);
+    line(format_args!(""));
+    line(format_args!("page and API  {}", state.monitor));
+    line(format_args!("webhook       {}", state.webhook));
     if let Some(kubeconfig) = &state.kubeconfig {
-        println!("kubeconfig    {}", kubeconfig.display());
+        line(format_args!("kubeconfig    {}", kubeconfig.display()));
     }
-    println!("logs          {}", state.logs.display());
+    line(format_args!("logs          {}", state.logs.display()));
 }
 
 pub(crate) fn summaries(list: &[Summary]) {
@@ -116,12 +125,12 @@ pub(crate) fn summaries(list: &[Summary]) {
 }
 
 pub(crate) fn view(view: &View) {
-    let line = |name: &str, value: &str| println!("{name:<14}{value}");
-    line("Name", &view.app.to_string());
-    line("Project", &view.project);
-    line("Environment", &view.environment);
-    line("Sync", view.sync.as_str());
-    line(
+    let fact = |name: &str, value: &str| line(format_args!("{name:<14}{value}"));
+    fact("Name", &view.app.to_string());
+    fact("Project", &view.project);
+    fact("Environment", &view.environment);
+    fact("Sync", view.sync.as_str());
+    fact(
         "Health",
         &join(view.health.status.as_str(), &view.health.message),
     );
@@ -130,19 +139,21 @@ pub(crate) fn view(view: &View) {
             .revision
             .as_deref()
             .map_or_else(|| "?".to_owned(), short);
-        line(
+        fact(
             "Source",
             &format!(
-                "{} {} ({revision})",
-                source.repo_url, source.target_revision
+                "{} {} {} ({revision})",
+                source.repo_url,
+                source.part,
+                source.target()
             ),
         );
         if let Some(commit) = &source.commit {
-            line("Commit", &format!("{}: {}", commit.author, commit.subject));
+            fact("Commit", &format!("{}: {}", commit.author, commit.subject));
         }
     }
     if let Some(pin) = &view.pin {
-        line(
+        fact(
             "Pinned",
             &format!(
                 "at release {} by {}, {}",
@@ -154,18 +165,18 @@ pub(crate) fn view(view: &View) {
     }
     if let Some(operation) = &view.operation {
         let said = format!("{} {}", operation.phase.as_str(), operation.message);
-        line(
+        fact(
             "Release",
             &format!("{}: {}", operation.release, said.trim()),
         );
     }
     for condition in &view.conditions {
-        line(
+        fact(
             "Condition",
             &format!("{}: {}", condition.kind.as_str(), condition.message),
         );
     }
-    println!();
+    line(format_args!(""));
     table(
         &[
             "WAVE",
@@ -235,12 +246,12 @@ pub(crate) fn event(event: &Event) {
         .ok()
         .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
         .unwrap_or_default();
-    println!(
+    line(format_args!(
         "{when:.3}  {:<28}  {:<20}  {}",
         event.app.to_string(),
         event.kind.token(),
         one_line(&event.message)
-    );
+    ));
 }
 
 /// The first eight digits of a commit; other revisions as they are.

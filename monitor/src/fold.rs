@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::application::ApplicationDestination;
+use api::application::{ApplicationDestination, ApplicationSource};
 use bus::message::condition::{Condition, ConditionType};
 use bus::message::state::{
     AgentState, ApplierState, Health, HealthStatus, HistoryEntry, Operation, RendererState,
@@ -251,27 +251,35 @@ fn nothing_deployed(parts: &Parts, watcher: Option<&WatcherState>) -> Option<Str
 }
 
 fn sources(declared: Option<&Declared>, watcher: Option<&WatcherState>) -> Vec<SourceView> {
+    let specified: &[ApplicationSource] = declared.map_or(&[], |declared| &declared.sources);
     if let Some(watcher) = watcher {
-        let view = |source: &bus::message::state::SourceState| SourceView {
+        let view = |(number, source): (usize, &bus::message::state::SourceState)| SourceView {
             branch: subject::branch(&source.repo_url, &source.target_revision),
             repo_url: api::git_url::without_credentials(&source.repo_url),
+            part: specified.get(number).map(part).unwrap_or_default(),
             target_revision: source.target_revision.clone(),
             revision: source.revision.clone(),
             commit: source.commit.clone(),
         };
-        return watcher.sources.iter().map(view).collect();
+        return watcher.sources.iter().enumerate().map(view).collect();
     }
-    let view = |source: &api::application::ApplicationSource| SourceView {
+    let view = |source: &ApplicationSource| SourceView {
         branch: subject::branch(&source.repo_url, source.target_revision()),
         repo_url: api::git_url::without_credentials(&source.repo_url),
+        part: part(source),
         target_revision: source.target_revision().to_owned(),
         revision: None,
         commit: None,
     };
-    declared
-        .iter()
-        .flat_map(|declared| declared.sources.iter().map(view))
-        .collect()
+    specified.iter().map(view).collect()
+}
+
+/// What of its repository a source is.
+fn part(source: &ApplicationSource) -> String {
+    match &source.reference {
+        Some(reference) if source.is_reference_only() => format!("${reference}"),
+        _ => source.chart().unwrap_or(source.path()).to_owned(),
+    }
 }
 
 /// The union, each said once and since it was first said, errors before the rest.

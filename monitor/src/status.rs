@@ -53,15 +53,11 @@ pub fn fields(view: &View, declared: &Declared, now_ms: u64) -> Result<Fields, s
     if let Some(state) = operation_state(view, declared, now_ms) {
         fields.insert("operationState", Some(serde_json::to_value(state)?));
     }
-    if let Some((first, rest)) = view.source_types.split_first() {
-        fields.insert("sourceType", Some(Value::from(source_type(*first))));
-        let all = || {
-            std::iter::once(first)
-                .chain(rest)
-                .map(|one| source_type(*one))
-        };
-        let plural = declared.plural.then(|| all().collect::<Vec<_>>());
-        fields.insert("sourceTypes", plural.map(Value::from));
+    if let Some(first) = view.source_types.first() {
+        let one = (!declared.plural).then(|| Value::from(source_type(*first)));
+        fields.insert("sourceType", one);
+        let all = declared.plural.then(|| source_types(view, declared));
+        fields.insert("sourceTypes", all.map(Value::from));
     }
     Ok(fields)
 }
@@ -103,6 +99,21 @@ fn sources(
     } else {
         (of.first().cloned(), None)
     }
+}
+
+/// One for each source. A source that only lends its files has no tool: Argo CD shows an empty name.
+fn source_types(view: &View, declared: &Declared) -> Vec<&'static str> {
+    let mut known = view.source_types.iter().map(|one| source_type(*one));
+    let sources = declared.sources.iter();
+    sources
+        .filter_map(|source| {
+            if source.is_reference_only() {
+                Some("")
+            } else {
+                known.next()
+            }
+        })
+        .collect()
 }
 
 fn sync(view: &View, declared: &Declared) -> SyncStatus {

@@ -64,6 +64,9 @@ pub struct View {
 #[serde(rename_all = "camelCase")]
 pub struct SourceView {
     pub repo_url: String,
+    /// The chart, or the folder; a source that only lends its files has its `$ref`.
+    #[serde(default)]
+    pub part: String,
     pub target_revision: String,
     /// Of the newest desired state.
     pub revision: Option<String>,
@@ -72,6 +75,17 @@ pub struct SourceView {
     /// The key of the branch in bucket `verified`.
     #[serde(skip)]
     pub(crate) branch: String,
+}
+
+impl SourceView {
+    /// The target revision as a person reads it: an absent one has a name.
+    pub fn target(&self) -> &str {
+        if self.target_revision.is_empty() {
+            "HEAD"
+        } else {
+            &self.target_revision
+        }
+    }
 }
 
 /// An operation that stood in the `Application` object.

@@ -4,7 +4,6 @@ mod error;
 
 use std::sync::Arc;
 
-use api::application::source::ApplicationSource;
 use bus::message::condition::ConditionType;
 use bus::message::desired::{Setting, Tool};
 use bus::message::manifests::SourceType;
@@ -56,7 +55,7 @@ pub async fn render(job: &Arc<Job>, pool: &Pool, limits: Limits) -> Result<Rende
     let mut found = Vec::new();
     let meter = Arc::new(Meter::new(limits));
     for index in 0..job.sources.len() {
-        if is_reference_only(&job.sources[index].spec) {
+        if job.sources[index].spec.is_reference_only() {
             continue;
         }
         match source(job, index, pool, &meter, &mut rendered).await {
@@ -345,12 +344,6 @@ fn in_chart(request: &wire::Request, cause: WorkerError) -> ToolError {
         None => join(&chart.folder, "Chart.yaml"),
     };
     ToolError::AfterReading { file, cause }
-}
-
-/// A source that only lends its files to others.
-fn is_reference_only(spec: &ApplicationSource) -> bool {
-    let empty = |field: &Option<String>| field.as_deref().unwrap_or_default().is_empty();
-    !empty(&spec.reference) && empty(&spec.path) && spec.chart().is_none()
 }
 
 /// Where a person looks: the path and commit, and which source if there are several.

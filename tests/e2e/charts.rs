@@ -57,8 +57,10 @@ async fn a_chart_with_values_from_git_is_delivered_and_follows_both() -> anyhow:
     let compared = &status["sync"]["comparedTo"]["sources"];
     assert_eq!(compared, &settled["spec"]["sources"]);
     let said = app.command("get", &[]).await?;
-    for expected in [charts.url().as_str(), "1.x (1.0.0)", &first[..7]] {
-        assert!(said.contains(expected), "{expected:?} is not in\n{said}");
+    let chart = format!("{} web 1.x (1.0.0)", charts.url());
+    let lent = format!("{} $values main ({}", scene.repo.url(), &first[..7]);
+    for expected in [chart, lent] {
+        assert!(said.contains(&expected), "{expected:?} is not in\n{said}");
     }
 
     // A commit to the values, then a new version in the range.

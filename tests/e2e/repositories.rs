@@ -3,7 +3,7 @@
 use serde_json::json;
 use tests::Scene;
 use tests::events::work_of;
-use tests::git::{PASSWORD, USER, Webhook};
+use tests::git::{Change, PASSWORD, USER, Webhook};
 use tests::manifest::config_map;
 
 #[tokio::test]
@@ -155,5 +155,40 @@ async fn a_commit_id_and_a_file_address_work_as_sources() -> anyhow::Result<()> 
         .await?;
     app.settled(&first).await?;
     scene.config("settings", "value", "1").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_submodules_files_are_read_where_it_is_mounted_and_follow_its_commit()
+-> anyhow::Result<()> {
+    let scene = Scene::new("submodule").await?;
+    let name = format!("{}-module", scene.name);
+    let module = scene.towline.stack().git.create(&name)?;
+    let commit = |value: &str| {
+        let content = config_map("settings", "value", value);
+        module.commit(value, &[("config.yaml", &content)])
+    };
+    // Relative to the repository's own address, as forges' users write it.
+    let modules = format!("[submodule \"base\"]\n\tpath = web/base\n\turl = ../{name}.git\n");
+    let first = scene.repo.change(
+        "first",
+        &[
+            Change::write(".gitmodules", modules),
+            Change::module("web/base", commit("1")?),
+        ],
+    )?;
+    let app = scene
+        .app("web")
+        .automated()
+        .set("/spec/source/directory/recurse", true)
+        .create()
+        .await?;
+    app.settled(&first).await?;
+    scene.config("settings", "value", "1").await?;
+    let second = scene
+        .push_changes("second", &[Change::module("web/base", commit("2")?)])
+        .await?;
+    app.settled(&second).await?;
+    scene.config("settings", "value", "2").await?;
     Ok(())
 }

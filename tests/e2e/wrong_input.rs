@@ -76,7 +76,7 @@ impl Place {
                 Change::Write { path, .. } | Change::Link { path, .. } => {
                     Some(Change::remove(path.as_str()))
                 }
-                Change::Remove { .. } => None,
+                Change::Module { .. } | Change::Remove { .. } => None,
             })
             .collect();
         right.push(Change::write(

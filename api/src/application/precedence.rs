@@ -77,6 +77,14 @@ impl ApplicationSource {
     pub fn is_oci(&self) -> bool {
         self.repo_url.starts_with("oci://")
     }
+
+    /// Whether, among several, it has no manifests of its own and only lends its files to the others.
+    pub fn is_reference_only(&self) -> bool {
+        present(self.reference.as_ref()).is_some()
+            && present(self.path.as_ref()).is_none()
+            && self.chart().is_none()
+            && !self.is_oci()
+    }
 }
 
 impl ApplicationDestination {

@@ -1,8 +1,4 @@
 //! `towline events`: what happened, and with `--follow` what happens.
-#![expect(
-    clippy::print_stdout,
-    reason = "printing events is what this command is for"
-)]
 
 use futures::TryStreamExt as _;
 
@@ -27,8 +23,11 @@ pub(crate) async fn events(
         match format {
             Format::Table => output::event(&event),
             // A line each: a stream has no end at which a list could be closed.
-            Format::Json => println!("{}", serde_json::to_string(&event)?),
-            Format::Yaml => println!("---\n{}", serde_saphyr::to_string(&event)?.trim_end()),
+            Format::Json => output::line(format_args!("{}", serde_json::to_string(&event)?)),
+            Format::Yaml => output::line(format_args!(
+                "---\n{}",
+                serde_saphyr::to_string(&event)?.trim_end()
+            )),
         }
     }
     anyhow::bail!("the monitor ended the event stream")

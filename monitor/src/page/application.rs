@@ -62,7 +62,7 @@ fn facts(view: &View, now_ms: u64) -> Markup {
             div { dt { "Releases" } dd { @if view.automated { "automatically" } @else { "on command" } } }
             @for source in &view.sources {
                 div class="wide" { dt { "Source" } dd {
-                    (source.repo_url) " at " code { (source.target_revision) }
+                    (source.repo_url) " " code { (source.part) } " at " code { (source.target()) }
                     @if let Some(newest) = &source.revision {
                         ": " (revision(newest))
                         @if let Some(commit) = &source.commit {

@@ -72,12 +72,14 @@ fn the_history_names_who_asked() {
 fn sources_in_the_plural_stay_in_the_plural() {
     let mut object = sample::object("dome");
     let source = object["spec"]["source"].take();
-    object["spec"]["sources"] = json!([source]);
+    let values = json!({"repoURL": "https://h/values", "ref": "values"});
+    object["spec"]["sources"] = json!([values, source]);
     let fields = fields_of(&sample::view("dome"), &object);
     let sync = value(&fields, "sync");
     assert_eq!(sync["revisions"], json!([sample::revision(3)]));
     assert_eq!(sync.get("revision"), None);
-    assert_eq!(value(&fields, "sourceTypes"), &json!(["Directory"]));
+    assert_eq!(value(&fields, "sourceTypes"), &json!(["", "Directory"]));
+    assert_eq!(fields["sourceType"], None);
 }
 
 #[test]

@@ -18,6 +18,11 @@ pub enum Change {
         path: String,
         target: String,
     },
+    /// A submodule at this commit of another repository.
+    Module {
+        path: String,
+        commit: String,
+    },
     Remove {
         path: String,
     },
@@ -35,6 +40,13 @@ impl Change {
         Self::Link {
             path: path.into(),
             target: target.into(),
+        }
+    }
+
+    pub fn module(path: impl Into<String>, commit: impl Into<String>) -> Self {
+        Self::Module {
+            path: path.into(),
+            commit: commit.into(),
         }
     }
 
@@ -108,6 +120,10 @@ impl Repo {
                 Change::Link { path, target } => {
                     let blob = repository.blob(target.as_bytes())?;
                     update.upsert(path.as_str(), blob, FileMode::Link);
+                }
+                Change::Module { path, commit } => {
+                    let commit = git2::Oid::from_str(commit)?;
+                    update.upsert(path.as_str(), commit, FileMode::Commit);
                 }
                 Change::Remove { path } => {
                     update.remove(path.as_str());
