@@ -151,26 +151,7 @@ impl Renderer {
             last,
         };
         if let Some(earlier) = earlier.as_ref().filter(|_| !present.trigger.hard) {
-            let Proven {
-                inputs,
-                values,
-                needs,
-                source_types,
-                conditions,
-                ..
-            } = &earlier.proven;
-            job.read_again(inputs, needs);
-            let facts = Facts {
-                values: values.clone(),
-                source_types: source_types.clone(),
-                conditions: conditions.clone(),
-                reused: true,
-                ..facts
-            };
-            let packed = earlier.packed();
-            return self
-                .succeed(desired, &job, packed, facts, earlier.live.clone(), begun)
-                .await;
+            return self.take_over(desired, &job, earlier, facts, begun).await;
         }
 
         let (outcome, live) = tokio::join!(
@@ -234,6 +215,35 @@ impl Renderer {
                 Ok(())
             }
         }
+    }
+
+    /// Publishes what an earlier render came to, which is proven to be still right.
+    async fn take_over(
+        &self,
+        desired: &Desired,
+        job: &Job,
+        earlier: &Earlier,
+        facts: Facts,
+        begun: Instant,
+    ) -> Result<(), NotYet> {
+        let proven = &earlier.proven;
+        job.read_again(&proven.inputs, &proven.needs);
+        let facts = Facts {
+            values: proven.values.clone(),
+            source_types: proven.source_types.clone(),
+            conditions: proven.conditions.clone(),
+            reused: true,
+            ..facts
+        };
+        self.succeed(
+            desired,
+            job,
+            earlier.packed(),
+            facts,
+            earlier.live.clone(),
+            begun,
+        )
+        .await
     }
 
     /// Holds a render against an earlier one of the same inputs.
