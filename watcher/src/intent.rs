@@ -3,11 +3,11 @@
 use std::fmt::Display;
 
 use api::application::ApplicationSpec;
-use api::project::Destination;
 use bus::message::condition::ConditionType;
 use bus::message::desired::{Rendering, Tracking};
 use bus::{ClusterId, Digest};
 
+use crate::project::{project, refused_destination, refused_sources};
 use crate::seen::Seen;
 use crate::settings::Environment;
 use crate::slot::Source;
@@ -61,7 +61,7 @@ pub fn intent(seen: &Seen, environment: &Environment, bounds: Bounds<'_>) -> Int
         _ if seen.skip => Intent::Skipped,
         Ok(None) => Intent::Skipped,
         Ok(Some(wanted)) => Intent::Wanted(Box::new(wanted)),
-        Err(problem) => Intent::Invalid(vec![problem]),
+        Err(problems) => Intent::Invalid(problems),
     }
 }
 
@@ -69,13 +69,24 @@ fn wanted(
     seen: &Seen,
     environment: &Environment,
     bounds: Bounds<'_>,
-) -> Result<Option<Wanted>, Problem> {
+) -> Result<Option<Wanted>, Vec<Problem>> {
     let spec = &seen.spec;
-    let sources = sources(spec, environment, bounds.files)?;
-    let target = environment
-        .target(&spec.destination)
-        .map_err(|error| invalid(&error))?;
-    check_project(seen, &target, environment, bounds.control_namespace)?;
+    let project = project(seen, environment, bounds.control_namespace).map_err(|it| vec![it])?;
+    let sources = sources(spec, environment, bounds.files).map_err(|it| vec![it])?;
+    let mut refused = refused_sources(seen, project);
+    let target = match environment.target(&spec.destination) {
+        Ok(target) => {
+            refused.extend(refused_destination(seen, project, &target, environment));
+            target
+        }
+        Err(error) => {
+            refused.push(invalid(&error));
+            return Err(refused);
+        }
+    };
+    if !refused.is_empty() {
+        return Err(refused);
+    }
     if target.skip {
         return Ok(None);
     }
@@ -114,48 +125,6 @@ fn wanted(
     }))
 }
 
-fn check_project(
-    seen: &Seen,
-    target: &crate::settings::Target,
-    environment: &Environment,
-    control_namespace: &str,
-) -> Result<(), Problem> {
-    let name = seen.spec.project();
-    let Some(project) = environment.projects.get(name) else {
-        return Err(invalid(&format!(
-            "spec.project names {name:?}, which does not exist in namespace {control_namespace}: create the AppProject or name another"
-        )));
-    };
-    let namespace = seen.id.namespace();
-    if !project.permits_source_namespace(namespace, control_namespace) {
-        return Err(invalid(&format!(
-            "project {name} does not permit Applications in namespace {namespace}: add it to the project's sourceNamespaces"
-        )));
-    }
-    let mut sources = seen.spec.sources().iter();
-    if let Some(source) = sources.find(|source| !project.spec.permits_source(&source.repo_url)) {
-        return Err(invalid(&format!(
-            "project {name} does not permit the repository {}: add it to the project's sourceRepos",
-            api::git_url::without_credentials(&source.repo_url)
-        )));
-    }
-    let destination = Destination {
-        server: &target.server,
-        name: &target.name,
-        namespace: seen.spec.destination.namespace(),
-    };
-    let scoped = project.spec.permit_only_project_scoped_clusters == Some(true);
-    if !project.spec.permits_destination(destination)
-        || (scoped && target.project.as_deref() != Some(name))
-    {
-        return Err(invalid(&format!(
-            "project {name} does not permit namespace {:?} of cluster {} ({}): add it to the project's destinations",
-            destination.namespace, destination.name, destination.server
-        )));
-    }
-    Ok(())
-}
-
 fn warnings(spec: &ApplicationSpec) -> Vec<Problem> {
     let unknown = spec.unknown_fields();
     if unknown.is_empty() {
@@ -181,6 +150,8 @@ mod tests {
     use std::sync::Arc;
 
     use api::AppProject;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD as BASE64;
     use serde_json::{Value, json};
 
     use super::*;
@@ -249,7 +220,10 @@ mod tests {
     fn a_missing_project_is_named() {
         let mut spec = plain();
         spec["project"] = json!("nope");
-        assert!(problem(judged(&spec)).contains("\"nope\", which does not exist"));
+        assert!(
+            problem(judged(&spec))
+                .starts_with("Application referencing project nope which does not exist")
+        );
     }
 
     #[test]
@@ -276,31 +250,104 @@ mod tests {
         assert!(problem(judged("https://elsewhere/charts")).contains("https://elsewhere/charts"));
     }
 
-    #[test]
-    fn a_project_forbids_repository_destination_and_namespace() {
+    fn team(rules: Value, secrets: &[(&str, &str)]) -> Environment {
         let mut environment = environment();
-        let project = |spec: Value| {
-            Arc::new(AppProject::new(
-                "team",
-                serde_json::from_value(spec).unwrap(),
-            ))
-        };
-        let mut spec = plain();
-        spec["project"] = json!("team");
-        let mut judge = |rules: Value, namespace: &str| {
-            environment
-                .projects
-                .insert("team".to_owned(), project(rules));
-            problem(intent(&seen(namespace, &spec), &environment, bounds()))
-        };
-        assert!(judge(json!({}), "argocd").contains("sourceRepos"));
-        assert!(judge(json!({"sourceRepos": ["*"]}), "argocd").contains("destinations"));
-        assert!(judge(json!({"sourceRepos": ["*"]}), "elsewhere").contains("sourceNamespaces"));
-        let everywhere = json!({
-            "sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}],
-            "permitOnlyProjectScopedClusters": true,
+        let project = AppProject::new("team", serde_json::from_value(rules).unwrap());
+        let secrets = secrets.iter().map(|(name, project)| {
+            let secret = serde_json::from_value(json!({
+                "metadata": {"name": name, "labels": {"argocd.argoproj.io/secret-type": "cluster"}},
+                "data": {
+                    "name": BASE64.encode(name), "server": BASE64.encode(format!("https://{name}")),
+                    "project": BASE64.encode(project),
+                },
+            }));
+            let read = api::settings::read_secret(&secret.unwrap()).unwrap();
+            ((*name).to_owned(), read.unwrap())
         });
-        assert!(judge(everywhere, "argocd").contains("destinations"));
+        environment.secrets = secrets.collect();
+        let projects = &mut environment.projects;
+        projects.insert("team".to_owned(), Arc::new(project));
+        environment
+    }
+
+    fn problems(environment: &Environment, namespace: &str, spec: &Value) -> Vec<Problem> {
+        let mut spec = spec.clone();
+        spec["project"] = json!("team");
+        match intent(&seen(namespace, &spec), environment, bounds()) {
+            Intent::Invalid(problems) => problems,
+            Intent::Wanted(_) => Vec::new(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn all_that_a_project_refuses_is_said_at_once_in_the_words_of_argo_cd() {
+        let nothing = team(json!({}), &[]);
+        let said = problems(&nothing, "argocd", &plain());
+        assert_eq!(said.len(), 2, "{said:?}");
+        let starts = [
+            "application repo https://h/a.git is not permitted in project 'team'",
+            "application destination server 'https://kubernetes.default.svc' and namespace 'web' do not match any of the allowed \
+             destinations in project 'team'",
+        ];
+        for ((kind, message), start) in said.iter().zip(starts) {
+            assert_eq!(*kind, ConditionType::InvalidSpecError);
+            assert!(message.starts_with(start), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_application_of_another_namespace_needs_the_project_to_let_it_in() {
+        let rules = |namespaces: Value| {
+            json!({
+                "sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}], "sourceNamespaces": namespaces,
+            })
+        };
+        for (namespaces, allowed) in [
+            (json!([]), false),
+            (json!(["team-*"]), true),
+            (json!(["/^team-[a-z]$/"]), true),
+            (json!(["/^team$/"]), false),
+        ] {
+            let said = problems(&team(rules(namespaces.clone()), &[]), "team-a", &plain());
+            assert_eq!(said.is_empty(), allowed, "{namespaces}: {said:?}");
+            if let [(kind, message)] = &*said {
+                assert_eq!(*kind, ConditionType::UnknownError);
+                let words = "application 'web' in namespace 'team-a' is not permitted to use project 'team'";
+                assert!(message.starts_with(words), "{message}");
+            }
+        }
+        assert_eq!(
+            problems(&team(rules(json!([])), &[]), "argocd", &plain()),
+            []
+        );
+    }
+
+    #[test]
+    fn a_project_of_scoped_clusters_permits_those_alone_that_are_its_own() {
+        let rules = json!({
+            "sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}], "permitOnlyProjectScopedClusters": true,
+        });
+        let environment = team(rules, &[("own", "team"), ("others", "else"), ("all", "")]);
+        let to = |name: &str| {
+            let mut spec = plain();
+            spec["destination"] = json!({"name": name, "namespace": "web"});
+            problems(&environment, "argocd", &spec)
+        };
+        assert_eq!(to("own"), []);
+        for name in ["others", "all", "in-cluster"] {
+            let said = to(name);
+            assert!(said[0].1.contains(&format!("server '{name}'")), "{said:?}");
+            assert!(said[0].1.contains("clusters of its own"), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_destination_and_a_forbidden_repository_are_both_said() {
+        let mut spec = plain();
+        spec["destination"] = json!({"server": "https://nowhere", "namespace": "web"});
+        let said = problems(&team(json!({}), &[]), "argocd", &spec);
+        assert!(said[0].1.contains("sourceRepos") && said[1].1.contains("https://nowhere"));
     }
 
     #[test]

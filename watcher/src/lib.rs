@@ -1,7 +1,7 @@
 //! The watcher: knows which applications exist, turns branches and tags into commits, stores snapshots, and publishes desired
 //! state only for the applications that a change can affect.
 //!
-//! [`applications`] ([`seen`]) and [`settings`] → [`intent`] ([`sources`]) → [`index`] ([`slot`]) → [`worker`]: [`source`]
+//! [`applications`] ([`seen`]) and [`settings`] → [`intent`] ([`project`], [`sources`]) → [`index`] ([`slot`]) → [`worker`]: [`source`]
 //! ([`revision`]) → [`decide`] and [`affected`] (over [`tree`]) → [`snapshot`] ([`packs`]) → [`publish`]. [`webhook`], [`poll`] and
 //! [`follow`] wake a worker; what a render asks for ([`needs`]) comes back through `follow` and is fetched like a source;
 //! [`lifecycle`] ([`deletions`]) deletes; [`state`] says how it is; [`collect`] clears the object stores. Of several watchers one
@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod needs;
 pub mod packs;
 pub mod poll;
+pub mod project;
 pub mod publish;
 pub mod revision;
 mod run;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use api::AppProject;
 use api::settings::WebhookSecrets;
 use bus::message::desired::{Cascade, Cause, Deleted};
 use bus::trace::Trace;
@@ -271,6 +272,32 @@ impl Index {
         if inner.missing().is_empty() {
             self.judge_all(&mut inner);
         }
+    }
+
+    /// A project as it is now, or none of that name. Its own applications are judged again, if it changed.
+    pub fn configure_project(&self, name: &str, project: Option<Arc<AppProject>>) {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let projects = &mut inner.environment.projects;
+        let before = match &project {
+            Some(project) => projects.insert(name.to_owned(), Arc::clone(project)),
+            None => projects.remove(name),
+        };
+        let spec = |project: &Option<Arc<AppProject>>| project.as_ref().map(|it| it.spec.clone());
+        if spec(&before) == spec(&project) || !inner.missing().is_empty() {
+            return;
+        }
+        let apps = inner.apps.iter();
+        let own = apps.filter(|(_, app)| app.seen.spec.project() == name);
+        let own: Vec<AppId> = own.map(|(id, _)| id.clone()).collect();
+        for id in own {
+            self.judge(inner, &id);
+        }
+    }
+
+    /// The names of the projects that are known.
+    pub fn projects(&self) -> Vec<String> {
+        self.lock().environment.projects.keys().cloned().collect()
     }
 
     /// Looks something up in the configuration.

@@ -144,6 +144,15 @@ impl Environment {
             .map(|(_, template)| template)
     }
 
+    /// Whether one of the clusters that belong to a project alone is the one that is meant.
+    pub fn has_own_cluster(&self, project: &str, target: &Target) -> bool {
+        self.secrets.values().any(|secret| {
+            matches!(secret, Labelled::Cluster(cluster)
+                if cluster.project.as_deref() == Some(project)
+                    && (cluster.name == target.name || cluster.server == target.server))
+        })
+    }
+
     /// The cluster that a destination means.
     pub fn target(&self, destination: &ApplicationDestination) -> Result<Target, DestinationError> {
         let clusters = || {

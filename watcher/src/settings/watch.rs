@@ -88,20 +88,18 @@ pub async fn projects(
         match change {
             Change::Is(project) => {
                 let name = project.name_any();
-                let project = Arc::new(*project);
-                index.configure(|it| {
-                    it.projects.insert(name.clone(), project);
-                });
+                index.configure_project(&name, Some(Arc::new(*project)));
                 let _ = say.send(name);
             }
             Change::Gone(name) => {
-                index.configure(|it| {
-                    it.projects.remove(&name);
-                });
+                index.configure_project(&name, None);
                 let _ = say.send(name);
             }
             Change::Complete(names) => {
-                index.configure(|it| it.projects.retain(|name, _| names.contains(name)));
+                let gone = index.projects().into_iter();
+                for name in gone.filter(|name| !names.contains(name)) {
+                    index.configure_project(&name, None);
+                }
                 index.started(Part::Projects);
                 // Those that are on the bus and no longer exist.
                 let _ = say.send(String::new());

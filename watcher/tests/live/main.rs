@@ -9,7 +9,13 @@ mod git;
 mod lead;
 mod noticing;
 #[path = "../webhooks/payloads.rs"]
+#[expect(
+    dead_code,
+    reason = "some of its helpers are for the tests of webhooks alone"
+)]
 mod payloads;
+mod projects;
+mod restart;
 mod several;
 
 use std::path::Path;
@@ -585,14 +591,7 @@ async fn moved_to_nowhere(world: &World) {
 
 /// Everything comes back, with generations above those that were there.
 async fn broker_wiped(world: &mut World, newest: Generation) {
-    let nats = world.stack.nats.as_mut().unwrap();
-    nats.kill().await;
-    nats.wipe().unwrap();
-    nats.start_again().await.unwrap();
-    eventually("the streams", || async {
-        bus::stream::provision(&world.bus, &[here()]).await.ok()
-    })
-    .await;
+    world.wipe().await;
     let web = world.present("web", |it, _| it.generation > newest).await;
     let DesiredState::Present(present) = &web.state else {
         unreachable!()

@@ -12,9 +12,9 @@ use serde_json::json;
 use super::charts::Charts;
 use super::*;
 
-const VALUES: &str = "web/values.yaml";
+pub(super) const VALUES: &str = "web/values.yaml";
 
-fn need(charts: &Charts, name: &str) -> Need {
+pub(super) fn need(charts: &Charts, name: &str) -> Need {
     Need::Chart {
         repository: charts.url(),
         name: name.to_owned(),
@@ -22,14 +22,14 @@ fn need(charts: &Charts, name: &str) -> Need {
     }
 }
 
-fn present(desired: &Desired) -> &Present {
+pub(super) fn present(desired: &Desired) -> &Present {
     match &desired.state {
         DesiredState::Present(present) => present,
         DesiredState::Deleted(_) => panic!("deleted"),
     }
 }
 
-async fn create(world: &World, charts: &Charts) {
+pub(super) async fn create(world: &World, charts: &Charts) {
     let app = json!({
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "Application",
@@ -57,7 +57,7 @@ async fn create(world: &World, charts: &Charts) {
 }
 
 /// What the renderer would say of a generation that read the chart's file and the values.
-async fn record(
+pub(super) async fn record(
     world: &World,
     generation: Generation,
     values: &str,
@@ -89,7 +89,7 @@ async fn record(
         .unwrap();
 }
 
-fn rendered() -> RenderOutcome {
+pub(super) fn rendered() -> RenderOutcome {
     RenderOutcome::Rendered {
         digest: Digest::of(b""),
         count: 1,
@@ -99,7 +99,7 @@ fn rendered() -> RenderOutcome {
     }
 }
 
-async fn refresh(world: &World) {
+pub(super) async fn refresh(world: &World) {
     let annotation = json!({"metadata": {"annotations": {"argocd.argoproj.io/refresh": "normal"}}});
     world
         .apps()
