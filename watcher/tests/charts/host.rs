@@ -40,6 +40,11 @@ impl Host {
             .insert(path.to_owned(), (status, headers, body.into()));
     }
 
+    /// What it has an answer for.
+    pub(crate) fn offered(&self) -> Vec<String> {
+        self.0.lock().unwrap().answers.keys().cloned().collect()
+    }
+
     /// How often a path was asked for, by its end.
     pub(crate) fn asked(&self, end: &str) -> usize {
         self.paths().filter(|path| path.ends_with(end)).count()

@@ -7,3 +7,6 @@ mod helm;
 mod host;
 mod oci;
 mod registry;
+mod secure;
+#[path = "../support/tls.rs"]
+mod tls;

@@ -9,7 +9,14 @@ use super::fetched::{BASIC, anybody, archive, chart, get, login, sha256, text};
 use super::host::Host;
 
 /// Puts an artifact into a registry, and gives its manifest's digest.
-pub(crate) fn push(host: &Host, name: &str, tag: &str, config: &str, kind: &str, layer: &[u8]) -> String {
+pub(crate) fn push(
+    host: &Host,
+    name: &str,
+    tag: &str,
+    config: &str,
+    kind: &str,
+    layer: &[u8],
+) -> String {
     let digest = format!("sha256:{}", sha256(layer));
     let manifest = serde_json::json!({
         "schemaVersion": 2,
