@@ -57,13 +57,15 @@ fn is_suspect(data: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
+
     use super::*;
 
     #[test]
     fn what_multiplies_or_nests_is_refused_by_file_and_line() {
         let mut bomb = "a: &a0 [x, x]\n".to_owned();
         for level in 1..25 {
-            bomb += &format!("b{level}: &a{level} [*a{0}, *a{0}]\n", level - 1);
+            writeln!(bomb, "b{level}: &a{level} [*a{0}, *a{0}]", level - 1).unwrap();
         }
         let says = |path: &str, text: &str| check(path, text.as_bytes()).unwrap_err();
         assert!(says("a.yaml", &bomb).contains("with aliases counted"));

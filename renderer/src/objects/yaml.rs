@@ -297,7 +297,8 @@ mod tests {
             bytes: 1000,
         };
         let nested = |levels: usize| {
-            let open: String = (0..levels).map(|level| format!("&a{level} [")).collect();
+            let open: Vec<_> = (0..levels).map(|level| format!("&a{level} [")).collect();
+            let open = open.concat();
             format!("{open}{}{}", "x".repeat(100), "]".repeat(levels))
         };
         assert!(document(&nested(5), bounds).is_ok());

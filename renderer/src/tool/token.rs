@@ -49,9 +49,8 @@ fn names(text: &[u8], word: &[u8]) -> bool {
     text.windows(word.len()).enumerate().any(|(at, window)| {
         let (before, after) = (text[..at].last(), text.get(at + word.len()));
         window == word
-            && !is_of_a_name(before)
-            && !is_of_a_name(after)
-            && !(is_blank(before) && is_blank(after))
+            && ![before, after].into_iter().any(is_of_a_name)
+            && ![before, after].into_iter().all(is_blank)
     })
 }
 

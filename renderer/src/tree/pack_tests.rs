@@ -1,3 +1,8 @@
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "a pack's numbers are taken apart byte by byte"
+)]
+
 use std::io::Write;
 
 use bus::Digest;
