@@ -17,6 +17,7 @@ mod case;
 mod checkout;
 mod compare;
 mod find;
+mod glob;
 mod ours;
 mod report;
 mod run;

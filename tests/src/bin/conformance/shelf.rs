@@ -12,6 +12,7 @@ use bus::message::need::Need;
 use renderer::{Database, ReadLimits, Tree};
 use serde_json::Value;
 use tempfile::TempDir;
+use watcher::source::version;
 
 use crate::checkout;
 use crate::theirs::copy_all;
@@ -145,6 +146,15 @@ pub(crate) fn dependencies(folder: &Path) -> anyhow::Result<Vec<[String; 3]>> {
         .collect())
 }
 
+/// The version of a dependency that the chart's lock file names, if it has one.
+pub(crate) fn locked(folder: &Path, name: &str) -> Option<String> {
+    let text = std::fs::read_to_string(folder.join("Chart.lock")).ok()?;
+    let lock: Value = serde_saphyr::from_str(&text).ok()?;
+    let mut all = lock["dependencies"].as_array()?.iter();
+    let found = all.find(|of| of["name"] == name)?;
+    found["version"].as_str().map(str::to_owned)
+}
+
 /// `Chart.yaml` of a folder.
 pub(crate) fn chart_file(folder: &Path) -> anyhow::Result<Value> {
     let file = folder.join("Chart.yaml");
@@ -153,7 +163,7 @@ pub(crate) fn chart_file(folder: &Path) -> anyhow::Result<Value> {
     serde_saphyr::from_str(&text).with_context(|| format!("parsing {}", file.display()))
 }
 
-/// Writes a chart of a Git repository as it was when it had this version.
+/// Writes a chart of a Git repository as it was when it had this version, or last had one of this range.
 fn take_out(repository: &Path, name: &str, version: &str, to: &Path) -> anyhow::Result<bool> {
     let git = git2::Repository::open(repository)?;
     let head = git.head()?.peel_to_tree()?;
@@ -207,8 +217,12 @@ fn is_version(git: &git2::Repository, file: git2::Oid, name: &str, version: Opti
         return false;
     };
     let bare = |version: &str| version.trim_start_matches('v').to_owned();
-    chart["name"] == name
-        && version.is_none_or(|version| chart["version"].as_str().map(bare) == Some(bare(version)))
+    let has = chart["version"].as_str().unwrap_or_default();
+    let is_within = |wanted: &str| {
+        let range = version::range(wanted);
+        bare(has) == bare(wanted) || range.is_some_and(|range| range.newest([has]).is_some())
+    };
+    chart["name"] == name && version.is_none_or(is_within)
 }
 
 /// A folder's files as a tree.

@@ -19,6 +19,7 @@ use crate::argo;
 use crate::case::{Case, Outcome};
 use crate::checkout::Checkout;
 use crate::find::{self, Tool};
+use crate::glob;
 use crate::shelf::{self, Shelf};
 
 /// How long one process may take.
@@ -159,6 +160,7 @@ impl RealTools {
             if !repository.contains("://") || repository.starts_with("file://") {
                 continue;
             }
+            let version = shelf::locked(folder, &name).unwrap_or(version);
             match self.shelf.chart(&repository, &name, &version)? {
                 Some(folder) => of["repository"] = format!("file://{}", folder.display()).into(),
                 None => return Ok(()),
@@ -283,18 +285,22 @@ fn directory(
     checkout: &Checkout,
 ) -> anyhow::Result<Result<Vec<u8>, Refusal>> {
     let given = source.directory.clone().unwrap_or_default();
-    let is_plain = given.include.as_deref().unwrap_or_default().is_empty()
-        && given.exclude.as_deref().unwrap_or_default().is_empty();
-    if !is_plain {
-        return Ok(Err(Refusal::NotCompared(
-            "a directory with include or exclude",
-        )));
-    }
+    let (include, exclude) = (
+        given.include.as_deref().unwrap_or_default(),
+        given.exclude.as_deref().unwrap_or_default(),
+    );
+    let is_chosen = |inner: &str| {
+        (exclude.is_empty() || !glob::matches(exclude, inner))
+            && (include.is_empty() || glob::matches(include, inner))
+    };
     let mut text = Vec::new();
     for name in find::below(checkout, source.path()) {
         let file = &name[name.rfind('/').map_or(0, |at| at + 1)..];
         let inner = find::inside(&name, source.path());
         if inner.contains('/') && !given.recurse.unwrap_or(false) {
+            continue;
+        }
+        if !is_chosen(inner) {
             continue;
         }
         if file.ends_with(".jsonnet") {
