@@ -245,7 +245,7 @@ configMapGenerator:
 patches:
   - path: resources.yaml
   - target: {kind: Ingress}
-    patch: '[{op: replace, path: /spec/rules/0/host, value: dome.summit.example.org}]'
+    patch: '- {op: replace, path: /spec/rules/0/host, value: dome.summit.example.org}'
 ",
     ),
     (
