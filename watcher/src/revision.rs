@@ -88,7 +88,7 @@ impl References {
             .iter()
             .map(|folder| format!("{folder}{name}"))
             .find_map(named)
-            .or_else(|| named(name.to_owned()).filter(|_| name.starts_with("refs/")));
+            .or_else(|| named(name.clone()).filter(|_| name.starts_with("refs/")));
         if let Some(reference) = reference {
             return Ok(reference);
         }

@@ -27,6 +27,10 @@ use crate::worker::{self, Hosts, Stores};
 use crate::{collect, follow, state, webhook};
 
 /// Runs the watcher until a signal.
+#[expect(
+    clippy::too_many_lines,
+    reason = "a list of what is wired to what, in the order of the flow"
+)]
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let Args {
         connect,

@@ -275,16 +275,16 @@ impl Index {
     }
 
     /// A project as it is now, or none of that name. Its own applications are judged again, if it changed.
-    pub fn configure_project(&self, name: &str, project: Option<Arc<AppProject>>) {
+    pub fn configure_project(&self, name: &str, project: Option<&Arc<AppProject>>) {
         let mut guard = self.lock();
         let inner = &mut *guard;
         let projects = &mut inner.environment.projects;
-        let before = match &project {
+        let before = match project {
             Some(project) => projects.insert(name.to_owned(), Arc::clone(project)),
             None => projects.remove(name),
         };
-        let spec = |project: &Option<Arc<AppProject>>| project.as_ref().map(|it| it.spec.clone());
-        if spec(&before) == spec(&project) || !inner.missing().is_empty() {
+        let spec = |project: Option<&Arc<AppProject>>| project.map(|it| it.spec.clone());
+        if spec(before.as_ref()) == spec(project) || !inner.missing().is_empty() {
             return;
         }
         let apps = inner.apps.iter();

@@ -81,11 +81,11 @@ impl Candidate {
         let mut updates: Updates = watcher::watch_object(self.api.clone(), &self.name)
             .default_backoff()
             .boxed();
-        let taken = tokio::select! {
+        let won = tokio::select! {
             () = token.cancelled() => return Ok(()),
-            taken = self.follow(&mut updates) => taken,
+            won = self.follow(&mut updates) => won,
         };
-        let Ok((session, mut lease)) = taken;
+        let Ok((session, mut lease)) = won;
         tracing::info!(identity = self.identity, "leads");
         let ended = tokio::select! {
             () = token.cancelled() => Ok(()),

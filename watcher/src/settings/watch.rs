@@ -88,7 +88,7 @@ pub async fn projects(
         match change {
             Change::Is(project) => {
                 let name = project.name_any();
-                index.configure_project(&name, Some(Arc::new(*project)));
+                index.configure_project(&name, Some(&Arc::new(*project)));
                 let _ = say.send(name);
             }
             Change::Gone(name) => {
@@ -127,10 +127,10 @@ async fn publish_projects(
     let mut watch = bus.watch_bucket::<Project>(Bucket::Projects, ">");
     let mut ready = false;
     let mut failed = false;
-    let mut led = false;
+    let mut begun = false;
     loop {
         tokio::select! {
-            () = lead.begun(), if !led => led = true,
+            () = lead.begun(), if !begun => begun = true,
             update = watch.next() => match update {
                 Update::Put(stored) => {
                     there.insert(stored.value.name.clone(), stored.value);
@@ -150,7 +150,7 @@ async fn publish_projects(
             Some(_) = changes.recv() => {}
             () = tokio::time::sleep(RETRY), if failed => {}
         }
-        if !led || !ready || index.missing().contains(&Part::Projects) {
+        if !begun || !ready || index.missing().contains(&Part::Projects) {
             continue;
         }
         if !lead.holds() {

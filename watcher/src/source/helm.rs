@@ -104,7 +104,7 @@ impl<'a> Repository<'a> {
             index.map(|index| (index, charts))
         });
         let index = read.await.map_err(|_| self.web.lost())?;
-        let (index, charts) = index.map_err(|error| self.web.content(error))?;
+        let (index, charts) = index.map_err(|error| self.web.content(error.to_string()))?;
         repository.keep(held, index, charts, validator);
         Ok(())
     }

@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use std::fmt::Write as _;
 
 use super::*;
 
@@ -111,12 +112,14 @@ fn aliases_are_not_expanded() {
 fn a_large_index_leaves_little() {
     let mut text = "apiVersion: v1\nentries:\n".to_owned();
     for chart in 0..50 {
-        text += &format!("  chart{chart}:\n");
+        writeln!(text, "  chart{chart}:").unwrap();
         for patch in 0..200 {
-            text += &format!(
-                "  - version: 1.0.{patch}\n    description: {}\n    urls:\n    - a-{patch}.tgz\n",
+            writeln!(
+                text,
+                "  - version: 1.0.{patch}\n    description: {}\n    urls:\n    - a-{patch}.tgz",
                 "é".repeat(300)
-            );
+            )
+            .unwrap();
         }
     }
     let index = Index::read(text.as_bytes(), |_| true).unwrap();

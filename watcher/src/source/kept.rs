@@ -39,7 +39,7 @@ struct Notes {
 #[derive(Clone, Serialize, Deserialize)]
 struct Version {
     tree: String,
-    /// What tells this content from another of the same version: a digest, or an ETag.
+    /// What tells this content from another of the same version: a digest, or an `ETag`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     proof: Option<String>,
 }

@@ -229,10 +229,10 @@ impl Web {
     }
 
     /// What came is no use.
-    pub(super) fn content(&self, reason: impl ToString) -> FetchError {
+    pub(super) fn content(&self, reason: impl Into<String>) -> FetchError {
         FetchError::Content {
             url: self.shown.clone(),
-            reason: reason.to_string(),
+            reason: reason.into(),
         }
     }
 }

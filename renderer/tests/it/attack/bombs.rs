@@ -114,7 +114,7 @@ async fn a_text_that_renders_itself_is_stopped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_eats_memory_is_stopped() {
-    let scene = Scene::with(Duration::from_secs(60), 128 << 20).await;
+    let scene = Scene::with(Duration::from_mins(1), 128 << 20).await;
     let limit = "more than 128 MiB of memory, the limit of one render";
     let doubled = "{{ $x := \"0123456789abcdef\" }}{{ range until 40 }}{{ $x = printf \"%s%s\" $x $x }}{{ end }}";
     for (what, files) in [
@@ -275,7 +275,7 @@ async fn ten_thousand_levels_are_too_deep() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn numbers_and_sizes_are_bounded() {
-    let scene = Scene::with(Duration::from_secs(60), 512 << 20).await;
+    let scene = Scene::with(Duration::from_mins(1), 512 << 20).await;
     let head = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a-";
     let many =
         format!("{{{{ range $i, $_ := until 100000 }}}}---\n{head}{{{{ $i }}}}\n{{{{ end }}}}");

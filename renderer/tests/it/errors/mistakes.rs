@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{CHART, MAP, Mistake, in_chart, in_overlay, in_template, mistake};
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub(super) fn helm() -> Vec<Mistake> {
     vec![
         mistake(

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{CHART, Mistake, in_chart, in_overlay, mistake};
 
 /// Mistakes that are made of secrets, or lie beside them.
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub(super) fn secrets() -> Vec<Mistake> {
     let values = |what, values, template| {
         in_chart(
