@@ -48,7 +48,7 @@ pub(crate) struct LocalArgs {
     /// Branch, tag or commit to render instead of the Applications' targetRevision, in every repository on this machine
     #[arg(long, value_name = "REV")]
     revision: Option<String>,
-    /// A file with Argo CD's Secrets of repositories and their credentials, and its ConfigMaps (argocd-cm, argocd-ssh-known-hosts-cm, argocd-tls-certs-cm); `-` is standard input
+    /// A file with Argo CD's Secrets of repositories and their credentials, and its `ConfigMaps` (argocd-cm, argocd-ssh-known-hosts-cm, argocd-tls-certs-cm); `-` is standard input
     #[arg(long = "repositories", value_name = "FILE")]
     settings: Vec<PathBuf>,
     /// Fetch nothing: only maps count, and what an earlier run fetched

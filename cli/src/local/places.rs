@@ -35,14 +35,12 @@ impl Places<'_> {
             .map(async |(source, found)| {
                 let is_git = source.chart().is_none() && !source.is_oci();
                 let mapped = is_git.then(|| self.repositories.source(source));
-                match mapped.transpose()?.flatten() {
-                    Some(located) => Ok(located),
-                    None => {
-                        let url = is_git.then_some(source.repo_url.as_str());
-                        let fetched = self.fetch(&found.slot, url).await;
-                        fetched.with_context(|| found.slot.remote.shown())
-                    }
+                if let Some(located) = mapped.transpose()?.flatten() {
+                    return Ok(located);
                 }
+                let url = is_git.then_some(source.repo_url.as_str());
+                let fetched = self.fetch(&found.slot, url).await;
+                fetched.with_context(|| found.slot.remote.shown())
             });
         let all = try_join_all(located).await;
         all.map_err(|error: anyhow::Error| Complaint::comparison(&error))

@@ -1,4 +1,4 @@
-//! Files with Argo CD's own Secrets and ConfigMaps → as whom repositories are fetched, and what `argocd-cm` says of rendering.
+//! Files with Argo CD's own Secrets and `ConfigMap`s → as whom repositories are fetched, and what `argocd-cm` says of rendering.
 //! No value of a Secret comes into an error.
 
 use std::path::{Path, PathBuf};

@@ -42,7 +42,7 @@ async fn more_than_the_bound_is_not_taken() {
     let (host, address) = Host::start().await;
     let folder = tempfile::tempdir().unwrap();
     let mut large = Vec::new();
-    large.write_all(&[b'x'; 17 << 20]).unwrap();
+    large.write_all(&vec![b'x'; 17 << 20]).unwrap();
     host.tell("/large", large);
     let remote = Remote::file(&format!("http://{address}/large")).unwrap();
     let refused = get(&remote, &anybody(), "", folder.path()).await;

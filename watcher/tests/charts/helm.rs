@@ -1,5 +1,6 @@
 //! Charts of repositories with an index.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -14,9 +15,9 @@ use super::host::Host;
 pub(crate) fn index(entries: &[(&str, &str, Option<&str>)]) -> String {
     let mut text = "apiVersion: v1\nentries:\n  web:\n".to_owned();
     for (version, url, digest) in entries {
-        text += &format!("  - version: {version}\n    urls: [\"{url}\"]\n");
+        writeln!(text, "  - version: {version}\n    urls: [\"{url}\"]").unwrap();
         if let Some(digest) = digest {
-            text += &format!("    digest: {digest}\n");
+            writeln!(text, "    digest: {digest}").unwrap();
         }
     }
     text
@@ -304,7 +305,7 @@ async fn many_charts_of_one_repository_looked_at_together_cost_few_indexes() {
     let (host, address) = Host::start().await;
     let mut text = "apiVersion: v1\nentries:\n".to_owned();
     for chart in 0..40 {
-        text += &format!("  c{chart}:\n  - version: 1.0.0\n    urls: [a.tgz]\n");
+        writeln!(text, "  c{chart}:\n  - version: 1.0.0\n    urls: [a.tgz]").unwrap();
     }
     let tag = vec![("etag", "\"1\"".to_owned())];
     host.say("/charts/index.yaml", StatusCode::OK, tag, text);

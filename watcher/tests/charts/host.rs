@@ -70,10 +70,13 @@ impl Host {
     }
 }
 
+/// Status, headers and body.
+type Answer = (StatusCode, Vec<(&'static str, String)>, Vec<u8>);
+
 #[derive(Default)]
 struct Told {
     /// Path with query → answer.
-    answers: BTreeMap<String, (StatusCode, Vec<(&'static str, String)>, Vec<u8>)>,
+    answers: BTreeMap<String, Answer>,
     /// What must be in `Authorization`; others are answered with this challenge.
     guard: Option<(String, String)>,
     /// Path with query, and `Authorization`.

@@ -8,6 +8,7 @@ mod charts;
 mod git;
 mod lead;
 mod noticing;
+#[expect(dead_code, reason = "the tests of the port use more of it")]
 #[path = "../webhooks/payloads.rs"]
 #[expect(
     dead_code,

@@ -1,6 +1,7 @@
 //! A Helm repository over HTTP.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -72,17 +73,19 @@ impl Charts {
         self.versions.push((name.to_owned(), version.to_owned()));
         let mut entries: BTreeMap<&str, String> = BTreeMap::new();
         for (name, version) in &self.versions {
-            entries.entry(name).or_default().push_str(&format!(
-                "  - {{name: {name}, version: {version}, urls: [{name}-{version}.tgz]}}\n"
-            ));
+            let versions = entries.entry(name).or_default();
+            writeln!(
+                versions,
+                "  - {{name: {name}, version: {version}, urls: [{name}-{version}.tgz]}}"
+            )
+            .unwrap();
         }
-        let entries: String = entries
-            .iter()
-            .map(|(name, versions)| format!("  {name}:\n{versions}"))
-            .collect();
+        let mut index = "apiVersion: v1\nentries:\n".to_owned();
+        for (name, versions) in entries {
+            write!(index, "  {name}:\n{versions}").unwrap();
+        }
         let mut files = self.files.lock().unwrap();
         files.insert(format!("/{name}-{version}.tgz"), archive);
-        let index = format!("apiVersion: v1\nentries:\n{entries}");
         files.insert("/index.yaml".to_owned(), index.into_bytes());
     }
 }
