@@ -1,7 +1,7 @@
 //! Several renderers share the work; any of them may die at any time.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bus::message::manifests::Manifests;
 use bus::subject::Stream;
@@ -30,6 +30,10 @@ struct Seen {
     back: Vec<String>,
 }
 
+fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Order {
     fn watch(bus: &Bus) -> Self {
         let mut watch =
@@ -45,7 +49,7 @@ impl Order {
                     let Manifests {
                         app, generation, ..
                     } = stored.value;
-                    let mut seen = seen.lock().unwrap();
+                    let mut seen = lock(&seen);
                     seen.messages += 1;
                     let before = seen.generations.insert(app.clone(), generation);
                     if before.is_some_and(|before| before >= generation) {
@@ -59,11 +63,11 @@ impl Order {
     }
 
     fn messages(&self) -> usize {
-        self.seen.lock().unwrap().messages
+        lock(&self.seen).messages
     }
 
     fn back(&self) -> Vec<String> {
-        self.seen.lock().unwrap().back.clone()
+        lock(&self.seen).back.clone()
     }
 }
 

@@ -8,7 +8,6 @@ mod charts;
 mod git;
 mod lead;
 mod noticing;
-#[expect(dead_code, reason = "the tests of the port use more of it")]
 #[path = "../webhooks/payloads.rs"]
 #[expect(
     dead_code,
@@ -178,7 +177,7 @@ impl World {
     async fn restart(&mut self) {
         self.watcher.process.kill().await.unwrap();
         self.watcher = self.another(&[]).await;
-        self.webhook = self.watcher.webhook.clone();
+        self.webhook.clone_from(&self.watcher.webhook);
     }
 
     /// One more watcher.

@@ -109,6 +109,7 @@ pub(super) async fn refresh(world: &World) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 async fn a_chart_with_values_from_git_is_one_desired_state_and_gets_what_its_render_asks_for() {
     let mut world = World::start().await;
     let mut charts = Charts::serve().await;
@@ -135,7 +136,14 @@ async fn a_chart_with_values_from_git_is_one_desired_state_and_gets_what_its_ren
     // The render asks for a chart: it comes with the next generation.
     let db = need(&charts, "db");
     let waits = RenderOutcome::Incomplete;
-    record(&world, first.generation, "1", &[db.clone()], waits).await;
+    record(
+        &world,
+        first.generation,
+        "1",
+        std::slice::from_ref(&db),
+        waits,
+    )
+    .await;
     let given = world
         .present("web", |_, it| !it.dependencies.is_empty())
         .await;
@@ -147,7 +155,14 @@ async fn a_chart_with_values_from_git_is_one_desired_state_and_gets_what_its_ren
         (&db, "1.2.0")
     );
     assert_eq!(of.sources, present(&first).sources);
-    record(&world, given.generation, "1", &[db.clone()], rendered()).await;
+    record(
+        &world,
+        given.generation,
+        "1",
+        std::slice::from_ref(&db),
+        rendered(),
+    )
+    .await;
 
     // A commit that isn't read changes nothing, one that is does; the chart and the dependency aren't fetched again.
     let downloads = charts.downloads.load(Ordering::SeqCst);

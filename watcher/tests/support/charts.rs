@@ -95,7 +95,7 @@ async fn answer(
     request: Request,
 ) -> Response {
     let path = request.uri().path();
-    if path.ends_with(".tgz") {
+    if path != "/index.yaml" {
         downloads.fetch_add(1, Ordering::SeqCst);
     }
     match files.lock().unwrap().get(path) {

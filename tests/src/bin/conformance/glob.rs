@@ -45,7 +45,6 @@ fn one(pattern: &[char], text: &[char]) -> bool {
         ([], text) => text.is_empty(),
         (['*', rest @ ..], text) => (0..=text.len()).any(|skip| one(rest, &text[skip..])),
         (['?', rest @ ..], [_, text @ ..]) => one(rest, text),
-        (['\\', letter, rest @ ..], [first, text @ ..]) => letter == first && one(rest, text),
         (['[', rest @ ..], [first, text @ ..]) => {
             let Some(end) = rest.iter().position(|letter| *letter == ']') else {
                 return false;
@@ -61,7 +60,9 @@ fn one(pattern: &[char], text: &[char]) -> bool {
             };
             within == wanted && one(rest, text)
         }
-        ([letter, rest @ ..], [first, text @ ..]) => letter == first && one(rest, text),
+        (['\\', letter, rest @ ..] | [letter, rest @ ..], [first, text @ ..]) => {
+            letter == first && one(rest, text)
+        }
         (_, []) => false,
     }
 }

@@ -78,6 +78,7 @@ pub(crate) async fn render(
         inputs: job.inputs(),
         values,
         needs: job.dependencies.needs(),
+        past: Vec::new(),
         outcome: recorded,
     };
     let known = Known {

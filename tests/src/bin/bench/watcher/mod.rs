@@ -107,7 +107,7 @@ async fn with_towline(
     let memory_after_start = usage::of(&[watcher])?;
     eprintln!(
         "all published {} ms after their first sight; the watcher has {:.0} MiB (RSS)",
-        first_start.since_seen, memory_after_start.rss_mib
+        first_start.first_seen, memory_after_start.rss_mib
     );
 
     let webhook = towline.webhook()?;
@@ -162,9 +162,9 @@ fn first_start(published: &[News], started: u64) -> FirstStart {
     let last = seen.into_iter().max().unwrap_or_default();
     let before = |times: Vec<u64>| last.saturating_sub(times.into_iter().min().unwrap_or_default());
     FirstStart {
-        since_launch: last.saturating_sub(started),
-        since_seen: before(noticed),
-        since_fetched: before(fetched),
+        launched: last.saturating_sub(started),
+        first_seen: before(noticed),
+        fetched: before(fetched),
     }
 }
 

@@ -37,11 +37,11 @@ pub(crate) struct Report {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct FirstStart {
     /// Since `towline up` was run.
-    pub(crate) since_launch: u64,
+    pub(crate) launched: u64,
     /// Since the watcher saw the first Application.
-    pub(crate) since_seen: u64,
+    pub(crate) first_seen: u64,
     /// Since the repository was fetched.
-    pub(crate) since_fetched: u64,
+    pub(crate) fetched: u64,
 }
 
 pub(crate) fn table(report: &Report) -> String {
@@ -59,12 +59,9 @@ pub(crate) fn table(report: &Report) -> String {
     let none = String::new;
     let start = &report.first_start;
     for (name, millis) in [
-        (
-            "first start: `towline up` → all published",
-            start.since_launch,
-        ),
-        ("… first Application seen → all published", start.since_seen),
-        ("… fetched → all published", start.since_fetched),
+        ("first start: `towline up` → all published", start.launched),
+        ("… first Application seen → all published", start.first_seen),
+        ("… fetched → all published", start.fetched),
     ] {
         row(name, format!("{millis} ms"), none(), none());
     }
