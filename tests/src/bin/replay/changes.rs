@@ -1,6 +1,7 @@
 //! Single changes instead of commits: of every value file of an application, and of a sample of each other class of files.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -39,7 +40,7 @@ pub(crate) fn value_files(history: &History, replay: &Replay<'_>) -> anyhow::Res
         let Some((folder, name)) = file.rsplit_once('/') else {
             continue;
         };
-        let is_values = name.starts_with("values") && name.ends_with(".yaml");
+        let is_values = name.starts_with("values") && is_yaml(name);
         let Some(apps) = charts.get(folder).filter(|_| is_values) else {
             continue;
         };
@@ -113,9 +114,13 @@ pub(crate) async fn sampled(
     Ok(())
 }
 
+fn is_yaml(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|it| it == "yaml")
+}
+
 fn class(file: &str) -> &'static str {
     let (folder, name) = file.rsplit_once('/').unwrap_or(("", file));
-    let is_yaml = name.ends_with(".yaml");
+    let is_yaml = is_yaml(name);
     if folder.split('/').any(|part| part == "templates") {
         "templates"
     } else if folder.split('/').any(|part| part == "crds") {

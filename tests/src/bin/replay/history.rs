@@ -44,7 +44,6 @@ impl History {
 
     /// The last commits by first parents, the oldest first: one more than asked for, to begin from.
     pub(crate) fn commits(
-        &self,
         repository: &Path,
         revision: &str,
         number: usize,

@@ -1,6 +1,7 @@
 //! What came of it, for people and programs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use serde::Serialize;
 
@@ -76,7 +77,8 @@ impl Report {
             commit.subject,
         );
         for key in &step.missed {
-            line.push_str(&format!("\n          missed: {key}"));
+            // Writing to a String can't fail.
+            let _ = write!(line, "\n          missed: {key}");
         }
         self.steps.push(Entry {
             commit: commit.place.id.to_string(),
@@ -120,14 +122,15 @@ impl Report {
             total.random,
         );
         if let Some(step) = worst {
-            text.push_str(&format!(
+            let _ = write!(
+                text,
                 "\nworst ratio: {:.2} ({} rendered, {} changed) at {:.8} {}",
                 of(step.figures),
                 step.figures.rendered,
                 step.figures.changed,
                 step.commit,
                 step.subject
-            ));
+            );
         }
         text
     }
@@ -168,19 +171,15 @@ pub(crate) fn fleet(replay: &Replay<'_>) -> String {
         environments.len()
     );
     for (app, environments) in &waiting {
-        text.push_str(&format!(" {app} ({}),", environments.len()));
+        let _ = write!(text, " {app} ({}),", environments.len());
     }
-    text = text.trim_end_matches(',').to_owned();
-    text.push_str(&format!("\n{} fail", failed.len()));
+    text.truncate(text.trim_end_matches(',').len());
+    let _ = write!(text, "\n{} fail", failed.len());
     for line in failed {
         text.push('\n');
         text.push_str(&line);
     }
     let random: Vec<String> = replay.random().iter().map(Key::to_string).collect();
-    text.push_str(&format!(
-        "\n{} are random: {}",
-        random.len(),
-        random.join(", ")
-    ));
+    let _ = write!(text, "\n{} are random: {}", random.len(), random.join(", "));
     text
 }

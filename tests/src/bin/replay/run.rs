@@ -20,9 +20,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     } else {
         args.commits
     };
-    let mut commits = history
-        .commits(&args.repository, &args.revision, number)?
-        .into_iter();
+    let mut commits = History::commits(&args.repository, &args.revision, number)?.into_iter();
     let Some(first) = commits.next() else {
         bail!("no commit at {}", args.revision);
     };
