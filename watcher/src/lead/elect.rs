@@ -93,11 +93,8 @@ impl Candidate {
         };
         self.lead.over();
         if ended.is_ok() {
-            match self
-                .replace("releasing", &released(&lease, Timestamp::now()))
-                .await
-            {
-                Ok(_) => tracing::info!("the Lease is given back"),
+            match self.release(&session, lease).await {
+                Ok(()) => tracing::info!("the Lease is given back"),
                 Err(error) => tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "the Lease runs out by itself"
@@ -105,6 +102,24 @@ impl Candidate {
             }
         }
         ended
+    }
+
+    /// Gives the Lease back. A renewal that was under way may have changed it without our having seen the answer.
+    async fn release(&self, session: &Session, mut lease: Lease) -> Result<(), RequestError> {
+        loop {
+            let free = released(&lease, Timestamp::now());
+            match self.replace("releasing", &free).await {
+                Ok(_) => return Ok(()),
+                Err(RequestError::Conflict) => {
+                    let now = self.ask("reading", self.api.get(&self.name)).await?;
+                    if !session.holds(&now) {
+                        return Ok(());
+                    }
+                    lease = now;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Waits for the Lease to be free, and takes it.

