@@ -122,10 +122,23 @@ func (w *worker) answer(name string) Answer {
 }
 
 func (w *worker) write(v any) {
-	body, err := encode(v)
+	var whole framed
+	switch v := v.(type) {
+	case Request:
+		whole = &v
+	case Answer:
+		whole = &v
+	}
+	var contents []byte
+	for _, file := range whole.files() {
+		file.Size = len(file.Data)
+		contents = append(contents, file.Data...)
+	}
+	body, err := encode(whole)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	body = append(append(body, 0), contents...)
 	binary.BigEndian.PutUint32(body, uint32(len(body)-4))
 	if _, err := w.requests.Write(body); err != nil {
 		w.t.Fatal(err)

@@ -3,12 +3,14 @@ package main
 // The wire between the renderer and a worker, mirrored in renderer/src/engine/wire.rs.
 //
 // Either side writes frames: a big-endian uint32 with the length, then that many bytes of JSON, at most
-// maxFrame. The worker first writes Reply{Ready}. The renderer writes one Request and waits; until the render is done the
+// maxFrame. Where the JSON names files, a NUL follows and then what is in them, one after another: as text in JSON the files
+// of a large chart would take longer to read than to render. The worker first writes Reply{Ready}. The renderer writes one Request and waits; until the render is done the
 // worker may write any number of Reply{Read}, Reply{Mount}, Reply{Chart} and Reply{List}, each answered by one Answer; the
 // last Reply has OK or Error set. Then the next Request may come. End of file on stdin ends the worker.
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -60,10 +62,23 @@ type Subchart struct {
 	Files  []File `json:"files"`
 }
 
-// File is a named content.
+// File is a named content, which comes behind the frame's JSON.
 type File struct {
 	Name string `json:"name"`
-	Data []byte `json:"data"`
+	Size int    `json:"size"`
+	Data []byte `json:"-"`
+}
+
+// files are those of a request, in the order of their contents.
+func (r *Request) files() []*File {
+	if r.Helm == nil {
+		return nil
+	}
+	all := pointers(r.Helm.Files)
+	for _, dependency := range r.Helm.Dependencies {
+		all = append(all, pointers(dependency.Files)...)
+	}
+	return append(all, pointers(r.Helm.Values)...)
 }
 
 // Parameter is one value set by name.
@@ -201,6 +216,9 @@ type Answer struct {
 	Message string `json:"message,omitempty"`
 }
 
+// files are those of an answer, in the order of their contents.
+func (a *Answer) files() []*File { return pointers(a.Files) }
+
 // AnswerKind is what is at a path.
 type AnswerKind string
 
@@ -267,6 +285,17 @@ const (
 	ErrorInternal    ErrorKind = "internal"
 )
 
+func pointers(files []File) []*File {
+	all := make([]*File, len(files))
+	for index := range files {
+		all[index] = &files[index]
+	}
+	return all
+}
+
+// framed is what comes in a frame.
+type framed interface{ files() []*File }
+
 // channel reads and writes frames.
 type channel struct {
 	in  *bufio.Reader
@@ -274,7 +303,7 @@ type channel struct {
 }
 
 // receive reads one frame into v; io.EOF means that the renderer is gone.
-func (c *channel) receive(v any) error {
+func (c *channel) receive(v framed) error {
 	var head [4]byte
 	if _, err := io.ReadFull(c.in, head[:]); err != nil {
 		return err
@@ -287,8 +316,15 @@ func (c *channel) receive(v any) error {
 	if _, err := io.ReadFull(c.in, body); err != nil {
 		return fmt.Errorf("reading a frame: %w", err)
 	}
-	if err := json.Unmarshal(body, v); err != nil {
+	text, contents, _ := bytes.Cut(body, []byte{0})
+	if err := json.Unmarshal(text, v); err != nil {
 		return fmt.Errorf("decoding a frame: %w", err)
+	}
+	for _, file := range v.files() {
+		if file.Size < 0 || file.Size > len(contents) {
+			return fmt.Errorf("a frame ends within the file %s", file.Name)
+		}
+		file.Data, contents = contents[:file.Size:file.Size], contents[file.Size:]
 	}
 	return nil
 }

@@ -22,6 +22,18 @@ pub(crate) struct Request {
     pub(crate) jsonnet: Option<Jsonnet>,
 }
 
+impl Request {
+    /// A frame without its length.
+    pub(crate) fn frame(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let helm = self.helm.iter();
+        let files = helm.flat_map(|helm| {
+            let dependencies = helm.dependencies.iter().flat_map(|it| &it.files);
+            helm.files.iter().chain(dependencies).chain(&helm.values)
+        });
+        frame(self, files)
+    }
+}
+
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Helm {
@@ -56,9 +68,11 @@ pub(crate) struct Subchart {
     pub(crate) files: Vec<File>,
 }
 
+/// What is in it comes behind the frame's JSON.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct File {
     pub(crate) name: String,
+    #[serde(rename = "size", serialize_with = "Bytes::size")]
     pub(crate) data: Bytes,
 }
 
@@ -193,6 +207,29 @@ pub(crate) enum Answer {
     Refused { message: String },
 }
 
+impl Answer {
+    /// A frame without its length.
+    pub(crate) fn frame(&self) -> Result<Vec<u8>, serde_json::Error> {
+        match self {
+            Self::Chart { files } => frame(self, files),
+            _ => frame(self, []),
+        }
+    }
+}
+
+/// Text, and behind it what is in the files that it names.
+fn frame<'f>(
+    text: &impl Serialize,
+    files: impl IntoIterator<Item = &'f File>,
+) -> Result<Vec<u8>, serde_json::Error> {
+    let mut frame = serde_json::to_vec(text)?;
+    frame.push(0);
+    for file in files {
+        frame.extend_from_slice(&file.data.0);
+    }
+    Ok(frame)
+}
+
 /// What one template, CRD file or overlay came to: maybe several YAML documents.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Document {
@@ -252,6 +289,12 @@ impl Serialize for Bytes {
     }
 }
 
+impl Bytes {
+    fn size<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.len().serialize(serializer)
+    }
+}
+
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
@@ -289,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_carries_bytes_as_base64() {
+    fn an_answer_carries_bytes_as_base64_and_a_charts_files_behind_its_text() {
         let answer = Answer::File {
             path: "a".to_owned(),
             data: Bytes(b"hi".to_vec()),
@@ -297,6 +340,15 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&answer).unwrap(),
             r#"{"kind":"file","path":"a","data":"aGk="}"#
+        );
+        let file = |name: &str, data: &str| File {
+            name: name.to_owned(),
+            data: Bytes(data.into()),
+        };
+        let files = vec![file("a", "one"), file("b", ""), file("c", "two")];
+        assert_eq!(
+            String::from_utf8(Answer::Chart { files }.frame().unwrap()).unwrap(),
+            "{\"kind\":\"chart\",\"files\":[{\"name\":\"a\",\"size\":3},{\"name\":\"b\",\"size\":0},{\"name\":\"c\",\"size\":3}]}\0onetwo"
         );
         assert_eq!(
             serde_json::to_string(&Answer::Absent).unwrap(),

@@ -178,7 +178,7 @@ impl Worker {
         request: &Request,
         files: &dyn Files,
     ) -> Result<Vec<Document>, WorkerError> {
-        let frame = serde_json::to_vec(request).map_err(WorkerError::Garbled)?;
+        let frame = request.frame().map_err(WorkerError::Garbled)?;
         if frame.len() > MAX_FRAME {
             return Err(WorkerError::RequestTooLarge { size: frame.len() });
         }
@@ -215,7 +215,7 @@ impl Worker {
                     });
                 }
             };
-            let answer = serde_json::to_vec(&answer).map_err(WorkerError::Garbled)?;
+            let answer = answer.frame().map_err(WorkerError::Garbled)?;
             self.send(&answer).await?;
         }
         Err(WorkerError::TooManyQuestions)
