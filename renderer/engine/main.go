@@ -36,7 +36,9 @@ func main() {
 	flag.Parse()
 
 	debug.SetMaxStack(maxStack)
-	debug.SetGCPercent(50)
+	// A render lives for milliseconds and leaves all of its memory behind: collecting often would cost more than rendering.
+	// What is held meanwhile is bounded by the limit below, and given back when the worker is idle.
+	debug.SetGCPercent(200)
 	if *memoryLimit > 0 {
 		debug.SetMemoryLimit(*memoryLimit)
 	}

@@ -1,6 +1,8 @@
 //! Which words occur in a chart's text. A chart that never says `Files` cannot read the files beside its templates, and
 //! one that never says `Capabilities` does not depend on the cluster.
 
+use memchr::memmem;
+
 /// What was found so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tokens {
@@ -46,11 +48,9 @@ fn names(text: &[u8], word: &[u8]) -> bool {
     let is_of_a_name =
         |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
     let is_blank = |byte: Option<&u8>| byte.is_some_and(|byte| matches!(byte, b' ' | b'\t'));
-    text.windows(word.len()).enumerate().any(|(at, window)| {
+    memmem::find_iter(text, word).any(|at| {
         let (before, after) = (text[..at].last(), text.get(at + word.len()));
-        window == word
-            && ![before, after].into_iter().any(is_of_a_name)
-            && ![before, after].into_iter().all(is_blank)
+        ![before, after].into_iter().any(is_of_a_name) && ![before, after].into_iter().all(is_blank)
     })
 }
 
