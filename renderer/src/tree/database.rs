@@ -20,6 +20,10 @@ const MAX_LISTING: usize = 16 << 20;
 /// How long indexing one pack may take: some twenty times what the largest one takes.
 const INDEXING: Duration = Duration::from_mins(5);
 
+/// Packs are checked by their digest when they are fetched, and every object when they are indexed. Hashing each file again
+/// whenever it is read would take longer than reading it.
+static HASHED_ONCE: Once = Once::new();
+
 /// An object database, shared by renders.
 pub struct Database {
     inner: Mutex<Inner>,
@@ -73,10 +77,7 @@ impl Database {
                 path: scratch.display().to_string(),
                 source,
             })?;
-        // Packs are checked by their digest when they are fetched, and every object when they are indexed. Hashing each file
-        // again whenever it is read would take longer than reading it.
-        static CHECKED: Once = Once::new();
-        CHECKED.call_once(|| git2::opts::strict_hash_verification(false));
+        HASHED_ONCE.call_once(|| git2::opts::strict_hash_verification(false));
         let repository = Repository::init_bare(folder.path()).map_err(TreeError::Git)?;
         Ok(Self::new(repository, Some(folder)))
     }
