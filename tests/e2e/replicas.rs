@@ -141,7 +141,10 @@ async fn three_renderers_share_the_work_and_any_of_them_may_be_killed() -> anyho
         towline.restarted(renderer, pid).await?;
     }
     for (number, app) in apps.iter().enumerate() {
-        app.settled(&last).await?;
+        // What the last commit didn't concern says the one before.
+        if values[number] == ROUNDS {
+            app.settled(&last).await?;
+        }
         let value = values[number].to_string();
         scene.config(&name(number), "value", &value).await?;
     }
