@@ -10,9 +10,7 @@ use tokio::sync::watch;
 
 use super::*;
 
-/// Of the Lease, in seconds.
-const DURATION: u64 = 3;
-
+/// With a Lease of 3 s.
 fn flags(identity: &str) -> [&str; 4] {
     ["--identity", identity, "--lease-duration", "3"]
 }
