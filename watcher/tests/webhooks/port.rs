@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
-use watcher::index::{Fixed, Index};
+use watcher::index::{Fixed, Index, Part};
 use watcher::metrics::Metrics;
 use watcher::webhook::{self, Provider};
 
@@ -31,6 +31,7 @@ impl Port {
             file_repositories: false,
             cache: "/never/there".into(),
         });
+        index.started(Part::Lead);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
