@@ -65,7 +65,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         },
         metrics.workers_replaced.clone(),
     );
-    let confinement = pool.warm_up().await.context("starting the first worker")?;
+    let confinement = pool.try_out().await.context("starting a worker")?;
     metrics.confined(&confinement);
     let snapshots = folder.path().to_owned();
     let token = service.token();

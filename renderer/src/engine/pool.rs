@@ -50,15 +50,10 @@ impl Pool {
         }
     }
 
-    /// Starts the first worker, so that it is known at once what workers are cut off from, and whether they start at all.
-    pub async fn warm_up(&self) -> Result<Confinement, WorkerError> {
-        let worker = self.start().await?;
-        let confinement = worker.confinement();
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(worker);
-        Ok(confinement)
+    /// Starts a worker and ends it, so that it is known at once what workers are cut off from, and whether they start at all.
+    /// Kept, it would cost memory where nothing is ever rendered by one.
+    pub async fn try_out(&self) -> Result<Confinement, WorkerError> {
+        Ok(self.start().await?.confinement())
     }
 
     /// Renders on the next free worker. The time limit covers the render, not the wait for a worker.

@@ -204,7 +204,7 @@ async fn a_worker_that_is_not_closed_in_does_not_render_where_that_is_demanded()
 #[tokio::test(flavor = "multi_thread")]
 async fn the_real_engine_is_closed_in_as_far_as_this_kernel_permits() {
     let engine = mk_default_engine().await;
-    let confinement = engine.pool.warm_up().await.unwrap();
+    let confinement = engine.pool.try_out().await.unwrap();
     let there: Vec<_> = confinement
         .layers()
         .filter(|(_, there)| *there)

@@ -55,7 +55,7 @@ impl Towline {
         };
         let replaced = prometheus::IntCounter::new("replaced", "Workers replaced")?;
         let pool = Pool::new(options, replaced);
-        let confinement = pool.warm_up().await.context("starting the first worker")?;
+        let confinement = pool.try_out().await.context("starting a worker")?;
         Ok(Self {
             pool,
             confinement,
