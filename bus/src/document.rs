@@ -12,7 +12,8 @@ use crate::identity::{AppId, ClusterId};
 use crate::message::command::Verb;
 use crate::message::event::EventKind;
 use crate::message::{
-    Message, cluster, command, desired, event, manifests, project, render, secret, state, verified,
+    Message, cluster, command, desired, event, manifests, project, render, secret, settings, state,
+    verified,
 };
 use crate::subject::{self, Bucket, Stream};
 
@@ -104,6 +105,7 @@ fn bodies() -> Vec<Body> {
         body::<cluster::ClusterInfo>("cluster"),
         body::<cluster::Head>("head"),
         body::<project::Project>("project"),
+        body::<settings::Settings>("settings"),
         body::<render::Render>("render"),
         body::<verified::Verified>("verified"),
     ]
@@ -214,6 +216,7 @@ fn channels() -> Vec<Channel> {
             &["watcher"],
             &["applier", "secrets-agent"],
         ),
+        bucket(Bucket::Settings, &["settings"], &["watcher"], &["applier"]),
         bucket(Bucket::Renders, &["render"], &["renderer"], &["watcher"]),
         bucket(Bucket::Verified, &["verified"], &["watcher"], &["monitor"]),
     ]
@@ -248,6 +251,7 @@ fn bucket(
     let address = match bucket {
         Bucket::Clusters => bucket.subject("{cluster}"),
         Bucket::Projects => bucket.subject("{project}"),
+        Bucket::Settings => bucket.subject(settings::Settings::KEY),
         Bucket::Verified => bucket.subject("{branch}"),
         Bucket::State | Bucket::Heads | Bucket::Renders => {
             address(|cluster, app| bucket.subject(&subject::application(cluster, app)))

@@ -117,6 +117,7 @@ pub(crate) fn streams_of(service: &str) -> Vec<String> {
             Bucket::Heads,
             Bucket::Clusters,
             Bucket::Projects,
+            Bucket::Settings,
         ],
         "monitor" => &[Bucket::State, Bucket::Verified],
         _ => &[],
@@ -159,8 +160,10 @@ impl Permissions {
         self.write(Bucket::Verified, "*");
         self.read(Bucket::Verified, ">");
         self.write(Bucket::Projects, "*");
+        self.write(Bucket::Settings, "*");
         for bucket in [
             Bucket::Projects,
+            Bucket::Settings,
             Bucket::Heads,
             Bucket::Renders,
             Bucket::Clusters,
@@ -214,6 +217,7 @@ impl Permissions {
         self.write(Bucket::State, &format!("applier.{cluster}.>"));
         self.read(Bucket::State, &format!("applier.{cluster}.>"));
         self.read(Bucket::Projects, ">");
+        self.read(Bucket::Settings, ">");
         self.objects(&Store::Manifests(cluster.clone()));
         self.publish.push(subject::resolve(cluster));
     }

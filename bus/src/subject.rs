@@ -65,16 +65,19 @@ pub enum Bucket {
     Renders,
     /// Up to which commit a branch's applications were checked.
     Verified,
+    /// What `argocd-cm` says about objects.
+    Settings,
 }
 
 impl Bucket {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::State,
         Self::Clusters,
         Self::Heads,
         Self::Projects,
         Self::Renders,
         Self::Verified,
+        Self::Settings,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -85,6 +88,7 @@ impl Bucket {
             Self::Projects => "projects",
             Self::Renders => "renders",
             Self::Verified => "verified",
+            Self::Settings => "settings",
         }
     }
 

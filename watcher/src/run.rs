@@ -20,7 +20,7 @@ use crate::lead::{self, Candidate, Lead};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::publish::Publisher;
-use crate::settings::{watch, webhooks};
+use crate::settings::{objects, watch, webhooks};
 use crate::source::git;
 use crate::source::home::Home;
 use crate::worker::{self, Hosts, Stores};
@@ -85,7 +85,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             token.clone(),
         ),
     );
-    for_each_setting(&mut service, &client, &index, home, &token);
+    let about_objects = for_each_setting(&mut service, &client, &index, home, &token);
     let following = applications::follow(
         client.clone(),
         scope.clone(),
@@ -103,6 +103,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             lead.clone(),
             token.clone(),
         ),
+    );
+    service.spawn(
+        "settings on the bus",
+        objects::publish(bus.clone(), lead.clone(), about_objects, token.clone()),
     );
     follow_bus(&mut service, &bus, &index, &lead, &token);
     let publisher = Publisher {
@@ -179,12 +183,13 @@ fn for_each_setting(
     index: &Arc<Index>,
     home: Home,
     token: &CancellationToken,
-) {
+) -> tokio::sync::watch::Receiver<objects::Said> {
     let with = || (client.clone(), Arc::clone(index), token.clone());
     let (client, index, token) = with();
     service.spawn("secrets", watch::secrets(client, index, token));
     let (client, index, token) = with();
-    service.spawn("settings", watch::settings(client, index, token));
+    let (said, about_objects) = tokio::sync::watch::channel(None);
+    service.spawn("settings", watch::settings(client, index, said, token));
     let (client, index, token) = with();
     service.spawn(
         "known hosts",
@@ -194,6 +199,7 @@ fn for_each_setting(
     service.spawn("authorities", watch::authorities(client, index, token));
     let (client, index, token) = with();
     service.spawn("webhook secrets", webhooks::secrets(client, index, token));
+    about_objects
 }
 
 fn follow_bus(

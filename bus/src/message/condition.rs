@@ -26,6 +26,8 @@ pub enum ConditionType {
     ExcludedResourceWarning,
     /// An object was applied client-side, since server-side apply refuses it.
     ClientSideApplyWarning,
+    /// Something that `argocd-cm` says about objects can't be used.
+    CustomizationWarning,
     /// Fields of the `Application` that Towline doesn't know.
     UnknownFieldWarning,
     /// A second render of the same inputs differs.
@@ -39,7 +41,7 @@ pub enum ConditionType {
 }
 
 impl ConditionType {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::InvalidSpecError,
         Self::ComparisonError,
         Self::SyncError,
@@ -49,6 +51,7 @@ impl ConditionType {
         Self::RepeatedResourceWarning,
         Self::ExcludedResourceWarning,
         Self::ClientSideApplyWarning,
+        Self::CustomizationWarning,
         Self::UnknownFieldWarning,
         Self::NonDeterministicRender,
         Self::Pinned,
@@ -68,6 +71,7 @@ impl ConditionType {
             Self::RepeatedResourceWarning => "RepeatedResourceWarning",
             Self::ExcludedResourceWarning => "ExcludedResourceWarning",
             Self::ClientSideApplyWarning => "ClientSideApplyWarning",
+            Self::CustomizationWarning => "CustomizationWarning",
             Self::UnknownFieldWarning => "UnknownFieldWarning",
             Self::NonDeterministicRender => "NonDeterministicRender",
             Self::Pinned => "Pinned",

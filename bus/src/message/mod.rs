@@ -11,6 +11,7 @@ pub mod need;
 pub mod project;
 pub mod render;
 pub mod secret;
+pub mod settings;
 pub mod state;
 pub mod verified;
 

@@ -4,6 +4,7 @@ use bus::BusError;
 use bus::message::command::Verb;
 use bus::message::desired::Desired;
 use bus::message::event::EventKind;
+use bus::message::settings::Settings;
 use bus::role::Role;
 use bus::subject::{self, Bucket, Store, Stream};
 
@@ -33,6 +34,7 @@ fn as_watcher() -> Vec<String> {
         desired,
         "$JS.API.STREAM.PURGE.DESIRED".to_owned(),
         Bucket::Projects.subject("default"),
+        Bucket::Settings.subject(Settings::KEY),
         Bucket::Verified.subject("0123456789ab"),
         Bucket::State.subject(&subject::state("watcher", None, &app("shop"))),
         subject::event(&here(), &app("shop"), EventKind::DesiredPublished),
@@ -334,6 +336,7 @@ async fn the_renderer_and_an_operator_read_no_more_than_their_part() {
         last("KV_heads", &Bucket::Heads.subject(&key)),
         last("KV_projects", &Bucket::Projects.subject("default")),
         consumer("KV_projects", &Bucket::Projects.subject(">")),
+        consumer("KV_settings", &Bucket::Settings.subject(">")),
         consumer("KV_state", &Bucket::State.subject(">")),
         subject::resolve(&here()),
     ]

@@ -7,6 +7,7 @@ use bus::message::command::{Command, Verb};
 use bus::message::desired::Desired;
 use bus::message::event::{Event, EventKind};
 use bus::message::secret::{Answer, Refusal, RefusalReason, Request};
+use bus::message::settings::Settings;
 use bus::message::verified::Verified;
 use bus::role::Role;
 use bus::subject::{self, Bucket, Store, Stream};
@@ -138,6 +139,8 @@ async fn the_watcher_can_publish_store_follow_and_be_commanded() {
     writes(&bus, Bucket::Projects, "default").await;
     bus.delete(Bucket::Projects, "default").await.unwrap();
     reads(&bus, Bucket::Projects, ">", "default").await;
+    writes(&bus, Bucket::Settings, Settings::KEY).await;
+    reads(&bus, Bucket::Settings, ">", Settings::KEY).await;
     let key = subject::application(&there(), &app("shop"));
     reads(&bus, Bucket::Heads, ">", &key).await;
     reads(&bus, Bucket::Renders, ">", &key).await;
@@ -236,6 +239,7 @@ async fn an_applier_can_follow_its_cluster_tell_of_it_and_ask_for_secrets() {
     )
     .await;
     reads(&bus, Bucket::Projects, ">", "default").await;
+    reads(&bus, Bucket::Settings, ">", Settings::KEY).await;
     let store = Store::Manifests(here());
     let digest = stored(&renderer, &store).await;
     loads(&bus, &store, &digest).await;

@@ -12,6 +12,7 @@ use bus::message::desired::{Rendering, Tool};
 
 use crate::source::access::{Access, Vouched};
 
+pub mod objects;
 pub mod watch;
 pub mod webhooks;
 

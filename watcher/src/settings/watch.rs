@@ -1,6 +1,6 @@
 //! Keeps the configuration current: projects, Argo CD's labelled Secrets, its settings.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::objects::Said;
 use crate::index::{Index, Part};
 use crate::lead::Lead;
 use crate::source::authorities::Authorities;
@@ -123,7 +124,7 @@ async fn publish_projects(
     mut changes: mpsc::UnboundedReceiver<String>,
 ) {
     const RETRY: std::time::Duration = std::time::Duration::from_secs(2);
-    let mut there = std::collections::BTreeMap::<String, Project>::new();
+    let mut there = BTreeMap::<String, Project>::new();
     let mut watch = bus.watch_bucket::<Project>(Bucket::Projects, ">");
     let mut ready = false;
     let mut failed = false;
@@ -255,25 +256,29 @@ pub async fn secrets(
     Ok(())
 }
 
-/// `argocd-cm`.
+/// `argocd-cm`; what it says about objects goes to `about_objects`.
 pub async fn settings(
     client: kube::Client,
     index: Arc<Index>,
+    about_objects: tokio::sync::watch::Sender<Said>,
     token: CancellationToken,
 ) -> Result<(), Infallible> {
     let api: Api<ConfigMap> = Api::namespaced(client, &index.fixed().control_namespace);
     follow(api, named(settings::CONFIG_MAP), token, |change| {
-        let settings = match change {
-            Change::Is(map) => Settings::read(&map.data.unwrap_or_default()),
-            Change::Gone(_) => Settings::default(),
+        let data = match change {
+            Change::Is(map) => map.data.unwrap_or_default(),
+            Change::Gone(_) => BTreeMap::new(),
             Change::Complete(names) => {
                 if names.is_empty() {
                     index.configure(|it| it.settings = Settings::default());
+                    about_objects.send_replace(Some(Arc::default()));
                 }
                 index.started(Part::Settings);
                 return;
             }
         };
+        about_objects.send_replace(Some(Arc::new(bus::message::settings::Settings::of(&data))));
+        let settings = Settings::read(&data);
         for problem in &settings.problems {
             tracing::warn!(problem, "a setting in argocd-cm has no effect");
         }
