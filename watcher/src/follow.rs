@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bus::message::cluster::{ClusterInfo, Head};
 use bus::message::command::{Action, Command};
@@ -11,13 +12,17 @@ use bus::message::event::{Event, EventKind};
 use bus::message::render::Render;
 use bus::subject::{self, Bucket, Stream};
 use bus::{AppId, Bus, ClusterId, Outcome, Update};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::index::{Index, Lost, Part, Wake};
 use crate::lead::Lead;
+use crate::metrics::Metrics;
 
 /// Commands whose ids are remembered.
 const REMEMBERED: usize = 1024;
+/// What the broker didn't answer is asked again after this time.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// The desired states on the bus. After a reconnect each that isn't there any more is forgotten, and so published again.
 pub async fn desired(
@@ -27,10 +32,16 @@ pub async fn desired(
 ) -> Result<(), Infallible> {
     let mut watch = bus.watch_stream::<Desired>(Stream::Desired, &Stream::Desired.pattern());
     let mut begun = false;
+    // When to compare again what couldn't be.
+    let mut retry = None;
     loop {
         let update = tokio::select! {
             () = token.cancelled() => return Ok(()),
             update = watch.next() => update,
+            () = until(retry) => {
+                retry = compare(&bus, &index).await;
+                continue;
+            }
         };
         match update {
             Update::Put(stored) => index.desired(&stored.value),
@@ -39,7 +50,7 @@ pub async fn desired(
                 begun = true;
                 index.started(Part::Desired);
             }
-            Update::Ready => compare(&bus, &index).await,
+            Update::Ready => retry = compare(&bus, &index).await,
             Update::Unreadable { subject, error } => {
                 tracing::warn!(
                     subject,
@@ -51,8 +62,9 @@ pub async fn desired(
     }
 }
 
-/// The broker may have lost anything: what isn't there as we know it is forgotten, with all packs.
-async fn compare(bus: &Bus, index: &Index) {
+/// The broker may have lost anything: what isn't there as we know it is forgotten, with all packs. Says when to do it again, if
+/// the broker didn't answer.
+async fn compare(bus: &Bus, index: &Index) -> Option<Instant> {
     let mut lost: BTreeMap<AppId, Vec<ClusterId>> = BTreeMap::new();
     let mut asked = 0_usize;
     for (app, cluster, generation) in index.all_published() {
@@ -63,18 +75,18 @@ async fn compare(bus: &Bus, index: &Index) {
             Ok(_) | Err(bus::BusError::Decode { .. }) => {
                 lost.entry(app).or_default().push(cluster);
             }
-            // The connection is gone again: the next one compares anew.
+            // Perhaps with the connection still there: a stream that was made anew may not answer at once.
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "comparing with the broker"
+                    "comparing with the broker; trying again"
                 );
-                return;
+                return Some(Instant::now() + RETRY);
             }
         }
     }
     if lost.is_empty() {
-        return;
+        return None;
     }
     if !index.is_started() {
         // For the leader to publish again; or, if that is us next, as after a start.
@@ -83,7 +95,7 @@ async fn compare(bus: &Bus, index: &Index) {
                 index.forget(&app, &cluster);
             }
         }
-        return;
+        return None;
     }
     tracing::warn!(
         lost = lost.len(),
@@ -99,6 +111,14 @@ async fn compare(bus: &Bus, index: &Index) {
         for cluster in clusters {
             index.lost(&app, &cluster);
         }
+    }
+    None
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -116,6 +136,7 @@ pub async fn forget_purged(bus: &Bus, index: &Index) {
 pub async fn renders(
     bus: Bus,
     index: Arc<Index>,
+    metrics: Arc<Metrics>,
     token: CancellationToken,
 ) -> Result<(), Infallible> {
     let mut watch = bus.watch_bucket::<Render>(Bucket::Renders, ">");
@@ -125,7 +146,10 @@ pub async fn renders(
             update = watch.next() => update,
         };
         match update {
-            Update::Put(stored) => index.render(&stored.value),
+            Update::Put(stored) => {
+                index.render(&stored.value);
+                metrics.render_record(&stored.value.outcome);
+            }
             Update::Ready => index.started(Part::Renders),
             Update::Deleted { .. } => {}
             // Without it nothing is concluded from it.

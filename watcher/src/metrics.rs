@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bus::message::desired::Cause;
+use bus::message::render::RenderOutcome;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
 };
@@ -13,6 +14,7 @@ pub struct Metrics {
     fetch_seconds: HistogramVec,
     affected: Histogram,
     published: IntCounterVec,
+    render_records: IntCounterVec,
     snapshot_bytes: IntCounter,
     wait_seconds: Histogram,
     webhooks: IntCounterVec,
@@ -54,6 +56,13 @@ impl Metrics {
             published: IntCounterVec::new(
                 opts("published_total", "Desired states published"),
                 &["cause"],
+            )?,
+            render_records: IntCounterVec::new(
+                opts(
+                    "render_records_total",
+                    "Records of renders read from the bus; those that are there at each start too",
+                ),
+                &["outcome"],
             )?,
             snapshot_bytes: IntCounter::with_opts(opts(
                 "snapshot_bytes_total",
@@ -97,6 +106,7 @@ impl Metrics {
         registry.register(Box::new(metrics.fetch_seconds.clone()))?;
         registry.register(Box::new(metrics.affected.clone()))?;
         registry.register(Box::new(metrics.published.clone()))?;
+        registry.register(Box::new(metrics.render_records.clone()))?;
         registry.register(Box::new(metrics.snapshot_bytes.clone()))?;
         registry.register(Box::new(metrics.wait_seconds.clone()))?;
         registry.register(Box::new(metrics.webhooks.clone()))?;
@@ -123,6 +133,15 @@ impl Metrics {
 
     pub fn published(&self, cause: Cause) {
         self.published.with_label_values(&[label(cause)]).inc();
+    }
+
+    pub fn render_record(&self, outcome: &RenderOutcome) {
+        let outcome = match outcome {
+            RenderOutcome::Rendered { .. } => "rendered",
+            RenderOutcome::Incomplete => "incomplete",
+            RenderOutcome::Failed(_) => "failed",
+        };
+        self.render_records.with_label_values(&[outcome]).inc();
     }
 
     pub fn looked(&self, cause: Cause) {

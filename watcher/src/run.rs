@@ -108,7 +108,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         "settings on the bus",
         objects::publish(bus.clone(), lead.clone(), about_objects, token.clone()),
     );
-    follow_bus(&mut service, &bus, &index, &lead, &token);
+    follow_bus(&mut service, &bus, &index, &metrics, (&lead, &token));
     let publisher = Publisher {
         index: Arc::clone(&index),
         bus: bus.clone(),
@@ -206,14 +206,17 @@ fn follow_bus(
     service: &mut Service,
     bus: &Bus,
     index: &Arc<Index>,
-    lead: &Lead,
-    token: &CancellationToken,
+    metrics: &Arc<Metrics>,
+    (lead, token): (&Lead, &CancellationToken),
 ) {
     let with = || (bus.clone(), Arc::clone(index), token.clone());
     let (bus, index, token) = with();
     service.spawn("desired", follow::desired(bus, index, token));
     let (bus, index, token) = with();
-    service.spawn("renders", follow::renders(bus, index, token));
+    service.spawn(
+        "renders",
+        follow::renders(bus, index, Arc::clone(metrics), token),
+    );
     let (bus, index, token) = with();
     service.spawn("heads", follow::heads(bus, index, token));
     let (bus, index, token) = with();
