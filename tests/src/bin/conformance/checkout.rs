@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use renderer::{Database, ReadLimits, Tree};
 use tempfile::TempDir;
+use tests::files::write;
 
 pub(crate) struct Checkout {
     database: Arc<Database>,
@@ -70,44 +71,4 @@ impl Checkout {
             .binary_search_by(|found| found.as_str().cmp(file))
             .is_ok()
     }
-}
-
-/// Writes a tree's files below `folder`; `each` gets their paths, or none for one whose content isn't there.
-pub(crate) fn write(
-    git: &git2::Repository,
-    tree: &git2::Tree<'_>,
-    folder: &Path,
-    parent: &str,
-    each: &mut impl FnMut(Option<String>),
-) -> anyhow::Result<()> {
-    const LINK: i32 = 0o120_000;
-    std::fs::create_dir_all(folder.join(parent))?;
-    for entry in tree {
-        let Ok(name) = entry.name() else {
-            continue;
-        };
-        let path = format!("{parent}{name}");
-        let target = folder.join(&path);
-        match entry.kind() {
-            Some(git2::ObjectType::Tree) => {
-                let inner = git.find_tree(entry.id())?;
-                write(git, &inner, folder, &format!("{path}/"), each)?;
-            }
-            Some(git2::ObjectType::Blob) => {
-                let Ok(blob) = git.find_blob(entry.id()) else {
-                    each(None);
-                    continue;
-                };
-                if entry.filemode() == LINK {
-                    let to = std::str::from_utf8(blob.content())?;
-                    std::os::unix::fs::symlink(to, target)?;
-                } else {
-                    std::fs::write(target, blob.content())?;
-                }
-                each(Some(path));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }

@@ -21,7 +21,6 @@ mod glob;
 mod ours;
 mod report;
 mod run;
-mod shelf;
 mod theirs;
 
 use std::path::PathBuf;
@@ -49,7 +48,7 @@ struct Args {
     parents: Vec<String>,
     /// A Helm repository's URL and the Git repository of its charts, where both sides then find them; may be repeated
     #[arg(long = "chart-repository", value_name = "URL=DIR")]
-    chart_repositories: Vec<shelf::Origin>,
+    chart_repositories: Vec<tests::shelf::Origin>,
     /// Only cases whose name contains this
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,

@@ -8,10 +8,10 @@ use bus::message::desired::Rendering;
 use bus::message::need::Need;
 use renderer::{Dependencies, Job, Limits, RenderError, Source, Tree};
 use tests::Engine;
+use tests::shelf::Shelf;
 
 use crate::case::{Case, Outcome};
 use crate::checkout::Checkout;
-use crate::shelf::Shelf;
 
 pub(crate) struct Towline {
     engine: Engine,

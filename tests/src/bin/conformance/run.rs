@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::tests::shelf::Shelf;
 use anyhow::Context as _;
 use futures::StreamExt as _;
 
@@ -17,7 +18,6 @@ use crate::compare::{beyond_noise, differences, effective};
 use crate::find;
 use crate::ours::Towline;
 use crate::report::{Entry, Report, Repository};
-use crate::shelf::Shelf;
 use crate::theirs::{RealTools, Refusal};
 
 /// Two renders are this far apart at least, so that a clock in them shows.

@@ -11,6 +11,8 @@ use api::application::source::ApplicationSource;
 use deploy::Component;
 use serde_json::Value;
 use tempfile::TempDir;
+use tests::files::copy_all;
+use tests::shelf::{self, Shelf};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use tokio::sync::RwLock;
@@ -20,7 +22,6 @@ use crate::case::{Case, Outcome};
 use crate::checkout::Checkout;
 use crate::find::{self, Tool};
 use crate::glob;
-use crate::shelf::{self, Shelf};
 
 /// How long one process may take.
 const TIME_LIMIT: Duration = Duration::from_mins(2);
@@ -359,22 +360,4 @@ impl Kept {
         }
         copy_all(self.copy.path(), &self.folder)
     }
-}
-
-/// Copies a folder into another.
-pub(crate) fn copy_all(from: &Path, to: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_all(&entry.path(), &target)?;
-        } else if entry.file_type()?.is_symlink() {
-            let _ = std::fs::remove_file(&target);
-            std::os::unix::fs::symlink(std::fs::read_link(entry.path())?, target)?;
-        } else {
-            std::fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
 }

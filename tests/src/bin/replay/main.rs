@@ -52,6 +52,9 @@ struct Args {
     /// A file or folder that no application reads, for --every
     #[arg(long, value_name = "NAME")]
     aside: Vec<String>,
+    /// A Helm repository's URL and the Git repository of its charts, where dependencies are then found; may be repeated
+    #[arg(long = "chart-repository", value_name = "URL=DIR")]
+    chart_repositories: Vec<tests::shelf::Origin>,
     /// Instead of commits: change each value file of each application, and this many files of each other class
     #[arg(long, value_name = "NUMBER")]
     changes: Option<usize>,

@@ -8,9 +8,10 @@ use bus::message::desired::Rendering;
 use bus::message::need::Need;
 use bus::message::render::{Render, RenderOutcome};
 use bus::{AppId, ClusterId, Digest, Generation};
-use renderer::{Dependencies, Job, Limits, RenderError, Source};
+use renderer::{Dependencies, Job, Limits, RenderError, Rendered, Source};
 use serde_json::Value;
 use tests::Engine;
+use tests::shelf::Shelf;
 use watcher::affected::{Place, Record};
 
 use crate::fleet::Definition;
@@ -36,15 +37,43 @@ pub(crate) enum Outcome {
     Waits(Vec<Need>),
 }
 
-/// Renders, and gives the objects too.
-pub(crate) async fn render(
+/// The engine, and the charts that renders may ask for.
+pub(crate) struct Renderer {
+    pub(crate) engine: Engine,
+    pub(crate) shelf: Shelf,
+}
+
+impl Renderer {
+    /// Renders, and gives the objects too. What the first try asks for is taken from the shelf, if it has that.
+    pub(crate) async fn render(
+        &self,
+        definition: &Definition,
+        place: &Place,
+        history: &History,
+    ) -> anyhow::Result<(Known, Vec<Value>)> {
+        let job_with = |had| job(definition, place, history, had).map(Arc::new);
+        let mut job = job_with(Dependencies::default())?;
+        let mut rendered = renderer::render(&job, &self.engine, Limits::DEFAULT).await;
+        if let Err(RenderError::Waits { needs }) = &rendered {
+            let mut had = Vec::with_capacity(needs.len());
+            for need in needs {
+                had.extend(self.shelf.tree(need)?.map(|tree| (need.clone(), tree)));
+            }
+            if had.len() == needs.len() {
+                job = job_with(Dependencies::new(had))?;
+                rendered = renderer::render(&job, &self.engine, Limits::DEFAULT).await;
+            }
+        }
+        known(definition, place, &job, rendered)
+    }
+}
+
+fn known(
     definition: &Definition,
     place: &Place,
-    history: &History,
-    engine: &Engine,
+    job: &Job,
+    rendered: Result<Rendered, RenderError>,
 ) -> anyhow::Result<(Known, Vec<Value>)> {
-    let job = Arc::new(job(definition, place, history)?);
-    let rendered = renderer::render(&job, engine, Limits::DEFAULT).await;
     let (outcome, recorded, values, objects) = match rendered {
         Ok(rendered) => {
             let json = serde_json::to_vec(&rendered.objects)?;
@@ -89,7 +118,12 @@ pub(crate) async fn render(
     Ok((known, objects))
 }
 
-fn job(definition: &Definition, place: &Place, history: &History) -> anyhow::Result<Job> {
+fn job(
+    definition: &Definition,
+    place: &Place,
+    history: &History,
+    dependencies: Dependencies,
+) -> anyhow::Result<Job> {
     let mut sources = Vec::with_capacity(definition.sources.len());
     for spec in &definition.sources {
         sources.push(Source {
@@ -110,7 +144,7 @@ fn job(definition: &Definition, place: &Place, history: &History) -> anyhow::Res
             api_versions: Vec::new(),
         }),
         rendering: Rendering::default(),
-        dependencies: Dependencies::default(),
+        dependencies,
         sources,
     })
 }

@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::StreamExt as _;
 use git2::Oid;
 use serde_json::Value;
-use tests::Engine;
 use watcher::affected::{self, Verdict};
 use watcher::tree::Tree;
 
 use crate::fleet::{self, Definition, Key};
 use crate::history::{Commit, History};
-use crate::render::{GENERATION, Known, Outcome, render};
+use crate::render::{GENERATION, Known, Outcome, Renderer};
 
 /// Which applications the oracle renders.
 #[derive(Clone, Debug)]
@@ -50,7 +49,7 @@ pub(crate) struct Step {
 /// The fleet at the last state.
 pub(crate) struct Replay<'r> {
     history: &'r History,
-    engine: &'r Engine,
+    renderer: &'r Renderer,
     charts: &'r [String],
     oracle: Oracle,
     apps: BTreeMap<Key, App>,
@@ -65,14 +64,14 @@ impl<'r> Replay<'r> {
     /// Renders everything, twice: what differs then is random.
     pub(crate) async fn begin(
         history: &'r History,
-        engine: &'r Engine,
+        renderer: &'r Renderer,
         charts: &'r [String],
         oracle: Oracle,
         at: Commit,
     ) -> anyhow::Result<Self> {
         let mut replay = Self {
             history,
-            engine,
+            renderer,
             charts,
             oracle,
             apps: BTreeMap::new(),
@@ -172,8 +171,10 @@ impl<'r> Replay<'r> {
                 .as_ref()
                 .is_none_or(|app| app.known.outcome != fresh.outcome);
             if differs && !is_due && !self.random.contains(&key) {
-                let (again, _) =
-                    render(&definition, &commit.place, self.history, self.engine).await?;
+                let (again, _) = self
+                    .renderer
+                    .render(&definition, &commit.place, self.history)
+                    .await?;
                 if again.outcome != fresh.outcome {
                     self.random.insert(key.clone());
                 }
@@ -250,8 +251,10 @@ impl<'r> Replay<'r> {
     ) -> anyhow::Result<Rendered> {
         let mut renders = futures::stream::iter(definitions)
             .map(async |(key, definition)| {
-                let (known, mut objects) =
-                    render(definition, &commit.place, self.history, self.engine).await?;
+                let (known, mut objects) = self
+                    .renderer
+                    .render(definition, &commit.place, self.history)
+                    .await?;
                 if key.app.is_some() {
                     objects.clear();
                 }

@@ -5,10 +5,12 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use tests::Engine;
+use tests::shelf::Shelf;
 
 use crate::Args;
 use crate::changes;
 use crate::history::History;
+use crate::render::Renderer;
 use crate::replay::{Oracle, Replay};
 use crate::report::{self, Report};
 
@@ -24,14 +26,17 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Some(first) = commits.next() else {
         bail!("no commit at {}", args.revision);
     };
-    let engine = Engine::start(args.parallel).await?;
+    let renderer = Renderer {
+        engine: Engine::start(args.parallel).await?,
+        shelf: Shelf::new(&args.chart_repositories)?,
+    };
     let oracle = Oracle {
         parallel: args.parallel,
         own: args.own.clone(),
         aside: args.aside.clone(),
     };
     let begun = Instant::now();
-    let mut replay = Replay::begin(&history, &engine, &args.parents, oracle, first).await?;
+    let mut replay = Replay::begin(&history, &renderer, &args.parents, oracle, first).await?;
     println!("{}", report::fleet(&replay));
     println!("rendered twice in {:.1} s", begun.elapsed().as_secs_f64());
     let mut report = Report::default();

@@ -14,15 +14,14 @@ use serde_json::Value;
 use tempfile::TempDir;
 use watcher::source::version;
 
-use crate::checkout;
-use crate::theirs::copy_all;
+use crate::files::{self, copy_all};
 
 /// Charts whose dependencies need charts are followed so far.
 const MAX_DEPTH: usize = 4;
 
 /// `URL=DIR`: a Helm repository, and the Git repository of its charts.
 #[derive(Clone, Debug)]
-pub(crate) struct Origin {
+pub struct Origin {
     url: String,
     folder: PathBuf,
 }
@@ -40,27 +39,33 @@ impl FromStr for Origin {
 }
 
 /// The charts that were asked for, each with everything that it depends on.
-pub(crate) struct Shelf {
+pub struct Shelf {
     origins: Vec<Origin>,
     /// Holds a folder per chart, and `objects`, a repository of their files.
     folder: TempDir,
     /// By URL, name and version; none for one that can't be had.
     charts: Mutex<HashMap<[String; 3], Option<PathBuf>>>,
+    /// Of the folders that were asked for, their trees in `objects`.
+    roots: Mutex<HashMap<PathBuf, String>>,
+    objects: Arc<Database>,
 }
 
 impl Shelf {
-    pub(crate) fn new(origins: &[Origin]) -> anyhow::Result<Self> {
+    pub fn new(origins: &[Origin]) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        git2::Repository::init_bare(folder.path().join("objects"))?;
+        let objects = folder.path().join("objects");
+        git2::Repository::init_bare(&objects)?;
         Ok(Self {
             origins: origins.to_vec(),
             folder,
             charts: Mutex::default(),
+            roots: Mutex::default(),
+            objects: Arc::new(Database::open(&objects)?),
         })
     }
 
     /// What a render asked for, if it is a chart that can be had.
-    pub(crate) fn tree(&self, need: &Need) -> anyhow::Result<Option<Arc<Tree>>> {
+    pub fn tree(&self, need: &Need) -> anyhow::Result<Option<Arc<Tree>>> {
         let Need::Chart {
             repository,
             name,
@@ -72,15 +77,22 @@ impl Shelf {
         let Some(folder) = self.chart(repository, name, version)? else {
             return Ok(None);
         };
-        let objects = self.folder.path().join("objects");
-        let root = import(&git2::Repository::open(&objects)?, &folder)?.to_string();
-        let database = Arc::new(Database::open(&objects)?);
-        let tree = Tree::new(database, &root, ReadLimits::DEFAULT)?;
+        let mut roots = self.roots.lock().unwrap_or_else(PoisonError::into_inner);
+        let root = match roots.get(&folder) {
+            Some(root) => root.clone(),
+            None => {
+                let git = git2::Repository::open(self.folder.path().join("objects"))?;
+                let root = import(&git, &folder)?.to_string();
+                roots.insert(folder, root.clone());
+                root
+            }
+        };
+        let tree = Tree::new(Arc::clone(&self.objects), &root, ReadLimits::DEFAULT)?;
         Ok(Some(Arc::new(tree)))
     }
 
     /// The folder of a chart.
-    pub(crate) fn chart(
+    pub fn chart(
         &self,
         repository: &str,
         name: &str,
@@ -132,7 +144,7 @@ impl Shelf {
 }
 
 /// The dependencies of a chart in a folder: repository, name, version.
-pub(crate) fn dependencies(folder: &Path) -> anyhow::Result<Vec<[String; 3]>> {
+pub fn dependencies(folder: &Path) -> anyhow::Result<Vec<[String; 3]>> {
     let chart = chart_file(folder)?;
     let list = chart["dependencies"]
         .as_array()
@@ -147,7 +159,7 @@ pub(crate) fn dependencies(folder: &Path) -> anyhow::Result<Vec<[String; 3]>> {
 }
 
 /// The version of a dependency that the chart's lock file names, if it has one.
-pub(crate) fn locked(folder: &Path, name: &str) -> Option<String> {
+pub fn locked(folder: &Path, name: &str) -> Option<String> {
     let text = std::fs::read_to_string(folder.join("Chart.lock")).ok()?;
     let lock: Value = serde_saphyr::from_str(&text).ok()?;
     let mut all = lock["dependencies"].as_array()?.iter();
@@ -156,7 +168,7 @@ pub(crate) fn locked(folder: &Path, name: &str) -> Option<String> {
 }
 
 /// `Chart.yaml` of a folder.
-pub(crate) fn chart_file(folder: &Path) -> anyhow::Result<Value> {
+pub fn chart_file(folder: &Path) -> anyhow::Result<Value> {
     let file = folder.join("Chart.yaml");
     let text =
         std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
@@ -200,7 +212,7 @@ fn take_out(repository: &Path, name: &str, version: &str, to: &Path) -> anyhow::
                 continue;
             };
             if is_version(&git, chart.id(), name, Some(version)) {
-                checkout::write(&git, &folder, to, "", &mut |_| ())?;
+                files::write(&git, &folder, to, "", &mut |_| ())?;
                 return Ok(true);
             }
         }
