@@ -237,13 +237,20 @@ fn is_version(git: &git2::Repository, file: git2::Oid, name: &str, version: Opti
     chart["name"] == name && version.is_none_or(is_within)
 }
 
-/// A folder's files as a tree.
+/// A folder's files as a tree; links are followed, as they are when a chart is packed.
 fn import(git: &git2::Repository, folder: &Path) -> anyhow::Result<git2::Oid> {
     let mut tree = git.treebuilder(None)?;
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let path = entry.path();
-        let (id, mode) = if entry.file_type()?.is_dir() {
+        let Ok(target) = path.canonicalize() else {
+            continue;
+        };
+        if folder.canonicalize()?.starts_with(&target) {
+            // A circle.
+            continue;
+        }
+        let (id, mode) = if target.is_dir() {
             (import(git, &path)?, 0o040_000)
         } else {
             (git.blob_path(&path)?, 0o100_644)

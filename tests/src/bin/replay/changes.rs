@@ -1,7 +1,6 @@
 //! Single changes instead of commits: of every value file of an application, and of a sample of each other class of files.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -9,6 +8,7 @@ use rand::seq::IndexedRandom as _;
 
 use crate::fleet::Key;
 use crate::history::History;
+use crate::kind::{class, is_yaml};
 use crate::render::Outcome;
 use crate::replay::Replay;
 use crate::report::Report;
@@ -108,34 +108,10 @@ pub(crate) async fn sampled(
         for file in chosen {
             let change = history.changed(&at, file, |text| edited(class, text, &mut random))?;
             let step = replay.try_step(&change).await?;
-            println!("{}", report.add(&change, &step));
+            println!("{}", report.add(&change, class, &step));
         }
     }
     Ok(())
-}
-
-fn is_yaml(name: &str) -> bool {
-    Path::new(name).extension().is_some_and(|it| it == "yaml")
-}
-
-fn class(file: &str) -> &'static str {
-    let (folder, name) = file.rsplit_once('/').unwrap_or(("", file));
-    let is_yaml = is_yaml(name);
-    if folder.split('/').any(|part| part == "templates") {
-        "templates"
-    } else if folder.split('/').any(|part| part == "crds") {
-        "crds"
-    } else if name == "Chart.yaml" {
-        "Chart.yaml"
-    } else if name == "values.yaml" {
-        "values.yaml"
-    } else if name.starts_with("values-") && is_yaml {
-        "values-<name>.yaml"
-    } else if name == "README.md" {
-        "README.md"
-    } else {
-        "others"
-    }
 }
 
 /// A text that means something else where that can be had without understanding it.
@@ -190,19 +166,5 @@ mod tests {
             "# a: b\nimage:\n  tag: \"1\"\n  on: false\n"
         );
         assert_eq!(other_value("", &mut random), "\nreplayed: true\n");
-    }
-
-    #[test]
-    fn files_are_told_apart_by_what_helm_does_with_them() {
-        assert_eq!(class("applications/dome/templates/a.yaml"), "templates");
-        assert_eq!(
-            class("applications/dome/values-summit.yaml"),
-            "values-<name>.yaml"
-        );
-        assert_eq!(
-            class("applications/dome/charts/x/values.yaml"),
-            "values.yaml"
-        );
-        assert_eq!(class("Makefile"), "others");
     }
 }

@@ -89,6 +89,17 @@ impl History {
         Ok(files)
     }
 
+    /// The files that differ between two states.
+    pub(crate) fn between(&self, from: &Place, to: &Place) -> anyhow::Result<Vec<String>> {
+        let [from, to] = [self.git.find_tree(from.tree)?, self.git.find_tree(to.tree)?];
+        let diff = self.git.diff_tree_to_tree(Some(&from), Some(&to), None)?;
+        let path = |delta: git2::DiffDelta<'_>| {
+            let file = delta.new_file().path().or(delta.old_file().path())?;
+            Some(file.to_string_lossy().into_owned())
+        };
+        Ok(diff.deltas().filter_map(path).collect())
+    }
+
     /// What is at a path.
     pub(crate) fn object(&self, place: &Place, path: &str) -> Option<Oid> {
         let tree = self.git.find_tree(place.tree).ok()?;

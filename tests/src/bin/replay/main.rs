@@ -14,6 +14,7 @@
 mod changes;
 mod fleet;
 mod history;
+mod kind;
 mod render;
 mod replay;
 mod report;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::fleet::Key;
@@ -15,12 +16,15 @@ use crate::replay::{Replay, Step};
 pub(crate) struct Report {
     steps: Vec<Entry>,
     total: Figures,
+    /// By the kind of what was changed: how many steps, and what they came to.
+    kinds: BTreeMap<String, (usize, Figures)>,
 }
 
 #[derive(Serialize)]
 struct Entry {
     commit: String,
     subject: String,
+    kind: String,
     applications: usize,
     #[serde(flatten)]
     figures: Figures,
@@ -63,10 +67,13 @@ impl std::ops::AddAssign for Figures {
 }
 
 impl Report {
-    /// Takes a step in, and gives its line.
-    pub(crate) fn add(&mut self, commit: &Commit, step: &Step) -> String {
+    /// Takes a step in, and gives its line. `kind`: of the files that it changes.
+    pub(crate) fn add(&mut self, commit: &Commit, kind: &str, step: &Step) -> String {
         let figures = Figures::from(step);
         self.total += figures;
+        let (steps, of_kind) = self.kinds.entry(kind.to_owned()).or_default();
+        *steps += 1;
+        *of_kind += figures;
         let mut line = format!(
             "{:.8}  {:>4} applications  {:>4} rendered  {:>4} changed  {:>3} missed  {:.60}",
             commit.place.id,
@@ -83,6 +90,7 @@ impl Report {
         self.steps.push(Entry {
             commit: commit.place.id.to_string(),
             subject: commit.subject.clone(),
+            kind: kind.to_owned(),
             applications: step.applications,
             figures,
             missed_applications: step.missed.iter().map(Key::to_string).collect(),
@@ -92,6 +100,38 @@ impl Report {
 
     pub(crate) fn missed(&self) -> usize {
         self.total.missed
+    }
+
+    /// What the changes of each kind came to.
+    pub(crate) fn by_kind(&self) -> Table {
+        let mut table = Table::new();
+        table.load_preset(presets::ASCII_MARKDOWN);
+        table.set_header([
+            "changed",
+            "steps",
+            "rendered",
+            "came out otherwise",
+            "ratio",
+            "missed",
+        ]);
+        for (kind, (steps, figures)) in &self.kinds {
+            let ratio = match figures.rendered {
+                0 => "–".to_owned(),
+                _ => format!("{:.2}", of(*figures)),
+            };
+            table.add_row([
+                kind.clone(),
+                steps.to_string(),
+                figures.rendered.to_string(),
+                figures.changed.to_string(),
+                ratio,
+                figures.missed.to_string(),
+            ]);
+        }
+        for column in table.column_iter_mut().skip(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        table
     }
 
     pub(crate) fn totals(&self) -> String {

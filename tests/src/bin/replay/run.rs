@@ -10,6 +10,7 @@ use tests::shelf::Shelf;
 use crate::Args;
 use crate::changes;
 use crate::history::History;
+use crate::kind;
 use crate::render::Renderer;
 use crate::replay::{Oracle, Replay};
 use crate::report::{self, Report};
@@ -48,11 +49,13 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let last = commits.len();
         for (number, commit) in commits.enumerate() {
             let whole = (number + 1) % args.every.max(1) == 0 || number + 1 == last;
+            let files = history.between(&replay.at().place, &commit.place)?;
             let step = replay.step(&commit, whole).await?;
-            println!("{}", report.add(&commit, &step));
+            let kind = kind::of_commit(&files, &args.parents);
+            println!("{}", report.add(&commit, &kind, &step));
         }
     }
-    println!("{}", report.totals());
+    println!("{}\n{}", report.by_kind(), report.totals());
     println!("in {:.0} s", begun.elapsed().as_secs_f64());
     if let Some(file) = &args.json {
         std::fs::write(file, serde_json::to_vec_pretty(&report)?)
