@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use bus::{ClusterId, ConnectArgs, service::AdminArgs};
+use lease::LeaseArgs;
 
 #[derive(Clone, Debug, clap::Parser)]
 #[command(
@@ -37,6 +38,8 @@ pub struct Args {
         value_name = "NAME"
     )]
     pub store_namespace: String,
+    #[command(flatten)]
+    pub lease: LeaseArgs,
     /// File with the key that questions for secrets are signed with
     #[arg(
         long,

@@ -7,6 +7,7 @@ use bus::subject::{self, Stream};
 use bus::{AppId, Bus, ClusterId, Delivery, Outcome};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use lease::Lead;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +25,7 @@ pub(crate) struct NobodyListens;
 pub(crate) async fn run(
     bus: Bus,
     cluster: ClusterId,
+    lead: Lead,
     to: mpsc::Sender<(AppId, Note)>,
     token: CancellationToken,
 ) -> Result<(), NobodyListens> {
@@ -33,7 +35,8 @@ pub(crate) async fn run(
         tokio::select! {
             // What is under way is handed back when it is dropped.
             () = token.cancelled() => return Ok(()),
-            delivery = work.next(), if under_way.len() < CONCURRENCY => {
+            // One that may not act leaves them to whoever does.
+            delivery = async { lead.acts().await; work.next().await }, if under_way.len() < CONCURRENCY => {
                 if delivery.value.cluster != cluster {
                     let why = format!("it is for cluster {}", delivery.value.cluster);
                     delivery.finish(Outcome::Reject(why)).await;

@@ -103,10 +103,16 @@ pub(crate) async fn run(
             Some(ended) = apps.tasks.join_next() => apps.ended(ended)?,
         }
     }
-    while let Some(ended) = apps.tasks.join_next().await {
-        ended.map_err(ConsumeError::Application)?;
+    loop {
+        tokio::select! {
+            ended = apps.tasks.join_next() => match ended {
+                Some(ended) => { ended.map_err(ConsumeError::Application)?; }
+                None => return Ok(()),
+            },
+            // Whatever still waits for the Lease must never be done.
+            () = ctx.lead.pauses() => return Ok(()),
+        }
     }
-    Ok(())
 }
 
 impl Applications {

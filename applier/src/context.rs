@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bus::{Bus, ClusterId, Objects};
+use lease::Lead;
 
 use crate::cluster::Cluster;
 use crate::describe::KindsHandle;
@@ -16,6 +17,8 @@ use crate::store::{DigestKey, Store};
 pub(crate) struct Context {
     pub(crate) bus: Bus,
     pub(crate) id: ClusterId,
+    /// Whether this applier is the one of its cluster that acts.
+    pub(crate) lead: Lead,
     pub(crate) cluster: Cluster,
     pub(crate) live: Arc<Live>,
     pub(crate) watches: Watches,

@@ -2,7 +2,8 @@
 //!
 //! `consume` (desired, manifests, projects) and `commands` → `app` (one task per application: `target` joins and prepares, `decide`
 //! says what to do) → `plan` (pure: steps) → `execute` (no choices) → `live` (watches, health, drift) → `publish`. `store` keeps in
-//! the cluster what must survive; `describe` tells what the cluster serves.
+//! the cluster what must survive; `describe` tells what the cluster serves. Of several appliers of one cluster one does all that
+//! (`lead`), the others wait to go on for it.
 
 mod app;
 mod args;
@@ -15,6 +16,7 @@ pub mod drift;
 mod execute;
 mod fit;
 pub mod health;
+mod lead;
 mod live;
 mod metrics;
 mod object;
@@ -24,32 +26,28 @@ mod publish;
 mod secrets;
 mod store;
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use bus::Bus;
 use bus::seal::{AnswererPublic, AskerKey};
-use bus::service::Service;
-use bus::subject::Store as ObjectStore;
+use bus::service::{Readiness, Service};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use tokio::sync::mpsc;
+use lease::{Candidate, Lead};
+use tokio_util::sync::CancellationToken;
 
 pub use args::Args;
 
-use crate::cluster::{Cluster, Kinds};
-use crate::context::Context;
-use crate::describe::KindsHandle;
-use crate::live::{Chain, Live, Watches};
+use crate::cluster::Cluster;
+use crate::lead::{Fixed, Leader};
 use crate::metrics::Metrics;
-use crate::project::{Bounds, Projects};
-use crate::publish::Publisher;
-use crate::secrets::Secrets;
-use crate::store::{DigestKey, Store};
+use crate::project::Bounds;
 
-/// Commands on their way to an application.
-const COMMANDS: usize = 64;
-/// How long until a cluster that can't be reached at the start is tried again.
-const AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
+/// The Lease's name, in the store's namespace.
+const LEASE: &str = "towline-applier";
+/// How long it stands unless it is renewed: short, for while nobody leads nothing is released or healed.
+const LEASE_DURATION: Duration = Duration::from_secs(3);
+/// How often it is looked whether everything is there that is needed.
+const LOOK: Duration = Duration::from_millis(250);
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let Args {
@@ -59,6 +57,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         kubeconfig,
         context,
         store_namespace,
+        lease,
         seal_key,
         secrets_agent_key,
         allow_namespaces,
@@ -67,122 +66,94 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         observe,
     } = args;
     let mut service = Service::start("applier", &admin).await?;
-    let readiness = service.readiness("cluster");
-    let metrics = Arc::new(Metrics::new(service.registry())?);
+    let metrics = std::sync::Arc::new(Metrics::new(service.registry())?);
     let keys = seal_keys(seal_key.as_deref(), &secrets_agent_key)?;
     let client = client(kubeconfig.as_deref(), context).await?;
-    let cluster = Cluster::new(client, usize::from(in_flight), metrics.clone());
     let token = service.token();
-
-    let opened = tokio::select! {
-        opened = open(&cluster, &store_namespace, &readiness) => opened,
-        () = token.cancelled() => return service.run().await,
-    };
-    let (kinds, store, digest_key, loaded) = opened;
-    let bus = tokio::select! {
-        bus = Bus::connect(&nats, "applier") => bus?,
-        () = token.cancelled() => return service.run().await,
-    };
-
-    let live = Arc::new(Live::new());
-    let (watches, watching) = Watches::new(cluster.clone(), live.clone());
-    let (publisher, events, keyed) =
-        Publisher::new(bus.clone(), cluster_id.clone(), metrics.clone());
-    let kinds = KindsHandle::new(kinds);
-    let describing = describe::run(
-        cluster.clone(),
-        kinds.clone(),
-        live.clone(),
-        bus.clone(),
-        cluster_id.clone(),
+    let candidate = Candidate::new(
+        client.clone(),
+        (
+            lease.lease_namespace.as_deref().unwrap_or(&store_namespace),
+            LEASE.to_owned(),
+        ),
+        lease.identity("applier"),
+        lease.duration(LEASE_DURATION),
     );
-    let ctx = Arc::new(Context {
-        bus: bus.clone(),
-        id: cluster_id.clone(),
-        cluster,
-        live,
-        watches,
-        kinds,
-        store,
-        projects: Arc::new(Projects::default()),
-        bounds: Bounds {
-            namespaces: allow_namespaces,
-            cluster_objects: !namespaced_only,
+    let lead = candidate.lead();
+    let leader = Leader {
+        cluster: Cluster::new(client, usize::from(in_flight), metrics.clone()),
+        lead: lead.clone(),
+        nats,
+        fixed: Fixed {
+            id: cluster_id,
+            bounds: Bounds {
+                namespaces: allow_namespaces,
+                cluster_objects: !namespaced_only,
+            },
+            store_namespace,
+            keys,
+            observe,
         },
-        secrets: Secrets::new(bus.clone(), cluster_id.clone(), keys),
-        digest_key,
         metrics,
-        publisher,
-        objects: bus.objects(&ObjectStore::Manifests(cluster_id.clone())),
-        observe,
-    });
-    let (to_apps, from_commands) = mpsc::channel(COMMANDS);
-    service.spawn("watches", until_drained(watching, token.clone()));
-    service.spawn("events", until_drained(events, token.clone()));
-    service.spawn("states", until_drained(keyed, token.clone()));
-    service.spawn("kinds", until_drained(describing, token.clone()));
+        reading: service.readiness("cluster"),
+        connected: service.readiness("nats"),
+    };
+    let over = Over::default();
+    service.spawn("lease", held(candidate, over.clone()));
     service.spawn(
-        "applications",
-        consume::run(ctx, loaded, from_commands, token.clone()),
+        "lead",
+        watch_over(lead, service.readiness("lease"), token.clone()),
     );
-    service.spawn("commands", commands::run(bus, cluster_id, to_apps, token));
-    readiness.ready();
+    service.spawn("applications", async move {
+        let ended = leader.run(token).await;
+        over.say(&ended);
+        ended
+    });
     service.run().await
 }
 
-/// Ends well when the process drains; what is in its hands by then has been said or is said again at the next start.
-async fn until_drained<E>(
-    task: impl Future<Output = Result<(), E>>,
-    token: tokio_util::sync::CancellationToken,
-) -> Result<(), E> {
+/// How the work of this process ended, which the Lease outlives.
+#[derive(Clone, Default)]
+struct Over {
+    /// Nothing that was begun is under way.
+    orderly: CancellationToken,
+    failed: CancellationToken,
+}
+
+impl Over {
+    fn say(&self, ended: &anyhow::Result<()>) {
+        match ended {
+            Ok(()) => self.orderly.cancel(),
+            Err(_) => self.failed.cancel(),
+        }
+    }
+}
+
+/// The Lease is given back when everything that was begun is over. After a failure it runs out by itself, since the API server may
+/// still be at work on what was asked last.
+async fn held(candidate: Candidate, over: Over) -> Result<(), lease::LeadError> {
     tokio::select! {
-        ended = task => ended,
-        () = token.cancelled() => Ok(()),
+        ended = candidate.run(over.orderly) => ended,
+        () = over.failed.cancelled() => Ok(()),
     }
 }
 
-/// What the cluster says and holds; asked until it answers.
-async fn open(
-    cluster: &Cluster,
-    namespace: &str,
-    readiness: &bus::service::Readiness,
-) -> (Kinds, Store, DigestKey, Vec<store::Loaded>) {
+/// One that could go on at once is ready, as is the one that acts.
+async fn watch_over(
+    lead: Lead,
+    readiness: Readiness,
+    token: CancellationToken,
+) -> Result<(), std::convert::Infallible> {
     loop {
-        match try_open(cluster, namespace).await {
-            Ok(opened) => return opened,
-            Err(error) => {
-                let why = format!("{error:#}");
-                tracing::warn!(error = why, "the cluster can't be used yet");
-                readiness.not_ready(why);
-                tokio::time::sleep(AGAIN).await;
-            }
+        match lead.hindrance() {
+            Some(why) if !lead.stands_by() => readiness.not_ready(why),
+            _ => readiness.ready(),
+        }
+        tokio::select! {
+            () = token.cancelled() => return Ok(()),
+            () = tokio::time::sleep(LOOK) => {}
         }
     }
-}
-
-async fn try_open(
-    cluster: &Cluster,
-    namespace: &str,
-) -> anyhow::Result<(Kinds, Store, DigestKey, Vec<store::Loaded>)> {
-    let kinds = Kinds::discover(cluster)
-        .await
-        .context("discovering the cluster's kinds")?;
-    let store = Store::open(cluster.clone(), namespace).await?;
-    let digest_key = DigestKey::load(cluster, namespace).await?;
-    let mut loaded = Vec::new();
-    for record in store.load_all().await? {
-        match record {
-            Ok(record) => loaded.push(record),
-            // Its application is taken up anew from live objects; nothing is deleted without an inventory.
-            Err(error) => tracing::error!(error = %Chain(&error), "a record can't be read"),
-        }
-    }
-    tracing::info!(
-        applications = loaded.len(),
-        version = kinds.version,
-        "the cluster's records are read"
-    );
-    Ok((kinds, store, digest_key, loaded))
 }
 
 async fn client(

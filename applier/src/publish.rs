@@ -11,6 +11,7 @@ use bus::subject::{self, Bucket};
 use bus::{AppId, Bus, BusError, ClusterId, Generation};
 use futures::future::join_all;
 use futures::{StreamExt, stream};
+use lease::Lead;
 use tokio::sync::{Notify, mpsc};
 
 use crate::fit;
@@ -77,6 +78,7 @@ impl Publisher {
         bus: Bus,
         cluster: ClusterId,
         metrics: Arc<Metrics>,
+        lead: Lead,
     ) -> (
         Self,
         impl Future<Output = Result<(), Silence>> + Send + 'static,
@@ -90,6 +92,7 @@ impl Publisher {
             metrics,
         };
         let keys_bus = bus.clone();
+        let keys_lead = lead.clone();
         let said = async move {
             let events =
                 stream::unfold(received, |mut received: mpsc::Receiver<Event>| async move {
@@ -98,8 +101,11 @@ impl Publisher {
                 });
             events
                 .for_each_concurrent(CONCURRENCY, |event| {
-                    let bus = bus.clone();
-                    async move { bus.event(&event).await }
+                    let (bus, lead) = (bus.clone(), lead.clone());
+                    async move {
+                        lead.acts().await;
+                        bus.event(&event).await;
+                    }
                 })
                 .await;
             Err(Silence)
@@ -107,6 +113,7 @@ impl Publisher {
         let keys = async move {
             loop {
                 shared.wake.notified().await;
+                keys_lead.acts().await;
                 let mut failed = Vec::new();
                 let mut due = shared.take().into_iter().peekable();
                 while due.peek().is_some() {

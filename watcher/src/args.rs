@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bus::ConnectArgs;
 use bus::service::AdminArgs;
+use lease::LeaseArgs;
 
 use crate::worker::{Bounds, StoreLimits};
 
@@ -49,32 +50,6 @@ pub struct Args {
     pub lease: LeaseArgs,
     #[command(flatten)]
     pub sources: SourceArgs,
-}
-
-/// Which of several watchers leads.
-#[derive(Clone, Debug, clap::Args)]
-pub struct LeaseArgs {
-    /// Namespace of the Lease that the leading watcher holds [default: --namespace]
-    #[arg(long, env = "TOWLINE_LEASE_NAMESPACE", value_name = "NAMESPACE")]
-    pub lease_namespace: Option<String>,
-    /// Seconds after which another watcher leads if the leader is gone without a word
-    #[arg(long, env = "TOWLINE_LEASE_DURATION", default_value_t = 15, value_parser = clap::value_parser!(u32).range(2..=3600), value_name = "SECONDS")]
-    pub lease_duration: u32,
-    /// Name of this watcher among those that run at the same time; one started again under its name leads on at once [default:
-    /// the pod's name; elsewhere one of its own for each process]
-    #[arg(long, env = "TOWLINE_IDENTITY", value_name = "NAME")]
-    pub identity: Option<String>,
-}
-
-impl LeaseArgs {
-    pub fn identity(&self) -> String {
-        let pod = || {
-            std::env::var_os("KUBERNETES_SERVICE_HOST")?;
-            std::env::var("HOSTNAME").ok()
-        };
-        let given = self.identity.clone().or_else(pod);
-        given.unwrap_or_else(|| format!("watcher-{:016x}", rand::random::<u64>()))
-    }
 }
 
 /// How repositories are fetched and kept.

@@ -13,9 +13,9 @@ use bus::message::manifests::{Manifests, Payload};
 use bus::message::render::{Render, RenderOutcome};
 use bus::subject::{Bucket, Store, Stream};
 use bus::{Bus, BusError, ClusterId, Digest, Listed, Update, Watch, clock};
+use lease::Lead;
 use tokio_util::sync::CancellationToken;
 
-use crate::lead::Lead;
 use crate::metrics::Metrics;
 
 /// Between two rounds; each reads all that the bus holds.

@@ -12,11 +12,11 @@ use bus::message::event::{Event, EventKind};
 use bus::message::render::Render;
 use bus::subject::{self, Bucket, Stream};
 use bus::{AppId, Bus, ClusterId, Outcome, Update};
+use lease::Lead;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::index::{Index, Lost, Part, Wake};
-use crate::lead::Lead;
 use crate::metrics::Metrics;
 
 /// Commands whose ids are remembered.

@@ -5,7 +5,7 @@
 //! ([`revision`]) → [`decide`] and [`affected`] (over [`tree`]) → [`snapshot`] ([`packs`]) → [`publish`]. [`webhook`], [`poll`] and
 //! [`follow`] wake a worker; what a render asks for ([`needs`]) comes back through `follow` and is fetched like a source;
 //! [`lifecycle`] ([`deletions`]) deletes; [`state`] says how it is; [`collect`] clears the object stores. Of several watchers one
-//! does all that, the others only keep up: [`lead`].
+//! does all that, the others only keep up: crate [`lease`].
 
 pub mod affected;
 pub mod applications;
@@ -16,7 +16,6 @@ pub mod deletions;
 pub mod follow;
 pub mod index;
 pub mod intent;
-pub mod lead;
 pub mod lifecycle;
 pub mod metrics;
 pub mod needs;

@@ -8,9 +8,9 @@ use bus::message::event::{Event, EventKind};
 use bus::message::verified::Verified;
 use bus::subject::{self, Bucket, Stream};
 use bus::{AppId, Bus, BusError, ClusterId, Published, clock};
+use lease::Lead;
 
 use crate::index::{Candidate, Index, Prepared};
-use crate::lead::Lead;
 use crate::metrics::Metrics;
 use crate::packs::Packs;
 use crate::slot::RepoKey;

@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bus::Bus;
+use bus::Digest;
 use bus::message::event::EventKind;
 use bus::service::{Readiness, Service};
+use lease::{Candidate, Lead};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::applications::{self, Scope};
 use crate::args::Args;
 use crate::index::{Fixed, Index, Part};
-use crate::lead::{self, Candidate, Lead};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::publish::Publisher;
@@ -25,6 +26,9 @@ use crate::source::git;
 use crate::source::home::Home;
 use crate::worker::{self, Hosts, Stores};
 use crate::{collect, follow, state, webhook};
+
+/// How long the leader's Lease stands unless it is renewed: watchers that follow take over without hurry, and few renewals do.
+const LEASE: Duration = Duration::from_secs(15);
 
 /// Runs the watcher until a signal.
 #[expect(
@@ -51,7 +55,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::register(service.registry())?);
     let cache = Cache::at(sources.cache_dir)?;
     let home = Home::at(&cache.path.join("home"))?;
-    let lease_name = lead::lease_name(selector.as_deref());
+    let lease_name = lease_name(selector.as_deref());
     let lease_namespace = lease
         .lease_namespace
         .as_deref()
@@ -70,8 +74,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let candidate = Candidate::new(
         client.clone(),
         (&lease_namespace, lease_name),
-        lease.identity(),
-        Duration::from_secs(lease.lease_duration.into()),
+        lease.identity("watcher"),
+        lease.duration(LEASE),
     );
     let lead = candidate.lead();
     service.spawn("lease", candidate.run(token.clone()));
@@ -281,6 +285,15 @@ async fn readiness(
             () = token.cancelled() => return Ok(()),
             () = tokio::time::sleep(LOOK) => {}
         }
+    }
+}
+
+/// The Lease's name. Watchers of other Applications lead those, beside this one.
+fn lease_name(selector: Option<&str>) -> String {
+    const NAME: &str = "towline-watcher";
+    match selector {
+        None => NAME.to_owned(),
+        Some(selector) => format!("{NAME}-{}", Digest::of(selector.as_bytes()).short()),
     }
 }
 

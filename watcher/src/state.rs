@@ -10,10 +10,10 @@ use bus::message::state::WatcherState;
 use bus::subject::{self, Bucket};
 use bus::{AppId, Bus, BusError, Digest, Update};
 use futures::StreamExt;
+use lease::Lead;
 use tokio_util::sync::CancellationToken;
 
 use crate::index::Index;
-use crate::lead::Lead;
 use crate::metrics::Metrics;
 
 const TOGETHER: usize = 16;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use kube::client::Body;
+use lease::Lead;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
@@ -30,6 +31,8 @@ pub(crate) struct Cluster {
     client: kube::Client,
     in_flight: Arc<Semaphore>,
     metrics: Arc<Metrics>,
+    /// Who writes asks it first, once there is a Lease.
+    lead: Option<Lead>,
 }
 
 /// The server's answer to an apply.
@@ -52,7 +55,15 @@ impl Cluster {
             client,
             in_flight: Arc::new(Semaphore::new(in_flight)),
             metrics,
+            lead: None,
         }
+    }
+
+    /// From now on nothing is written unless this process leads. A leader that can't renew its Lease waits until it can.
+    #[must_use]
+    pub(crate) fn led_by(mut self, lead: Lead) -> Self {
+        self.lead = Some(lead);
+        self
     }
 
     /// For watches, which are bounded by the number of kinds and not by the semaphore.
@@ -262,6 +273,9 @@ impl Cluster {
             .acquire()
             .await
             .map_err(|_| ClusterError::Timeout)?;
+        if let Some(lead) = self.lead.as_ref().filter(|_| method != Method::GET) {
+            lead.acts().await;
+        }
         let mut request = Request::builder()
             .method(method)
             .uri(path)

@@ -88,9 +88,10 @@ impl SealKeys {
     }
 }
 
-/// The watcher's name among those of one cluster, kept with the folder: one that is started again holds its Lease at once.
-pub(crate) fn watcher_identity(folder: &Path) -> anyhow::Result<String> {
-    let path = folder.join("watcher-identity");
+/// This Towline's name among those of one cluster, kept with the folder: a watcher or an applier that is started again holds its
+/// Lease at once.
+pub(crate) fn lease_identity(folder: &Path) -> anyhow::Result<String> {
+    let path = folder.join("lease-identity");
     match fs::read_to_string(&path) {
         Ok(kept) if !kept.trim().is_empty() => Ok(kept.trim().to_owned()),
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

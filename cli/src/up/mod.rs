@@ -183,7 +183,7 @@ impl Towline {
             nats_keys: nats_keys.as_ref(),
             listen,
             webhook,
-            watcher_identity: keys::watcher_identity(&folder)?,
+            lease_identity: keys::lease_identity(&folder)?,
         });
         let supervisor = Supervisor::start(commands, &folder).await?;
         let mut states = supervisor.states();

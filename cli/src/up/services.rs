@@ -21,7 +21,7 @@ pub(super) struct Wiring<'a> {
     pub nats_keys: Option<&'a NatsKeys>,
     pub listen: SocketAddr,
     pub webhook: SocketAddr,
-    pub watcher_identity: String,
+    pub lease_identity: String,
 }
 
 pub(super) fn commands(wiring: &Wiring<'_>) -> Vec<ServiceCommand> {
@@ -33,7 +33,7 @@ pub(super) fn commands(wiring: &Wiring<'_>) -> Vec<ServiceCommand> {
         seals,
         listen,
         webhook,
-        watcher_identity,
+        lease_identity,
         ..
     } = wiring;
     let cluster = ClusterId::in_cluster();
@@ -42,7 +42,7 @@ pub(super) fn commands(wiring: &Wiring<'_>) -> Vec<ServiceCommand> {
         .cluster()
         .flag("--namespace", &args.namespace)
         .flag("--webhook-listen", webhook.to_string())
-        .flag("--identity", watcher_identity)
+        .flag("--identity", lease_identity)
         .flag("--poll-interval", args.poll_interval.to_string())
         .flag("--cache-dir", folder.join("repositories"));
     let renderer = Line::new("renderer", wiring, &Role::Renderer)
@@ -64,6 +64,7 @@ pub(super) fn commands(wiring: &Wiring<'_>) -> Vec<ServiceCommand> {
         .cluster()
         .flag("--cluster-id", cluster.as_str())
         .flag("--store-namespace", &args.store_namespace)
+        .flag("--identity", lease_identity)
         .flag("--seal-key", &seals.applier_secret)
         .flag("--secrets-agent-key", &seals.agent_public)
         .switch("--observe", args.observe);

@@ -15,13 +15,13 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Resource, ResourceExt};
+use lease::Lead;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::objects::Said;
 use crate::index::{Index, Part};
-use crate::lead::Lead;
 use crate::source::authorities::Authorities;
 use crate::source::home::Home;
 use crate::source::known_hosts::KnownHosts;

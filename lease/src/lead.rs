@@ -1,51 +1,31 @@
-//! Which of several watchers leads: the one that holds a Lease of the control cluster. Only that one publishes, writes and
-//! deletes; the others read everything, so that one of them can go on at once.
-//!
-//! A leader that can't renew its Lease stops acting before anybody else may begin ([`Lead::holds`] asks this machine's monotonic
-//! clock, and nothing else). When it reaches the API server again and nobody led meanwhile, it goes on; when somebody did, or
-//! does, the process ends, because what it knows may be behind, and follows after its restart.
-
-mod claim;
-mod elect;
+//! What this process is: one that leads, or one that follows.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::Digest;
 use tokio::sync::watch;
 use tokio::time::Instant;
-
-pub use elect::{Candidate, LeadError};
-
-/// The Lease's name. Watchers of other Applications lead those, beside this one.
-pub fn lease_name(selector: Option<&str>) -> String {
-    const NAME: &str = "towline-watcher";
-    match selector {
-        None => NAME.to_owned(),
-        Some(selector) => format!("{NAME}-{}", Digest::of(selector.as_bytes()).short()),
-    }
-}
 
 /// How a Lease's time is divided. The leader stops acting a third of it before others may begin.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
     /// Unchanged for so long, it may be taken.
-    pub duration: Duration,
+    pub(crate) duration: Duration,
 }
 
 impl Terms {
     /// How long a leader acts after a renewal.
-    fn act(self) -> Duration {
+    pub(crate) fn act(self) -> Duration {
         self.duration * 2 / 3
     }
 
     /// Between renewals, and between tries.
-    fn renew(self) -> Duration {
+    pub(crate) fn renew(self) -> Duration {
         self.duration / 8
     }
 
     /// How long one request may take.
-    fn request(self) -> Duration {
+    pub(crate) fn request(self) -> Duration {
         self.duration / 4
     }
 }
@@ -53,7 +33,9 @@ impl Terms {
 /// What this process is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Standing {
-    /// Never led; who does, if that is known, or what is in the way.
+    /// Never led, and this is in the way of knowing who does.
+    Waits(Arc<str>),
+    /// Never led; this one does.
     Follows(Arc<str>),
     /// May act until then, unless the Lease is renewed.
     Leads(Instant),
@@ -69,7 +51,7 @@ pub struct Lead {
 
 impl Lead {
     pub(crate) fn follower() -> Self {
-        let standing = Standing::Follows("the Lease is not read yet".into());
+        let standing = Standing::Waits("the Lease is not read yet".into());
         Self {
             standing: Arc::new(watch::Sender::new(standing)),
         }
@@ -89,10 +71,40 @@ impl Lead {
             .await;
     }
 
+    /// Waits until this process may act. One that lost the Lease for good never may again.
+    pub async fn acts(&self) {
+        let mut standing = self.standing.subscribe();
+        // The sender lives as long as we do.
+        let _ = standing
+            .wait_for(|it| matches!(it, Standing::Leads(until) if Instant::now() < *until))
+            .await;
+    }
+
+    /// Waits until this process may not act.
+    pub async fn pauses(&self) {
+        let mut standing = self.standing.subscribe();
+        loop {
+            let until = match *standing.borrow_and_update() {
+                Standing::Leads(until) if Instant::now() < until => until,
+                _ => return,
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => {}
+                changed = standing.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    /// Whether another process leads, as far as is known, and this one would go on for it.
+    pub fn stands_by(&self) -> bool {
+        matches!(*self.standing.borrow(), Standing::Follows(_))
+    }
+
     /// What keeps this process from acting.
     pub fn hindrance(&self) -> Option<String> {
         match &*self.standing.borrow() {
-            Standing::Follows(why) => Some(why.to_string()),
+            Standing::Waits(why) => Some(why.to_string()),
+            Standing::Follows(holder) => Some(format!("follows {holder}")),
             Standing::Leads(until) if Instant::now() < *until => None,
             Standing::Leads(_) => Some(
                 "the Lease can't be renewed: nothing is published until the API server answers"
@@ -102,15 +114,19 @@ impl Lead {
         }
     }
 
-    fn follows(&self, why: String) {
-        self.set(Standing::Follows(why.into()));
+    pub(crate) fn waits(&self, why: String) {
+        self.set(Standing::Waits(why.into()));
     }
 
-    fn leads(&self, until: Instant) {
+    pub(crate) fn follows(&self, holder: &str) {
+        self.set(Standing::Follows(holder.into()));
+    }
+
+    pub(crate) fn leads(&self, until: Instant) {
         self.set(Standing::Leads(until));
     }
 
-    fn over(&self) {
+    pub(crate) fn over(&self) {
         self.set(Standing::Over);
     }
 
@@ -130,7 +146,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_leader_acts_until_its_term_is_over_and_again_after_a_renewal() {
         let lead = Lead::follower();
-        assert!(!lead.holds());
+        assert!(!lead.holds() && !lead.stands_by());
+        lead.follows("another");
+        assert!(!lead.holds() && lead.stands_by());
+        assert_eq!(lead.hindrance().as_deref(), Some("follows another"));
         let term = Duration::from_secs(10);
         lead.leads(Instant::now() + term);
         lead.begun().await;
@@ -142,6 +161,22 @@ mod tests {
         assert!(lead.holds());
         lead.over();
         assert!(!lead.holds());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_to_act_waits_while_the_lease_is_not_renewed() {
+        let lead = Lead::follower();
+        let term = Duration::from_secs(2);
+        lead.leads(Instant::now() + term);
+        lead.acts().await;
+        lead.pauses().await;
+        assert!(!lead.holds());
+        let act = lead.acts();
+        tokio::pin!(act);
+        let soon = tokio::time::timeout(term * 5, &mut act).await;
+        assert!(soon.is_err());
+        lead.leads(Instant::now() + term);
+        act.await;
     }
 
     #[test]

@@ -13,15 +13,15 @@ const LONGEST: Duration = Duration::from_hours(1);
 
 /// A Lease as it was seen last.
 #[derive(Clone, Debug)]
-pub(super) struct Observed {
-    pub(super) lease: Lease,
+pub(crate) struct Observed {
+    pub(crate) lease: Lease,
     /// When it was first seen in this version.
     since: Instant,
 }
 
 /// What a candidate does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Claim {
+pub(crate) enum Claim {
     Take,
     /// Somebody else's until then, unless it changes.
     Wait(Instant),
@@ -29,14 +29,14 @@ pub(super) enum Claim {
 
 /// Who holds a Lease, and since when: two processes of one identity differ in the second.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Session {
-    pub(super) identity: String,
-    pub(super) acquired: Timestamp,
+pub(crate) struct Session {
+    pub(crate) identity: String,
+    pub(crate) acquired: Timestamp,
 }
 
 impl Observed {
     /// The same version seen again is as old as before.
-    pub(super) fn update(before: Option<Self>, lease: Lease, now: Instant) -> Self {
+    pub(crate) fn update(before: Option<Self>, lease: Lease, now: Instant) -> Self {
         let version = |lease: &Lease| lease.metadata.resource_version.clone();
         let since = before
             .filter(|before| version(&before.lease) == version(&lease))
@@ -45,7 +45,7 @@ impl Observed {
     }
 
     /// Who leads, as far as it says.
-    pub(super) fn holder(&self) -> Option<&str> {
+    pub(crate) fn holder(&self) -> Option<&str> {
         let spec = self.lease.spec.as_ref()?;
         spec.holder_identity
             .as_deref()
@@ -53,7 +53,7 @@ impl Observed {
     }
 
     /// Whether it may be taken: it is free, it was ours before we were started again, or its holder let it run out.
-    pub(super) fn claim(&self, identity: &str, now: Instant) -> Claim {
+    pub(crate) fn claim(&self, identity: &str, now: Instant) -> Claim {
         match self.holder() {
             None => return Claim::Take,
             Some(holder) if holder == identity => return Claim::Take,
@@ -73,7 +73,7 @@ impl Observed {
 
 impl Session {
     /// Whether a Lease is held by this very process.
-    pub(super) fn holds(&self, lease: &Lease) -> bool {
+    pub(crate) fn holds(&self, lease: &Lease) -> bool {
         lease.spec.as_ref().is_some_and(|spec| {
             spec.holder_identity.as_ref() == Some(&self.identity)
                 && spec.acquire_time.as_ref().map(|time| time.0) == Some(self.acquired)
@@ -81,7 +81,7 @@ impl Session {
     }
 
     /// The Lease as this process takes it; what else is in it stays.
-    pub(super) fn take(&self, name: &str, before: Option<&Lease>, duration: Duration) -> Lease {
+    pub(crate) fn take(&self, name: &str, before: Option<&Lease>, duration: Duration) -> Lease {
         let mut lease = before.cloned().unwrap_or_else(|| Lease {
             metadata: ObjectMeta {
                 name: Some(name.to_owned()),
@@ -103,12 +103,12 @@ impl Session {
 }
 
 /// The Lease with a new time of renewal.
-pub(super) fn renewed(lease: &Lease, now: Timestamp) -> Lease {
+pub(crate) fn renewed(lease: &Lease, now: Timestamp) -> Lease {
     changed(lease, |spec| spec.renew_time = Some(MicroTime(now)))
 }
 
 /// The Lease without a holder.
-pub(super) fn released(lease: &Lease, now: Timestamp) -> Lease {
+pub(crate) fn released(lease: &Lease, now: Timestamp) -> Lease {
     changed(lease, |spec| {
         spec.holder_identity = Some(String::new());
         spec.lease_duration_seconds = Some(1);

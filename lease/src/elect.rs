@@ -14,8 +14,8 @@ use kube::{Api, Client};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::claim::{Claim, Observed, Session, released, renewed};
-use super::{Lead, Terms};
+use crate::claim::{Claim, Observed, Session, released, renewed};
+use crate::lead::{Lead, Terms};
 
 #[derive(Debug, thiserror::Error)]
 pub enum LeadError {
@@ -150,8 +150,7 @@ impl Candidate {
             next = Some(match claim {
                 Claim::Wait(over) => {
                     let holder = observed.as_ref().and_then(Observed::holder);
-                    self.lead
-                        .follows(format!("follows {}", holder.unwrap_or_default()));
+                    self.lead.follows(holder.unwrap_or_default());
                     over
                 }
                 Claim::Take => match self.take(observed.as_ref()).await {
@@ -170,7 +169,7 @@ impl Candidate {
     }
 
     fn hindered(&self, error: &(dyn std::error::Error + 'static), what: &str) {
-        self.lead.follows(format!("{what}: {error}"));
+        self.lead.waits(format!("{what}: {error}"));
         tracing::warn!(error, "{what}; trying again");
     }
 
