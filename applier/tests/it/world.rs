@@ -103,6 +103,8 @@ impl World {
     pub(crate) fn start_applier(&mut self) {
         let child = Command::new(env!("CARGO_BIN_EXE_towline-applier"))
             .args(["--nats", &self.stack.nats.as_ref().unwrap().url()])
+            // One that is started again goes on at once.
+            .args(["--identity", "first"])
             .arg("--kubeconfig")
             .arg(self.stack.cluster.as_ref().unwrap().kubeconfig())
             .env(

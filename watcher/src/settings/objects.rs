@@ -8,10 +8,9 @@ use std::time::Duration;
 use bus::message::settings::Settings;
 use bus::subject::Bucket;
 use bus::{Bus, Update};
+use lease::Lead;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-
-use crate::lead::Lead;
 
 /// The keys that appliers use, as the ConfigMap has them now; none before it was read.
 pub type Said = Option<Arc<BTreeMap<String, String>>>;
