@@ -14,6 +14,7 @@ pub mod application;
 pub mod crd;
 pub mod git_url;
 pub mod glob;
+pub mod json_string;
 pub mod placeholder;
 pub mod project;
 pub mod sensitive;

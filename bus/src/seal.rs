@@ -17,7 +17,7 @@ mod window;
 
 pub use answer::{OneTimeKey, Secrets};
 pub use ask::{Verified, ask, verify};
-pub use frame::SecretValue;
+pub use frame::{Form, SecretValue};
 pub use keys::{
     AnswererKey, AnswererPublic, AskerKey, AskerPublic, KeyError, KeyTexts, generate, write_key,
 };

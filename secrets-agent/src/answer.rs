@@ -19,14 +19,15 @@ pub(crate) struct Resolved {
 }
 
 impl Resolved {
-    /// The value and version of each reference, in the order given; all were found.
+    /// The value and version of each reference, in the order given; all were found but for some of the optional ones.
     pub(crate) fn values<'a>(
         &'a self,
         allowed: &'a [Allowed],
-    ) -> impl Iterator<Item = (&'a SecretValue, Option<u64>)> {
-        allowed.iter().filter_map(|allowed| {
-            let document = self.document(allowed)?;
-            Some((document.get(&allowed.reference.key)?, document.version))
+    ) -> impl Iterator<Item = (Option<&'a SecretValue>, Option<u64>)> {
+        allowed.iter().map(|allowed| {
+            let document = self.document(allowed);
+            let value = document.and_then(|document| document.get(&allowed.reference.key));
+            (value, document.and_then(|document| document.version))
         })
     }
 
@@ -84,9 +85,9 @@ pub(crate) async fn resolve<B: Backend>(
     let missing: Vec<Reference> = allowed
         .iter()
         .filter(|allowed| {
-            resolved
-                .document(allowed)
-                .is_none_or(|document| document.get(&allowed.reference.key).is_none())
+            let document = resolved.document(allowed);
+            !allowed.reference.optional
+                && document.is_none_or(|document| document.get(&allowed.reference.key).is_none())
         })
         .map(|allowed| allowed.reference.clone())
         .collect();
@@ -173,6 +174,7 @@ mod tests {
                 path: path.to_owned(),
                 key: key.to_owned(),
                 version,
+                optional: false,
             },
             path: SecretPath::parse(path).unwrap(),
         }

@@ -212,7 +212,7 @@ impl<B: Backend> Agent<B> {
         resolved: &Resolved,
         allowed: &[Allowed],
     ) -> Result<Sealed, Refusal> {
-        let (values, versions): (Vec<&SecretValue>, Vec<Option<u64>>) =
+        let (values, versions): (Vec<Option<&SecretValue>>, Vec<Option<u64>>) =
             resolved.values(allowed).unzip();
         verified
             .seal(&self.key, &values, versions)

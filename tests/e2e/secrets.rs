@@ -167,3 +167,81 @@ async fn a_key_that_is_missing_is_named_and_the_last_state_stays() -> anyhow::Re
     app.no_condition("SecretError").await?;
     Ok(())
 }
+
+/// What argocd-vault-plugin's annotations and modifiers mean, all of it in one application.
+#[tokio::test]
+async fn keys_of_an_annotated_path_are_replaced_modified_and_left_out() -> anyhow::Result<()> {
+    let scene = Scene::new("plugin").await?;
+    let path = format!("{}/db", scene.name);
+    let value_of = |replicas: Value| json!({"user": "ada", "replicas": replicas, "doc": r#"{"host":"db","port":5432}"#});
+    scene
+        .towline
+        .stack()
+        .write_secret(&path, &value_of(json!(0)))
+        .await?;
+    project(
+        &scene.cluster,
+        scene.towline.namespace(),
+        &scene.name,
+        &format!("secret/data/{}/*", scene.name),
+    )
+    .await?;
+    let annotated = |kind: &str, version: &str, name: &str, more: &str| {
+        format!(
+            "apiVersion: {version}\nkind: {kind}\nmetadata:\n  name: {name}\n  annotations:\n    \
+             avp.kubernetes.io/path: secret/data/{path}\n{more}"
+        )
+    };
+    let encoded = BASE64_STANDARD.encode("postgres://<user>@<doc | jsonPath {.host}{':'}{.port}>");
+    let secret = annotated(
+        "Secret",
+        "v1",
+        "credentials",
+        &format!(
+            "    avp.kubernetes.io/remove-missing: \"true\"\ndata:\n  url: {encoded}\n  plain: <user | base64encode>\n\
+             stringData:\n  gone: <no-such-key>\n  count: <replicas>\n"
+        ),
+    );
+    let workload = annotated(
+        "Deployment",
+        "apps/v1",
+        "web",
+        "spec:\n  replicas: <replicas>\n  selector: {matchLabels: {app: web}}\n  template:\n    metadata:\n      labels: {app: web}\n      \
+         annotations: {checksum: <user | sha256sum>}\n    spec: {containers: [{name: web, image: \"example.org/web:1\"}]}\n",
+    );
+    let ignored = annotated(
+        "ConfigMap",
+        "v1",
+        "words",
+        "    avp.kubernetes.io/ignore: \"true\"\ndata:\n  text: <user> <path:x#y>\n",
+    );
+    let commit = scene.repo.commit(
+        "first",
+        &[
+            ("web/secret.yaml", secret.as_str()),
+            ("web/workload.yaml", workload.as_str()),
+            ("web/ignored.yaml", ignored.as_str()),
+        ],
+    )?;
+    let app = scene
+        .app("web")
+        .strict()
+        .set("/spec/project", scene.name.as_str())
+        .create()
+        .await?;
+    app.settled(&commit).await?;
+    let secret = scene.live("Secret", "credentials").await?;
+    assert_eq!(value(&secret, "url"), "postgres://ada@db:5432");
+    assert_eq!(value(&secret, "plain"), "ada");
+    assert_eq!(value(&secret, "count"), "0");
+    assert_eq!(secret["data"].get("gone"), None);
+    let workload = scene.live("Deployment", "web").await?;
+    assert_eq!(workload["spec"]["replicas"], 0);
+    assert_eq!(
+        workload["spec"]["template"]["metadata"]["annotations"]["checksum"],
+        "fdee430d40bd57deeac186cd9790033d0f06f909a8806e7ce6e717ab7c7d5029"
+    );
+    let words = scene.live("ConfigMap", "words").await?;
+    assert_eq!(words["data"]["text"], "<user> <path:x#y>");
+    Ok(())
+}

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use api::placeholder::SecretReference;
 use bus::message::secret::{Answer, Reference, Refusal};
-use bus::seal::{self, AnswererPublic, AskerKey, SealError};
+use bus::seal::{self, AnswererPublic, AskerKey, Form, SealError, SecretValue};
 use bus::{AppId, Bus, BusError, ClusterId, Generation, clock, subject};
-use zeroize::Zeroizing;
+use serde_json::value::RawValue;
 
-use super::Resolved;
+use super::value::{Resolved, SecretText};
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -91,14 +91,27 @@ impl Secrets {
         pairs
             .into_iter()
             .map(|(wanted, reference)| {
-                let value = secrets
-                    .get(&reference)
-                    .ok_or_else(|| SecretsError::Missing(wanted.clone()))?;
-                let text = std::str::from_utf8(value.expose())
-                    .map_err(|_| SecretsError::NotText(wanted.clone()))?;
-                Ok((wanted.clone(), Zeroizing::new(text.to_owned())))
+                let value = match secrets.get(&reference) {
+                    Some(value) => {
+                        Some(text(value).ok_or_else(|| SecretsError::NotText(wanted.clone()))?)
+                    }
+                    None if wanted.optional => None,
+                    None => return Err(SecretsError::Missing(wanted.clone())),
+                };
+                Ok((wanted.clone(), value))
             })
             .collect()
+    }
+}
+
+fn text(value: &SecretValue) -> Option<SecretText> {
+    let text = std::str::from_utf8(value.expose()).ok()?;
+    match value.form() {
+        Form::Text => Some(SecretText::text(text)),
+        Form::Json => {
+            let json: &RawValue = serde_json::from_str(text).ok()?;
+            SecretText::of_json(json.get())
+        }
     }
 }
 
@@ -107,6 +120,7 @@ fn reference(wanted: &SecretReference) -> Result<Reference, SecretsError> {
     Ok(Reference {
         path: wanted.path.clone(),
         key: wanted.key.clone(),
+        optional: wanted.optional,
         version: version.map_err(|_| SecretsError::Version(wanted.clone()))?,
     })
 }

@@ -3,6 +3,10 @@
 
 pub(crate) mod body;
 mod client;
+mod json_path;
+mod modifier;
+mod value;
 
-pub(crate) use body::{BodyError, Resolved};
+pub(crate) use body::BodyError;
 pub(crate) use client::Secrets;
+pub(crate) use value::Resolved;

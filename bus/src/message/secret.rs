@@ -20,6 +20,9 @@ pub struct Reference {
     /// The newest version when none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
+    /// A path that lacks the key is answered without a value, instead of refused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
 }
 
 impl std::fmt::Display for Reference {

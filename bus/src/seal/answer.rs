@@ -26,22 +26,29 @@ pub struct OneTimeKey {
 #[derive(Debug)]
 pub struct Secrets {
     /// Sorted by reference.
-    values: Vec<(Reference, SecretValue)>,
+    values: Vec<(Reference, Option<SecretValue>)>,
     versions: Vec<Option<u64>>,
 }
 
 impl Verified {
-    /// Seals the values of the question's references, given in their order, with the version that each has at its backend.
+    /// Seals the values of the question's references, given in their order, with the version that each has at its backend. Only
+    /// an optional reference may be without one.
     pub fn seal(
         &self,
         key: &AnswererKey,
-        values: &[&SecretValue],
+        values: &[Option<&SecretValue>],
         versions: Vec<Option<u64>>,
     ) -> Result<Sealed, SealError> {
         let references = self.question.references.len();
         if values.len() != references || versions.len() != references {
             return Err(SealError::Mismatch {
                 values: values.len(),
+                references,
+            });
+        }
+        if !complete(&self.question.references, values) {
+            return Err(SealError::Mismatch {
+                values: values.iter().flatten().count(),
                 references,
             });
         }
@@ -103,6 +110,10 @@ impl OneTimeKey {
             .map(Zeroizing::new)
             .ok_or(SealError::Forged)?;
         let values = frame::read(&plaintext, self.references.len()).ok_or(SealError::Malformed)?;
+        let given: Vec<_> = values.iter().map(Option::as_ref).collect();
+        if !complete(&self.references, &given) {
+            return Err(SealError::Malformed);
+        }
         Ok(Secrets {
             values: self.references.into_iter().zip(values).collect(),
             versions: sealed.versions.clone(),
@@ -116,15 +127,17 @@ impl Secrets {
             .values
             .binary_search_by(|(known, _)| known.cmp(reference))
             .ok()?;
-        Some(&self.values[at].1)
+        self.values[at].1.as_ref()
     }
 
-    /// Every reference with its value and the version that the value has, sorted by reference.
+    /// Every reference that has a value, with it and the version that it has, sorted by reference.
     pub fn iter(&self) -> impl Iterator<Item = (&Reference, &SecretValue, Option<u64>)> {
         self.values
             .iter()
             .zip(&self.versions)
-            .map(|((reference, value), version)| (reference, value, *version))
+            .filter_map(|((reference, value), version)| {
+                Some((reference, value.as_ref()?, *version))
+            })
     }
 
     pub fn len(&self) -> usize {
@@ -134,6 +147,14 @@ impl Secrets {
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
+}
+
+/// Whether whatever has to have a value has one.
+fn complete(references: &[Reference], values: &[Option<&SecretValue>]) -> bool {
+    references
+        .iter()
+        .zip(values)
+        .all(|(reference, value)| reference.optional || value.is_some())
 }
 
 /// Binds the answer to its question, and the versions, which travel in plain text, to the answer.

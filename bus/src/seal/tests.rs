@@ -27,6 +27,7 @@ fn reference(path: &str, key: &str) -> Reference {
         path: path.to_owned(),
         key: key.to_owned(),
         version: None,
+        optional: false,
     }
 }
 
@@ -71,7 +72,11 @@ impl Parties {
             .collect();
         let versions = values.iter().map(|_| Some(3)).collect();
         verified
-            .seal(&self.answerer, &values.iter().collect::<Vec<_>>(), versions)
+            .seal(
+                &self.answerer,
+                &values.iter().map(Some).collect::<Vec<_>>(),
+                versions,
+            )
             .unwrap()
     }
 
@@ -379,9 +384,33 @@ fn an_answer_needs_a_value_for_each_reference() {
     let verified = parties.verify(&request).unwrap();
     let one = SecretValue::new(b"x".to_vec());
     assert!(matches!(
-        verified.seal(&parties.answerer, &[&one], vec![None]),
+        verified.seal(&parties.answerer, &[Some(&one)], vec![None]),
         Err(SealError::Mismatch { .. })
     ));
+    assert!(matches!(
+        verified.seal(&parties.answerer, &[Some(&one), None], vec![None, None]),
+        Err(SealError::Mismatch { .. })
+    ));
+}
+
+#[test]
+fn an_optional_reference_may_be_without_a_value_and_json_stays_json() {
+    let parties = parties();
+    let optional = Reference {
+        optional: true,
+        ..reference("kv/data/shop", "maybe")
+    };
+    let asked = [optional.clone(), reference("kv/data/shop", "replicas")];
+    let (request, key) = parties.ask("argocd/shop", &asked);
+    let verified = parties.verify(&request).unwrap();
+    let count = SecretValue::json(b"3".to_vec());
+    let sealed = verified
+        .seal(&parties.answerer, &[None, Some(&count)], vec![None, None])
+        .unwrap();
+    let secrets = key.open(&sealed, &parties.agent()).unwrap();
+    assert!(secrets.get(&optional).is_none());
+    assert_eq!(secrets.get(&asked[1]).unwrap().form(), Form::Json);
+    assert_eq!(secrets.iter().count(), 1);
 }
 
 #[test]
@@ -391,7 +420,11 @@ fn the_largest_answer_fits_into_a_message() {
     let verified = parties.verify(&request).unwrap();
     let half = SecretValue::new(vec![b'x'; frame::MAX_PLAINTEXT / 2 - 16]);
     let sealed = verified
-        .seal(&parties.answerer, &[&half, &half], vec![None, None])
+        .seal(
+            &parties.answerer,
+            &[Some(&half), Some(&half)],
+            vec![None, None],
+        )
         .unwrap();
     assert!(serde_json::to_vec(&sealed).unwrap().len() < crate::MAX_BODY);
     assert!(key.open(&sealed, &parties.agent()).is_ok());

@@ -25,6 +25,7 @@ fn reference(path: &str, key: &str) -> Reference {
         path: path.to_owned(),
         key: key.to_owned(),
         version: None,
+        optional: false,
     }
 }
 

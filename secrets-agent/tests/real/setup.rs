@@ -40,6 +40,7 @@ pub(crate) fn reference(path: &str, key: &str) -> Reference {
         path: path.to_owned(),
         key: key.to_owned(),
         version: None,
+        optional: false,
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) async fn secrets_reach_the_object_and_nothing_else(world: &World) {
                     let value = SecretValue::new(CANARY.as_bytes().to_vec());
                     Answer::Sealed(
                         verified
-                            .seal(&world.agent, &[&value], vec![Some(1)])
+                            .seal(&world.agent, &[Some(&value)], vec![Some(1)])
                             .unwrap(),
                     )
                 }

@@ -1,12 +1,17 @@
-//! The grammar of secret placeholders: `<path:mount/data/path#key#version | modifier …>`, as
-//! argocd-vault-plugin writes it. One pass, bounded look-ahead, no backtracking.
+//! The grammar of secret placeholders, as argocd-vault-plugin writes it: `<path:mount/data/path#key#version | modifier …>`, and
+//! `<key | modifier …>` in an object whose annotation names a path ([`Scope`]). One pass, bounded look-ahead, no backtracking.
 
-use std::{borrow::Cow, fmt, ops::Range};
+mod scope;
+
+pub use scope::{Scope, ScopeError};
+
+use std::{fmt, ops::Range};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 const OPEN: &str = "<path:";
+const INLINE: &str = "path:";
 /// The longest placeholder, in bytes.
 pub const MAX_LENGTH: usize = 2048;
 
@@ -21,6 +26,9 @@ pub struct SecretReference {
     /// Absent means the latest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// The path may lack the key: its field is left out then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
 }
 
 impl fmt::Display for SecretReference {
@@ -68,85 +76,103 @@ pub enum PlaceholderError {
     UnknownModifier { text: String, modifier: String },
 }
 
-/// The placeholders of a text, in order.
-///
-/// # Errors
-/// At the first text that begins like a placeholder and isn't one.
-pub fn find(text: &str) -> Result<Vec<Placeholder>, PlaceholderError> {
-    let mut found = Vec::new();
-    let mut from = 0;
-    while let Some(offset) = text[from..].find(OPEN) {
-        let start = from + offset;
-        let end = start + close(&text[start..]).ok_or(PlaceholderError::Unclosed { at: start })?;
-        found.push(parse(text, start..end + 1)?);
-        from = end + 1;
+impl Scope {
+    /// The placeholders of a text, in order.
+    ///
+    /// # Errors
+    /// At the first text that begins like a placeholder and isn't one.
+    pub fn find(&self, text: &str) -> Result<Vec<Placeholder>, PlaceholderError> {
+        let mut found = Vec::new();
+        if self.ignored {
+            return Ok(found);
+        }
+        let open = if self.generic.is_some() { "<" } else { OPEN };
+        let (mut from, mut ends) = (0, Ends::default());
+        while let Some(offset) = text[from..].find(open) {
+            let start = from + offset;
+            match ends.after(text, start) {
+                Some(end) => {
+                    found.push(self.parse(text, start..end + 1)?);
+                    from = end + 1;
+                }
+                // A bracket of its own is no placeholder, but what begins with a path is meant to be one.
+                None if !text[start..].starts_with(OPEN) => from = start + 1,
+                None => return Err(PlaceholderError::Unclosed { at: start }),
+            }
+        }
+        Ok(found)
     }
-    Ok(found)
-}
 
-/// The text with each placeholder replaced by what the closure gives for it.
-///
-/// # Errors
-/// The closure's, or a malformed placeholder as the closure's error type.
-pub fn replace<E: From<PlaceholderError>>(
-    text: &str,
-    mut value: impl FnMut(&Placeholder) -> Result<String, E>,
-) -> Result<Cow<'_, str>, E> {
-    let found = find(text)?;
-    if found.is_empty() {
-        return Ok(Cow::Borrowed(text));
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut from = 0;
-    for placeholder in &found {
-        out.push_str(&text[from..placeholder.range.start]);
-        out.push_str(&value(placeholder)?);
-        from = placeholder.range.end;
-    }
-    out.push_str(&text[from..]);
-    Ok(Cow::Owned(out))
-}
-
-/// The closing bracket, relative to the opening one.
-fn close(text: &str) -> Option<usize> {
-    let end = text
-        .bytes()
-        .take(MAX_LENGTH)
-        .position(|byte| matches!(byte, b'>' | b'\n' | b'\r'))?;
-    (text.as_bytes()[end] == b'>').then_some(end)
-}
-
-fn parse(text: &str, range: Range<usize>) -> Result<Placeholder, PlaceholderError> {
-    let whole = &text[range.clone()];
-    let shown = || whole.to_owned();
-    let inside = &whole[OPEN.len()..whole.len() - 1];
-    let mut pipeline = inside.split('|');
-    let reference = pipeline.next().unwrap_or_default();
-    let modifiers = pipeline
-        .map(|modifier| {
-            modifier_of(modifier.trim()).ok_or_else(|| PlaceholderError::UnknownModifier {
-                text: shown(),
-                modifier: modifier.trim().to_owned(),
+    fn parse(&self, text: &str, range: Range<usize>) -> Result<Placeholder, PlaceholderError> {
+        let whole = &text[range.clone()];
+        let shown = || whole.to_owned();
+        let inside = whole.trim_matches(['<', '>']);
+        let mut pipeline = inside.split('|');
+        let place = pipeline.next().unwrap_or_default().trim();
+        let modifiers = pipeline
+            .map(|modifier| {
+                modifier_of(modifier.trim()).ok_or_else(|| PlaceholderError::UnknownModifier {
+                    text: shown(),
+                    modifier: modifier.trim().to_owned(),
+                })
             })
+            .collect::<Result<_, _>>()?;
+        let reference = match (place.strip_prefix(INLINE), &self.generic) {
+            (None, Some(generic)) if !place.is_empty() => SecretReference {
+                path: generic.path.clone(),
+                key: place.to_owned(),
+                version: generic.version.clone(),
+                optional: self.optional,
+            },
+            (Some(place), _) => self.inline(place, shown)?,
+            (None, _) => return Err(PlaceholderError::Malformed { text: shown() }),
+        };
+        Ok(Placeholder {
+            range,
+            reference,
+            modifiers,
         })
-        .collect::<Result<_, _>>()?;
-    let mut parts = reference.split('#').map(str::trim);
-    let (Some(path), Some(key)) = (parts.next(), parts.next()) else {
-        return Err(PlaceholderError::NoKey { text: shown() });
-    };
-    let version = parts.next();
-    if path.is_empty() || key.is_empty() || version == Some("") || parts.next().is_some() {
-        return Err(PlaceholderError::Malformed { text: shown() });
     }
-    Ok(Placeholder {
-        range,
-        reference: SecretReference {
+
+    /// `path#key` or `path#key#version`.
+    fn inline(
+        &self,
+        place: &str,
+        shown: impl Fn() -> String,
+    ) -> Result<SecretReference, PlaceholderError> {
+        let mut parts = place.split('#').map(str::trim);
+        let (Some(path), Some(key)) = (parts.next(), parts.next()) else {
+            return Err(PlaceholderError::NoKey { text: shown() });
+        };
+        let version = parts.next();
+        if path.is_empty() || key.is_empty() || version == Some("") || parts.next().is_some() {
+            return Err(PlaceholderError::Malformed { text: shown() });
+        }
+        Ok(SecretReference {
             path: path.to_owned(),
             key: key.to_owned(),
             version: version.map(str::to_owned),
-        },
-        modifiers,
-    })
+            optional: self.optional,
+        })
+    }
+}
+
+/// The next closing bracket or end of line, looked for once however many opening brackets come before it.
+#[derive(Default)]
+struct Ends {
+    known: Option<usize>,
+}
+
+impl Ends {
+    /// The closing bracket of what opens at `start`.
+    fn after(&mut self, text: &str, start: usize) -> Option<usize> {
+        if self.known.is_none_or(|known| known < start) {
+            let next = text[start..].find(['>', '\n', '\r']);
+            self.known = Some(next.map_or(text.len(), |next| start + next));
+        }
+        self.known
+            .filter(|end| end - start < MAX_LENGTH && text.as_bytes().get(*end) == Some(&b'>'))
+    }
 }
 
 fn modifier_of(text: &str) -> Option<Modifier> {
@@ -170,6 +196,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn find(text: &str) -> Result<Vec<Placeholder>, PlaceholderError> {
+        Scope::default().find(text)
+    }
+
+    /// In an object with a path for `<key>`.
+    fn generic(text: &str) -> Result<Vec<Placeholder>, PlaceholderError> {
+        let scope = Scope {
+            generic: Some(scope::Generic {
+                path: "kv/data/app".to_owned(),
+                version: Some("7".to_owned()),
+            }),
+            ..Scope::default()
+        };
+        scope.find(text)
+    }
 
     fn one(text: &str) -> Placeholder {
         find(text).unwrap().remove(0)
@@ -233,11 +275,36 @@ mod tests {
     }
 
     #[test]
-    fn values_take_the_place_of_placeholders() {
-        let replaced = replace("x=<path:a#b>;", |placeholder| {
-            Ok::<_, PlaceholderError>(placeholder.reference.key.to_uppercase())
-        });
-        assert_eq!(replaced.unwrap(), "x=B;");
+    fn a_key_alone_is_of_the_objects_path_and_an_inline_path_has_its_own_version() {
+        let found =
+            generic("postgres://<user>:<path:kv/data/b#pass | base64decode>@<host | indent 2>")
+                .unwrap();
+        let names: Vec<_> = found.iter().map(|it| it.reference.to_string()).collect();
+        assert_eq!(
+            names,
+            ["kv/data/app#user#7", "kv/data/b#pass", "kv/data/app#host#7"]
+        );
+        assert_eq!(found[2].modifiers, [Modifier::Indent(2)]);
+        assert_eq!(found[0].range, 11..17);
+    }
+
+    #[test]
+    fn with_a_path_a_bracket_reaches_to_the_next_closing_one_of_its_line() {
+        assert_eq!(generic("a < b\n<key>").unwrap().len(), 1);
+        assert_eq!(generic("a < b <key>").unwrap()[0].reference.key, "b <key");
+        assert_eq!(generic("<<key>").unwrap()[0].reference.key, "key");
+        assert!(matches!(
+            generic("<>"),
+            Err(PlaceholderError::Malformed { .. })
+        ));
+        assert!(matches!(
+            generic("< | base64encode>"),
+            Err(PlaceholderError::Malformed { .. })
+        ));
+        assert!(matches!(
+            generic("<path:a\n"),
+            Err(PlaceholderError::Unclosed { .. })
+        ));
     }
 
     #[test]
@@ -254,6 +321,7 @@ mod tests {
             // A MiB: were the rest looked at from each beginning, the test would take hours.
             let text = worst.repeat((1 << 20) / worst.len());
             let _ = find(&text);
+            let _ = generic(&text);
             let unclosed = format!("{OPEN}{text}");
             let _ = find(&unclosed);
         }
@@ -305,6 +373,7 @@ mod tests {
         fn any_text_is_parsed_without_panic(words in proptest::collection::vec(prop::sample::select(WORDS), 0..40)) {
             let text = words.concat();
             let _ = find(&text);
+            let _ = generic(&text);
         }
 
         #[test]
@@ -319,9 +388,6 @@ mod tests {
                     prop_assert!(written.starts_with(OPEN) && written.ends_with('>'));
                     prop_assert!(!placeholder.reference.path.is_empty() && !placeholder.reference.key.is_empty());
                 }
-                // Without them nothing is left to find.
-                let gone = replace(&text, |_| Ok::<_, PlaceholderError>(String::new())).unwrap();
-                prop_assert_eq!(gone.len() + found.iter().map(|found| found.range.len()).sum::<usize>(), text.len());
             }
         }
     }
