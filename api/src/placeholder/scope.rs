@@ -90,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    fn of(kind: &str, annotations: Value) -> Result<Scope, ScopeError> {
+    fn of(kind: &str, annotations: &Value) -> Result<Scope, ScopeError> {
         Scope::of(&json!({"kind": kind, "metadata": {"annotations": annotations}}))
     }
 
@@ -106,7 +106,7 @@ mod tests {
     fn with_a_path_every_pair_of_brackets_counts() {
         let scope = of(
             "Deployment",
-            json!({PATH: "kv/data/a", SECRET_VERSION: "2"}),
+            &json!({PATH: "kv/data/a", SECRET_VERSION: "2"}),
         )
         .unwrap();
         assert!(scope.may_hold("<b>"));
@@ -115,10 +115,10 @@ mod tests {
 
     #[test]
     fn an_ignored_object_has_no_placeholder() {
-        let scope = of("Secret", json!({PATH: "kv/data/a", IGNORE: "true"})).unwrap();
+        let scope = of("Secret", &json!({PATH: "kv/data/a", IGNORE: "true"})).unwrap();
         assert!(!scope.may_hold("<path:a#b>"));
         assert!(
-            of("Secret", json!({IGNORE: "yes"}))
+            of("Secret", &json!({IGNORE: "yes"}))
                 .unwrap()
                 .may_hold("<path:a#b>")
         );
@@ -127,11 +127,11 @@ mod tests {
     #[test]
     fn fields_are_left_out_of_secrets_and_config_maps_only() {
         assert!(
-            of("ConfigMap", json!({REMOVE_MISSING: "1"}))
+            of("ConfigMap", &json!({REMOVE_MISSING: "1"}))
                 .unwrap()
                 .optional
         );
-        assert!(of("Deployment", json!({REMOVE_MISSING: "true"})).is_err());
-        assert!(of("Deployment", json!({REMOVE_MISSING: "no"})).is_ok());
+        assert!(of("Deployment", &json!({REMOVE_MISSING: "true"})).is_err());
+        assert!(of("Deployment", &json!({REMOVE_MISSING: "no"})).is_ok());
     }
 }

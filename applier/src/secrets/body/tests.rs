@@ -99,7 +99,7 @@ fn of_json(pairs: &[(&str, Option<&str>)]) -> Resolved {
         .collect()
 }
 
-fn with_path(kind: &str, more: &[(&str, &str)], rest: Value) -> Value {
+fn with_path(kind: &str, more: &[(&str, &str)], rest: &Value) -> Value {
     let mut object = json!({"apiVersion": "v1", "kind": kind, "metadata": {"annotations": {"avp.kubernetes.io/path": "kv/data/a"}}});
     for (key, value) in more {
         object["metadata"]["annotations"][*key] = json!(value);
@@ -116,7 +116,7 @@ fn keys_of_the_annotated_path_are_replaced_and_keep_their_type() {
     let object = with_path(
         "Deployment",
         &[],
-        json!({"spec": {"replicas": "<count>", "paused": "<on>", "args": ["--n=<count>", "<list>"], "name": "a < b"}, "<on>": 1}),
+        &json!({"spec": {"replicas": "<count>", "paused": "<on>", "args": ["--n=<count>", "<list>"], "name": "a < b"}, "<on>": 1}),
     );
     assert!(has_references(&object));
     let values = of_json(&[
@@ -130,7 +130,7 @@ fn keys_of_the_annotated_path_are_replaced_and_keep_their_type() {
         json!({"replicas": 3, "paused": true, "args": ["--n=3", [1, {"a": null}]], "name": "a < b"})
     );
     assert_eq!(out["<on>"], 1, "a field's name is no placeholder");
-    let around = with_path("Deployment", &[], json!({"spec": {"a": "x<list>"}}));
+    let around = with_path("Deployment", &[], &json!({"spec": {"a": "x<list>"}}));
     assert_eq!(
         render(&around, &values).err(),
         Some(BodyError::Composed(reference("kv/data/a", "list", false)))
@@ -143,7 +143,7 @@ fn data_of_secrets_and_config_maps_stays_text() {
     let map = with_path(
         "ConfigMap",
         &[],
-        json!({"data": {"n": "<count>", "m": "<map>"}}),
+        &json!({"data": {"n": "<count>", "m": "<map>"}}),
     );
     assert_eq!(
         rendered(&map, &values)["data"],
@@ -152,7 +152,7 @@ fn data_of_secrets_and_config_maps_stays_text() {
     let secret = with_path(
         "Secret",
         &[],
-        json!({"data": {"n": STANDARD.encode("n=<count>")}, "stringData": {"s": "<count>"}}),
+        &json!({"data": {"n": STANDARD.encode("n=<count>")}, "stringData": {"s": "<count>"}}),
     );
     assert_eq!(
         rendered(&secret, &values)["data"],
@@ -174,7 +174,7 @@ fn a_field_whose_key_is_missing_is_left_out_where_the_annotation_says_so() {
     let object = with_path(
         "Secret",
         &remove,
-        json!({"stringData": {"user": "<user>", "pass": "p=<pass>"}, "data": {"x": STANDARD.encode("<pass>"), "y": "<pass>"}}),
+        &json!({"stringData": {"user": "<user>", "pass": "p=<pass>"}, "data": {"x": STANDARD.encode("<pass>"), "y": "<pass>"}}),
     );
     assert_eq!(
         rendered(&object, &values)["data"],
@@ -183,7 +183,7 @@ fn a_field_whose_key_is_missing_is_left_out_where_the_annotation_says_so() {
     let list = with_path(
         "ConfigMap",
         &remove,
-        json!({"data": {"a": "<pass>"}, "list": ["<pass>"]}),
+        &json!({"data": {"a": "<pass>"}, "list": ["<pass>"]}),
     );
     assert_eq!(
         render(&list, &values).err(),
@@ -193,7 +193,7 @@ fn a_field_whose_key_is_missing_is_left_out_where_the_annotation_says_so() {
             true
         )))
     );
-    let other = with_path("Deployment", &remove, json!({"spec": {"a": "<pass>"}}));
+    let other = with_path("Deployment", &remove, &json!({"spec": {"a": "<pass>"}}));
     assert!(matches!(render(&other, &values), Err(BodyError::Scope(_))));
     assert!(references(&other, &mut BTreeSet::new()).is_err());
 }
@@ -203,7 +203,7 @@ fn an_ignored_object_is_sent_as_it_is() {
     let object = with_path(
         "Secret",
         &[("avp.kubernetes.io/ignore", "true")],
-        json!({"stringData": {"a": "<path:kv/data/a#b>", "c": "<d>"}}),
+        &json!({"stringData": {"a": "<path:kv/data/a#b>", "c": "<d>"}}),
     );
     assert!(!has_references(&object));
     assert_eq!(

@@ -98,8 +98,8 @@ impl<'a> Out<'a> {
                         fields(value)
                             .into_iter()
                             .flatten()
-                            .filter_map(|(key, value)| (key == *name).then_some(value))
-                            .last(),
+                            .rev()
+                            .find_map(|(key, value)| (key == *name).then_some(value)),
                     );
                 }
                 if found.is_empty() && !from.is_empty() {
@@ -250,13 +250,10 @@ fn fields(value: &RawValue) -> Option<Vec<(Cow<'_, str>, &RawValue)>> {
 }
 
 fn children(value: &RawValue) -> Vec<&RawValue> {
-    match items(value) {
-        Some(items) => items,
-        None => {
-            let fields = fields(value).unwrap_or_default();
-            fields.into_iter().map(|(_, value)| value).collect()
-        }
-    }
+    items(value).unwrap_or_else(|| {
+        let fields = fields(value).unwrap_or_default();
+        fields.into_iter().map(|(_, value)| value).collect()
+    })
 }
 
 /// As kubectl prints it: a text as its characters, an object or a list as JSON without white space.
