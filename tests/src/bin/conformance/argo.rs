@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use api::application::source::{ApplicationSource, Helm, Kustomize};
+use serde_json::Value;
 
 use crate::case::Case;
 use crate::checkout::Checkout;
@@ -87,26 +88,26 @@ pub(crate) fn helm(
     Ok(arguments)
 }
 
-/// The `kustomize edit` commands of a source; none where Argo CD changes the file in ways that the command doesn't know.
+/// A change of an overlay's file.
+pub(crate) enum Edit {
+    /// Arguments of `kustomize`.
+    Command(Vec<String>),
+    /// What comes after the patches that the overlay has.
+    Patches(Vec<Value>),
+}
+
+/// What Argo CD does to an overlay's file before it builds.
 pub(crate) fn kustomize_edits(
     case: &Case,
     source: &ApplicationSource,
-    commit: &str,
-) -> Option<Vec<Vec<String>>> {
+    checkout: &Checkout,
+) -> anyhow::Result<Vec<Edit>> {
     let none = Kustomize::default();
     let given = source.kustomize.as_ref().unwrap_or(&none);
     let set = |field: Option<bool>| field.unwrap_or(false);
-    if given.patches.iter().flatten().next().is_some()
-        || given.components.iter().flatten().next().is_some()
-    {
-        return None;
-    }
-    let expand = |text: &str| expand(text, case, source, commit);
-    let mut edits: Vec<Vec<String>> = Vec::new();
-    let mut edit = |words: &[&str], more: Vec<String>| {
-        let words = ["edit"].iter().chain(words).map(|word| (*word).to_owned());
-        edits.push(words.chain(more).collect());
-    };
+    let expand = |text: &str| expand(text, case, source, &checkout.commit);
+    let mut edits = Vec::new();
+    let mut edit = |words: &[&str], more: Vec<String>| edits.push(command(words, more));
     let text = |field: &Option<String>| field.clone().filter(|text| !text.is_empty());
     if let Some(prefix) = text(&given.name_prefix) {
         edit(&["set", "nameprefix", "--"], vec![prefix]);
@@ -187,11 +188,29 @@ pub(crate) fn kustomize_edits(
     if let Some(namespace) = text(&given.namespace) {
         edit(&["set", "namespace", "--"], vec![namespace]);
     }
-    Some(edits)
+    if let Some(patches) = given.patches.as_ref().filter(|list| !list.is_empty()) {
+        let patches = patches.iter().map(serde_json::to_value);
+        edits.push(Edit::Patches(patches.collect::<Result<_, _>>()?));
+    }
+    let is_wanted = |component: &String| {
+        !set(given.ignore_missing_components)
+            || checkout.path(source.path()).join(component).exists()
+    };
+    let components = given.components.iter().flatten().filter(|it| is_wanted(it));
+    let components: Vec<String> = components.cloned().collect();
+    if !components.is_empty() {
+        edits.push(command(&["add", "component"], components));
+    }
+    Ok(edits)
+}
+
+fn command(words: &[&str], more: Vec<String>) -> Edit {
+    let words = ["edit"].iter().chain(words).map(|word| (*word).to_owned());
+    Edit::Command(words.chain(more).collect())
 }
 
 /// The build environment's variables.
-fn expand(text: &str, case: &Case, source: &ApplicationSource, commit: &str) -> String {
+pub(crate) fn expand(text: &str, case: &Case, source: &ApplicationSource, commit: &str) -> String {
     let target = source.target_revision.as_deref().unwrap_or_default();
     let short = |length: usize| commit.get(..length).unwrap_or(commit);
     let mut expanded = text.to_owned();

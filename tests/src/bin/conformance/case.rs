@@ -9,6 +9,7 @@ use serde_json::Value;
 pub(crate) enum Kind {
     Chart,
     Overlay,
+    Jsonnet,
     Application,
 }
 

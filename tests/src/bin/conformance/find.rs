@@ -12,7 +12,8 @@ use crate::checkout::Checkout;
 
 /// Longest file that is searched for Applications, in bytes.
 const MAX_FILE: u64 = 1 << 20;
-const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+pub(crate) const KUSTOMIZATIONS: [&str; 3] =
+    ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 /// What Argo CD renders a source with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +40,9 @@ pub(crate) fn tool(source: &ApplicationSource, checkout: &Checkout) -> Tool {
     }
 }
 
-/// Charts with each of their value files, and overlays.
-pub(crate) fn charts_and_overlays(checkout: &Checkout) -> Vec<Case> {
+/// Charts with each of their value files, overlays, and folders with Jsonnet. `options`: each overlay also with what an
+/// Application can say of one.
+pub(crate) fn charts_and_overlays(checkout: &Checkout, options: bool) -> Vec<Case> {
     let mut cases = Vec::new();
     let charts: BTreeSet<&str> = folders(checkout, &["Chart.yaml"]).collect();
     for folder in &charts {
@@ -62,17 +64,59 @@ pub(crate) fn charts_and_overlays(checkout: &Checkout) -> Vec<Case> {
             std::fs::read_to_string(checkout.path(&joined(folder, name)))
                 .is_ok_and(|text| text.contains("helmChart") || text.contains("HelmChart"))
         });
-        let spec = json!({"path": folder, "kustomize": {}});
-        cases.push(Case {
-            build_options: if inflates {
-                "--enable-helm".to_owned()
-            } else {
-                String::new()
-            },
-            ..case(Kind::Overlay, folder.to_owned(), "overlay", spec)
-        });
+        let build_options = if inflates { "--enable-helm" } else { "" };
+        let mut push = |name: String, options: Value| {
+            let spec = json!({"path": folder, "kustomize": options});
+            cases.push(Case {
+                build_options: build_options.to_owned(),
+                ..case(Kind::Overlay, name, "overlay", spec)
+            });
+        };
+        push(folder.to_owned(), json!({}));
+        if options {
+            push(format!("{folder} with options"), overlay_options());
+        }
+    }
+    let jsonnet = checkout
+        .files
+        .iter()
+        .filter(|name| is_named(name, &["jsonnet"]));
+    let folder = |name: &str| {
+        name.rsplit_once('/')
+            .map_or("", |(folder, _)| folder)
+            .to_owned()
+    };
+    let folders: BTreeSet<String> = jsonnet.map(|name| folder(name)).collect();
+    for folder in folders {
+        let spec = json!({"path": folder, "directory": {}});
+        cases.push(case(Kind::Jsonnet, folder, "folder", spec));
     }
     cases
+}
+
+/// Something of each option of an Application, but for those that need names of objects.
+fn overlay_options() -> Value {
+    let patch =
+        "apiVersion: v1\nkind: Any\nmetadata:\n  name: any\n  annotations:\n    patched: 'yes'\n";
+    json!({
+        "namePrefix": "before-",
+        "nameSuffix": "-after",
+        "namespace": "elsewhere",
+        "images": ["nginx=registry.example.org/nginx:9", "busybox:1.2.3"],
+        "commonLabels": {"conformance": "$ARGOCD_APP_NAME", "second": "2"},
+        "forceCommonLabels": true,
+        "labelWithoutSelector": true,
+        "labelIncludeTemplates": true,
+        "commonAnnotations": {"example.org/path": "$ARGOCD_APP_SOURCE_PATH"},
+        "forceCommonAnnotations": true,
+        "commonAnnotationsEnvsubst": true,
+        "patches": [
+            {"target": {"kind": "Deployment|Service|ConfigMap"}, "patch": patch},
+            {"target": {"kind": "Deployment"}, "patch": "- {op: add, path: /spec/replicas, value: 7}"},
+        ],
+        "components": ["../there/is/none"],
+        "ignoreMissingComponents": true,
+    })
 }
 
 /// One chart with one of the value files beside it.

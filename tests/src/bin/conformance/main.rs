@@ -5,6 +5,8 @@
 //!
 //! Both take chart dependencies that would come over the network from the `shelf`, if the command line fills it.
 //!
+//! `speed` times both sides instead of comparing them.
+//!
 //! The real tools run without network: a case that needs it fails there, and counts apart.
 #![expect(
     clippy::print_stdout,
@@ -14,13 +16,17 @@
 
 mod argo;
 mod case;
+mod cause;
 mod checkout;
 mod compare;
 mod find;
+mod folder;
 mod glob;
+mod kept;
 mod ours;
 mod report;
 mod run;
+mod speed;
 mod theirs;
 
 use std::path::PathBuf;
@@ -49,6 +55,12 @@ struct Args {
     /// A Helm repository's URL and the Git repository of its charts, where both sides then find them; may be repeated
     #[arg(long = "chart-repository", value_name = "URL=DIR")]
     chart_repositories: Vec<tests::shelf::Origin>,
+    /// Render each overlay a second time, with options as an Application can have them
+    #[arg(long)]
+    options: bool,
+    /// The `jsonnet` of google/go-jsonnet; without it Jsonnet is not compared
+    #[arg(long, value_name = "FILE")]
+    jsonnet: Option<PathBuf>,
     /// Only cases whose name contains this
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -58,6 +70,9 @@ struct Args {
     /// Cases at a time
     #[arg(long, default_value_t = 2, value_name = "NUMBER")]
     parallel: usize,
+    /// Instead of comparing: how long each side takes for all Applications that both render, and what memory Towline has then
+    #[arg(long)]
+    speed: bool,
     /// List the cases that both sides refuse, too
     #[arg(long)]
     verbose: bool,

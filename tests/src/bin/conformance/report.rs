@@ -1,11 +1,13 @@
 //! What came of it, for people and programs.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::case::{Case, Kind, Verdict};
+use crate::cause;
 
 #[derive(Default, Serialize)]
 pub(crate) struct Report {
@@ -78,6 +80,20 @@ impl Report {
         !cases.any(Entry::differs)
     }
 
+    /// How many cases both sides refuse, by what the tool says.
+    pub(crate) fn both_fail(&self) -> String {
+        let mut causes: BTreeMap<&str, usize> = BTreeMap::new();
+        for entry in self.repositories.iter().flat_map(|of| &of.cases) {
+            if let Verdict::BothFail { theirs, .. } = &entry.verdict {
+                *causes.entry(cause::of(theirs)).or_default() += 1;
+            }
+        }
+        let lines = causes
+            .iter()
+            .map(|(cause, count)| format!("{count:>6}  {cause}\n"));
+        format!("both fail:\n{}", lines.collect::<String>())
+    }
+
     /// How many cases of each kind came to what, per repository and in all.
     pub(crate) fn totals(&self) -> Table {
         let mut table = Table::new();
@@ -95,7 +111,7 @@ impl Report {
             "conform",
         ]);
         for repository in &self.repositories {
-            for kind in [Kind::Chart, Kind::Overlay, Kind::Application] {
+            for kind in [Kind::Chart, Kind::Overlay, Kind::Jsonnet, Kind::Application] {
                 let of: Vec<&Entry> = (repository.cases.iter())
                     .filter(|entry| entry.kind == kind)
                     .collect();

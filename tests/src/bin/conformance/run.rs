@@ -18,6 +18,7 @@ use crate::compare::{beyond_noise, differences, effective};
 use crate::find;
 use crate::ours::Towline;
 use crate::report::{Entry, Report, Repository};
+use crate::speed;
 use crate::theirs::{RealTools, Refusal};
 
 /// Two renders are this far apart at least, so that a clock in them shows.
@@ -26,7 +27,10 @@ const CLOCK_STEP: Duration = Duration::from_millis(1_100);
 /// Success if Towline nowhere differs from a tool that succeeds.
 pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let shelf = Arc::new(Shelf::new(&args.chart_repositories)?);
-    let tools = RealTools::find(Arc::clone(&shelf)).await?;
+    let tools = RealTools::find(Arc::clone(&shelf), args.jsonnet.as_deref()).await?;
+    if args.speed {
+        return speed::run(args, &tools, &shelf).await;
+    }
     let towline = Towline::start(args.parallel, shelf).await?;
     let mut report = Report::default();
     for repository in &args.repositories {
@@ -34,7 +38,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         println!("{}", checked.list(args.verbose));
         report.repositories.push(checked);
     }
-    println!("{}", report.totals());
+    println!("{}\n{}", report.totals(), report.both_fail());
     if let Some(file) = &args.json {
         std::fs::write(file, serde_json::to_vec_pretty(&report)?)
             .with_context(|| format!("writing {}", file.display()))?;
@@ -57,8 +61,8 @@ async fn one_repository(
         let (folder, missing) = (repository.display(), checkout.missing);
         eprintln!("{folder}: the content of {missing} files is not there");
     }
-    let mut cases = find::charts_and_overlays(&checkout);
-    cases.extend(applications(args, &checkout, tools).await?);
+    let mut cases = find::charts_and_overlays(&checkout, args.options);
+    cases.extend(applications(args, &checkout, tools).await?.children);
     if let Some(only) = &args.only {
         cases.retain(|case| case.name.contains(only));
     }
@@ -80,15 +84,23 @@ async fn one_repository(
     })
 }
 
-/// Applications in files, and those that the parents make.
-async fn applications(
+/// Applications in files, and those that the parents make; and the parents.
+pub(crate) struct Applications {
+    pub(crate) parents: Vec<Case>,
+    pub(crate) children: Vec<Case>,
+}
+
+pub(crate) async fn applications(
     args: &Args,
     checkout: &Checkout,
     tools: &RealTools,
-) -> anyhow::Result<Vec<Case>> {
-    let mut cases = Vec::new();
+) -> anyhow::Result<Applications> {
+    let (mut all, mut cases) = (Vec::new(), Vec::new());
     if args.urls.is_empty() {
-        return Ok(cases);
+        return Ok(Applications {
+            parents: all,
+            children: cases,
+        });
     }
     for (name, text) in find::candidates(checkout) {
         // A template is no YAML; it counts where its chart is a parent.
@@ -113,9 +125,13 @@ async fn applications(
             for object in effective(objects) {
                 cases.extend(find::application(&object, &case.name, &args.urls));
             }
+            all.push(case);
         }
     }
-    Ok(cases)
+    Ok(Applications {
+        parents: all,
+        children: cases,
+    })
 }
 
 async fn verdict(

@@ -11,17 +11,17 @@ use api::application::source::ApplicationSource;
 use deploy::Component;
 use serde_json::Value;
 use tempfile::TempDir;
-use tests::files::copy_all;
 use tests::shelf::{self, Shelf};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use tokio::sync::RwLock;
 
-use crate::argo;
+use crate::argo::{self, Edit};
 use crate::case::{Case, Outcome};
 use crate::checkout::Checkout;
 use crate::find::{self, Tool};
-use crate::glob;
+use crate::folder::{self, Part};
+use crate::kept::Kept;
 
 /// How long one process may take.
 const TIME_LIMIT: Duration = Duration::from_mins(2);
@@ -32,6 +32,8 @@ pub(crate) struct RealTools {
     helm: PathBuf,
     kustomize: PathBuf,
     yaml: PathBuf,
+    /// If there is one.
+    jsonnet: Option<PathBuf>,
     /// Home of the tools, and a `helm` for Kustomize.
     folder: TempDir,
     shelf: Arc<Shelf>,
@@ -46,7 +48,7 @@ pub(crate) enum Refusal {
 }
 
 impl RealTools {
-    pub(crate) async fn find(shelf: Arc<Shelf>) -> anyhow::Result<Self> {
+    pub(crate) async fn find(shelf: Arc<Shelf>, jsonnet: Option<&Path>) -> anyhow::Result<Self> {
         let components = [Component::Helm, Component::Kustomize, Component::YamlReader];
         deploy::prepare(&components).await?;
         let folder = tempfile::tempdir()?;
@@ -56,6 +58,7 @@ impl RealTools {
             helm,
             kustomize: deploy::locate(Component::Kustomize).await?,
             yaml: deploy::locate(Component::YamlReader).await?,
+            jsonnet: jsonnet.map(Path::to_owned),
             folder,
             shelf,
             files: RwLock::new(()),
@@ -74,6 +77,9 @@ impl RealTools {
             if is_reference {
                 continue;
             }
+            if source.plugin.is_some() {
+                return Ok(Err(Refusal::NotCompared("a plugin: not supported")));
+            }
             if !checkout.path(source.path()).is_dir() {
                 let error = format!("{}: app path does not exist", source.path());
                 return Ok(Err(Refusal::Failed(error)));
@@ -81,7 +87,7 @@ impl RealTools {
             let text = match find::tool(source, checkout) {
                 Tool::Helm => self.helm(case, source, checkout).await?,
                 Tool::Kustomize => self.kustomize(case, source, checkout).await?,
-                Tool::Directory => directory(source, checkout)?,
+                Tool::Directory => self.directory(case, source, checkout).await?,
             };
             let parsed = match text {
                 Ok(text) => self.parse(text).await?,
@@ -93,6 +99,24 @@ impl RealTools {
             }
         }
         Ok(Ok(objects))
+    }
+
+    /// As somebody runs the tools by hand: what they print is read to its end, and nothing is done with it.
+    pub(crate) async fn print(&self, case: &Case, checkout: &Checkout) -> anyhow::Result<usize> {
+        let mut length = 0;
+        for source in &case.sources {
+            let text = match find::tool(source, checkout) {
+                Tool::Helm => self.helm(case, source, checkout).await?,
+                Tool::Kustomize => self.kustomize(case, source, checkout).await?,
+                Tool::Directory => continue,
+            };
+            match text {
+                Ok(text) => length += text.len(),
+                Err(Refusal::Failed(error)) => anyhow::bail!("{}: {error}", case.name),
+                Err(Refusal::NotCompared(reason)) => anyhow::bail!("{}: {reason}", case.name),
+            }
+        }
+        Ok(length)
     }
 
     /// Documents of a text, as Kubernetes and Argo CD read them.
@@ -127,17 +151,12 @@ impl RealTools {
             Ok(()) => return Ok(Ok(template.stdout)),
             Err(error) => error,
         };
-        // As Argo CD does, and only then.
-        if !error.contains("missing in charts/ directory") {
+        if !lacks_charts(&error) {
             return Ok(Err(Refusal::Failed(error)));
         }
         let _writing = self.files.write().await;
         let kept = Kept::of(&folder)?;
-        self.redirect(&folder)?;
-        let built = self
-            .tool(&self.helm, &folder, &["dependency", "build"])
-            .await?;
-        let outcome = match said(&built) {
+        let outcome = match self.build_dependencies(&folder).await? {
             Ok(()) => {
                 let template = self.tool(&self.helm, &folder, &arguments).await?;
                 said(&template).map(|()| template.stdout)
@@ -146,6 +165,37 @@ impl RealTools {
         };
         kept.restore()?;
         Ok(outcome.map_err(Refusal::Failed))
+    }
+
+    /// Puts what a chart depends on into its folder, for good.
+    pub(crate) async fn prepare(
+        &self,
+        case: &Case,
+        checkout: &Checkout,
+    ) -> anyhow::Result<Result<(), String>> {
+        for source in &case.sources {
+            if find::tool(source, checkout) != Tool::Helm {
+                continue;
+            }
+            let scratch = tempfile::tempdir()?;
+            let arguments = argo::helm(case, source, checkout, scratch.path())?;
+            let folder = checkout.path(source.path());
+            let template = self.tool(&self.helm, &folder, &arguments).await?;
+            let built = match said(&template) {
+                Err(error) if lacks_charts(&error) => self.build_dependencies(&folder).await?,
+                other => other,
+            };
+            if let Err(error) = built {
+                return Ok(Err(error));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    async fn build_dependencies(&self, folder: &Path) -> anyhow::Result<Result<(), String>> {
+        self.redirect(folder)?;
+        let arguments = ["dependency", "build"];
+        Ok(said(&self.tool(&self.helm, folder, &arguments).await?))
     }
 
     /// Lets the chart's dependencies be those of the shelf, where it has all of them.
@@ -186,11 +236,7 @@ impl RealTools {
         checkout: &Checkout,
     ) -> anyhow::Result<Result<Vec<u8>, Refusal>> {
         let folder = checkout.path(source.path());
-        let Some(edits) = argo::kustomize_edits(case, source, &checkout.commit) else {
-            return Ok(Err(Refusal::NotCompared(
-                "kustomize patches or components of an Application",
-            )));
-        };
+        let edits = argo::kustomize_edits(case, source, checkout)?;
         let mut build = vec!["build".to_owned(), ".".to_owned()];
         build.extend(case.build_options.split_whitespace().map(str::to_owned));
         // Charts that it inflates lie beside the overlay afterwards.
@@ -202,9 +248,14 @@ impl RealTools {
         };
         let kept = changes.then(|| Kept::of(&folder)).transpose()?;
         let mut outcome = Ok(Vec::new());
-        for arguments in edits.iter().chain([&build]) {
-            let output = self.tool(&self.kustomize, &folder, arguments).await?;
-            outcome = said(&output).map(|()| output.stdout);
+        for edit in edits.iter().chain([&Edit::Command(build)]) {
+            outcome = match edit {
+                Edit::Command(arguments) => {
+                    let output = self.tool(&self.kustomize, &folder, arguments).await?;
+                    said(&output).map(|()| output.stdout)
+                }
+                Edit::Patches(patches) => self.add_patches(&folder, patches).await?,
+            };
             if outcome.is_err() {
                 break;
             }
@@ -213,6 +264,71 @@ impl RealTools {
             kept.restore()?;
         }
         Ok(outcome.map_err(Refusal::Failed))
+    }
+
+    /// There is no command for this: Argo CD changes the file.
+    async fn add_patches(
+        &self,
+        folder: &Path,
+        patches: &[Value],
+    ) -> anyhow::Result<Result<Vec<u8>, String>> {
+        let files = find::KUSTOMIZATIONS.map(|name| folder.join(name));
+        let Some(file) = files.iter().find(|file| file.is_file()) else {
+            return Ok(Err("kustomization file not found in the path".to_owned()));
+        };
+        let mut documents = match self.parse(std::fs::read(file)?).await? {
+            Ok(documents) => documents,
+            Err(error) => return Ok(Err(error)),
+        };
+        let Some(Value::Object(overlay)) = documents.first_mut() else {
+            return Ok(Err("the kustomization is no map".to_owned()));
+        };
+        let list = overlay
+            .entry("patches")
+            .or_insert_with(|| Value::Array(Vec::new()));
+        let Value::Array(list) = list else {
+            return Ok(Err("the kustomization's patches are no list".to_owned()));
+        };
+        list.extend_from_slice(patches);
+        std::fs::write(file, serde_saphyr::to_string(&overlay)?)?;
+        Ok(Ok(Vec::new()))
+    }
+
+    /// Plain manifests, one after another.
+    async fn directory(
+        &self,
+        case: &Case,
+        source: &ApplicationSource,
+        checkout: &Checkout,
+    ) -> anyhow::Result<Result<Vec<u8>, Refusal>> {
+        let mut all = Vec::new();
+        for part in folder::parts(case, source, checkout)? {
+            let arguments = match part {
+                Part::Text(text) => {
+                    all.extend(text);
+                    continue;
+                }
+                Part::Jsonnet(arguments) => arguments,
+            };
+            let Some(program) = &self.jsonnet else {
+                return Ok(Err(Refusal::NotCompared("Jsonnet")));
+            };
+            let output = self
+                .tool(program, &checkout.path(source.path()), &arguments)
+                .await?;
+            if let Err(error) = said(&output) {
+                return Ok(Err(Refusal::Failed(error)));
+            }
+            // One object or a list of them.
+            let objects = match serde_json::from_slice(&output.stdout)? {
+                Value::Array(objects) => objects,
+                object => vec![object],
+            };
+            for object in objects {
+                all.extend(format!("\n---\n{object}\n").into_bytes());
+            }
+        }
+        Ok(Ok(all))
     }
 
     async fn tool(
@@ -265,6 +381,11 @@ impl RealTools {
     }
 }
 
+/// Argo CD builds a chart's dependencies when Helm says this, and only then.
+fn lacks_charts(error: &str) -> bool {
+    error.contains("missing in charts/ directory")
+}
+
 /// What a tool says when it fails.
 fn said(output: &Output) -> Result<(), String> {
     if output.status.success() {
@@ -278,86 +399,4 @@ fn said(output: &Output) -> Result<(), String> {
         .chars()
         .take(600)
         .collect())
-}
-
-/// Plain manifests, one after another.
-fn directory(
-    source: &ApplicationSource,
-    checkout: &Checkout,
-) -> anyhow::Result<Result<Vec<u8>, Refusal>> {
-    let given = source.directory.clone().unwrap_or_default();
-    let (include, exclude) = (
-        given.include.as_deref().unwrap_or_default(),
-        given.exclude.as_deref().unwrap_or_default(),
-    );
-    let is_chosen = |inner: &str| {
-        (exclude.is_empty() || !glob::matches(exclude, inner))
-            && (include.is_empty() || glob::matches(include, inner))
-    };
-    let mut text = Vec::new();
-    for name in find::below(checkout, source.path()) {
-        let file = &name[name.rfind('/').map_or(0, |at| at + 1)..];
-        let inner = find::inside(&name, source.path());
-        if inner.contains('/') && !given.recurse.unwrap_or(false) {
-            continue;
-        }
-        if !is_chosen(inner) {
-            continue;
-        }
-        if file.ends_with(".jsonnet") {
-            return Ok(Err(Refusal::NotCompared("Jsonnet")));
-        }
-        if !find::is_named(file, &["yaml", "yml", "json"]) {
-            continue;
-        }
-        text.extend_from_slice(b"\n---\n");
-        text.extend(std::fs::read(checkout.path(&name))?);
-    }
-    Ok(Ok(text))
-}
-
-/// What a tool may change beside a chart or an overlay, as it was.
-struct Kept {
-    folder: PathBuf,
-    copy: TempDir,
-    names: Vec<std::ffi::OsString>,
-}
-
-impl Kept {
-    /// Files of the folder itself, and those of `charts`.
-    fn of(folder: &Path) -> anyhow::Result<Self> {
-        let copy = tempfile::tempdir()?;
-        let mut names = Vec::new();
-        if folder.is_dir() {
-            for entry in std::fs::read_dir(folder)? {
-                let entry = entry?;
-                names.push(entry.file_name());
-                let target = copy.path().join(entry.file_name());
-                if entry.file_type()?.is_file() {
-                    std::fs::copy(entry.path(), target)?;
-                } else if entry.file_name() == "charts" && entry.file_type()?.is_dir() {
-                    copy_all(&entry.path(), &target)?;
-                }
-            }
-        }
-        Ok(Self {
-            folder: folder.to_owned(),
-            copy,
-            names,
-        })
-    }
-
-    fn restore(self) -> anyhow::Result<()> {
-        for entry in std::fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            let is_folder = entry.file_type()?.is_dir();
-            let is_known = self.names.contains(&entry.file_name());
-            if is_folder && (!is_known || entry.file_name() == "charts") {
-                std::fs::remove_dir_all(entry.path())?;
-            } else if !is_known {
-                std::fs::remove_file(entry.path())?;
-            }
-        }
-        copy_all(self.copy.path(), &self.folder)
-    }
 }
