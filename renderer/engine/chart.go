@@ -22,14 +22,14 @@ import (
 var byteOrderMark = []byte{0xEF, 0xBB, 0xBF}
 
 // loadChart is Helm's own directory loader with files in place of a folder: .helmignore by Helm's rules, then
-// Helm's LoadFiles.
-func loadChart(files []File) (*chart.Chart, error) {
+// Helm's LoadFiles. The rules are for files that come later.
+func loadChart(files []File) (*chart.Chart, *ignore.Rules, error) {
 	rules := ignore.Empty()
 	for _, file := range files {
 		if file.Name == ignore.HelmIgnore {
 			parsed, err := ignore.Parse(bytes.NewReader(file.Data))
 			if err != nil {
-				return nil, &Error{Kind: ErrorChart, File: file.Name, Message: fmt.Sprintf("failed to parse %s: %v", file.Name, err)}
+				return nil, nil, &Error{Kind: ErrorChart, File: file.Name, Message: fmt.Sprintf("failed to parse %s: %v", file.Name, err)}
 			}
 			rules = parsed
 		}
@@ -46,15 +46,17 @@ func loadChart(files []File) (*chart.Chart, error) {
 		}
 		buffered = append(buffered, &archive.BufferedFile{
 			Name: file.Name,
-			Data: bytes.TrimPrefix(file.Data, byteOrderMark),
+			Data: withoutByteOrderMark(file.Data),
 		})
 	}
 	loaded, err := loader.LoadFiles(buffered)
 	if err != nil {
-		return nil, failed(ErrorChart, err)
+		return nil, nil, failed(ErrorChart, err)
 	}
-	return loaded, nil
+	return loaded, rules, nil
 }
+
+func withoutByteOrderMark(data []byte) []byte { return bytes.TrimPrefix(data, byteOrderMark) }
 
 // How Helm's loader says where something is wrong: by the names of charts and of a file in the last one.
 var (
@@ -95,9 +97,12 @@ func inFolder(folder string, err error) error {
 // addDependencies does what `helm dependency build` leaves in the charts/ folder.
 func addDependencies(c *chart.Chart, dependencies []Subchart) error {
 	for _, dependency := range dependencies {
-		load := loadChart
-		if dependency.Packed {
-			load = loadPackage
+		load := loadPackage
+		if !dependency.Packed {
+			load = func(files []File) (*chart.Chart, error) {
+				loaded, _, err := loadChart(files)
+				return loaded, err
+			}
 		}
 		loaded, err := load(dependency.Files)
 		if err != nil {
@@ -116,7 +121,7 @@ func addDependencies(c *chart.Chart, dependencies []Subchart) error {
 func loadPackage(files []File) (*chart.Chart, error) {
 	buffered := make([]*archive.BufferedFile, 0, len(files))
 	for _, file := range files {
-		buffered = append(buffered, &archive.BufferedFile{Name: file.Name, Data: bytes.TrimPrefix(file.Data, byteOrderMark)})
+		buffered = append(buffered, &archive.BufferedFile{Name: file.Name, Data: withoutByteOrderMark(file.Data)})
 	}
 	loaded, err := loader.LoadFiles(buffered)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -65,6 +66,12 @@ func (w *worker) render(request Request) Reply {
 			w.write(w.list(reply.List.Path))
 		case reply.Chart != nil:
 			w.write(w.chart(reply.Chart.Path))
+		case reply.ChartFile != nil:
+			w.asked = append(w.asked, reply.ChartFile.Path)
+			w.write(w.answer(reply.ChartFile.Path))
+		case reply.ChartNames != nil:
+			w.asked = append(w.asked, fmt.Sprint(*reply.ChartNames))
+			w.write(w.chartNames(reply.ChartNames))
 		default:
 			return reply
 		}
@@ -101,6 +108,18 @@ func (w *worker) chart(folder string) Answer {
 	for name, data := range w.files {
 		if relative, inside := strings.CutPrefix(name, folder+"/"); inside {
 			answer.Files = append(answer.Files, File{Name: relative, Data: []byte(data)})
+		}
+	}
+	return answer
+}
+
+func (w *worker) chartNames(look *ChartNames) Answer {
+	answer := Answer{Kind: AnswerNames}
+	for name := range w.files {
+		relative := strings.TrimPrefix(name, look.Folder+"/")
+		inside := look.Folder == "" || relative != name
+		if inside && strings.HasSuffix(name, look.Ending) && (look.Deep || !strings.Contains(relative, "/")) {
+			answer.Names = append(answer.Names, name)
 		}
 	}
 	return answer

@@ -68,14 +68,11 @@ func (t *tree) ask(cleaned string) *Answer {
 
 // exchange asks a question; without an answer there is no going on.
 func (t *tree) exchange(question *Reply) *Answer {
-	if err := t.wire.send(question); err != nil {
-		panic(&brokenWire{err})
+	answer, err := t.wire.ask(question)
+	if err != nil {
+		panic(err)
 	}
-	var answer Answer
-	if err := t.wire.receive(&answer); err != nil {
-		panic(&brokenWire{err})
-	}
-	return &answer
+	return answer
 }
 
 func below(cleaned, root string) bool {

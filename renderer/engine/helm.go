@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -14,7 +13,6 @@ import (
 	"helm.sh/helm/v4/pkg/chart/common"
 	"helm.sh/helm/v4/pkg/chart/common/util"
 	chartutil "helm.sh/helm/v4/pkg/chart/v2/util"
-	"helm.sh/helm/v4/pkg/engine"
 	release "helm.sh/helm/v4/pkg/release/v1"
 	releaseutil "helm.sh/helm/v4/pkg/release/v1/util"
 )
@@ -24,12 +22,12 @@ const notes = "NOTES.txt"
 // renderHelm is `helm template` up to the point where Helm would parse its own output to sort it: the same steps
 // as pkg/action's Install with a client-side dry run, without the action's clients, whose packages would cost
 // each worker more memory than the render itself.
-func renderHelm(h *Helm) ([]Document, error) {
+func renderHelm(wire *channel, h *Helm) ([]Document, error) {
 	values, err := mergeValues(h)
 	if err != nil {
 		return nil, err
 	}
-	chart, err := loadChart(h.Files)
+	chart, rules, err := loadChart(h.Files)
 	if err != nil {
 		return nil, inFolder(h.Folder, err)
 	}
@@ -70,7 +68,11 @@ func renderHelm(h *Helm) ([]Document, error) {
 			"chart requires kubeVersion: %s which is incompatible with Kubernetes %s", wanted, capabilities.KubeVersion.Version)}
 	}
 
-	rendered, err := engine.Engine{}.RenderWithContext(context.Background(), chart, scope)
+	var files *chartFiles
+	if h.FilesOnDemand {
+		files = newChartFiles(wire, rules)
+	}
+	rendered, err := renderTemplates(chart, scope, files)
 	if err != nil {
 		return nil, failed(ErrorTemplate, err)
 	}

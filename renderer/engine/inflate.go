@@ -204,7 +204,7 @@ func (i *inflation) render(values []File) ([]byte, error) {
 	if namespace == "" {
 		namespace = "default"
 	}
-	documents, err := renderHelm(&Helm{
+	documents, err := renderHelm(i.files.wire, &Helm{
 		ReleaseName: name, Namespace: namespace, KubeVersion: i.KubeVersion, APIVersions: i.ApiVersions,
 		Folder: onWire(i.chartFolder()), Files: answer.Files, Values: values, SkipCRDs: !i.IncludeCRDs,
 	})

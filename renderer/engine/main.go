@@ -2,7 +2,7 @@
 //
 // It is a long-lived worker: frames come on stdin and leave on stdout (wire.go). It has no access to files
 // but the renderer's answers, starts no program and opens no connection. The chain is
-// main -> confine -> helm (values, chart, schema) -> kustomize (edit, options, build, remote, inflate, scan, filesystem)
+// main -> confine -> helm (values, chart, schema, files) -> kustomize (edit, options, build, remote, inflate, scan, filesystem)
 // or jsonnet -> wire.
 package main
 
@@ -114,7 +114,7 @@ func render(c *channel, request *Request) (documents []Document, err error) {
 	}()
 	switch {
 	case request.Helm != nil && request.Kustomize != nil:
-		chart, err := renderHelm(request.Helm)
+		chart, err := renderHelm(c, request.Helm)
 		if err != nil {
 			return nil, err
 		}
@@ -124,7 +124,7 @@ func render(c *channel, request *Request) (documents []Document, err error) {
 		}
 		return renderKustomize(c, request.Kustomize, resource)
 	case request.Helm != nil:
-		return renderHelm(request.Helm)
+		return renderHelm(c, request.Helm)
 	case request.Kustomize != nil:
 		return renderKustomize(c, request.Kustomize, nil)
 	case request.Jsonnet != nil:

@@ -5,7 +5,7 @@ package main
 // Either side writes frames: a big-endian uint32 with the length, then that many bytes of JSON, at most
 // maxFrame. Where the JSON names files, a NUL follows and then what is in them, one after another: as text in JSON the files
 // of a large chart would take longer to read than to render. The worker first writes Reply{Ready}. The renderer writes one Request and waits; until the render is done the
-// worker may write any number of Reply{Read}, Reply{Mount}, Reply{Chart} and Reply{List}, each answered by one Answer; the
+// worker may write any number of questions (Reply{Read}, Mount, Chart, List, ChartFile, ChartNames), each answered by one Answer; the
 // last Reply has OK or Error set. Then the next Request may come. End of file on stdin ends the worker.
 
 import (
@@ -38,6 +38,8 @@ type Helm struct {
 	Folder string `json:"folder"`
 	// Files of the chart's folder, named relative to it; .helmignore is honoured here.
 	Files []File `json:"files"`
+	// FilesOnDemand means that there are more in the folder, to be asked for by ChartFile and ChartNames.
+	FilesOnDemand bool `json:"filesOnDemand,omitempty"`
 	// Dependencies are charts that the folder does not hold.
 	Dependencies []Subchart `json:"dependencies,omitempty"`
 	// Values are the raw texts of value files, the last one winning.
@@ -153,8 +155,11 @@ type Reply struct {
 	Mount *Mount       `json:"mount,omitempty"`
 	Chart *Folder      `json:"chart,omitempty"`
 	List  *Read        `json:"list,omitempty"`
-	OK    *OK          `json:"ok,omitempty"`
-	Error *Error       `json:"error,omitempty"`
+	// ChartFile and ChartNames are about files of the chart that is rendered, named from its folder.
+	ChartFile  *Read       `json:"chartFile,omitempty"`
+	ChartNames *ChartNames `json:"chartNames,omitempty"`
+	OK         *OK         `json:"ok,omitempty"`
+	Error      *Error      `json:"error,omitempty"`
 }
 
 // Read asks what is at a path, relative to the tree's root; "" is the root.
@@ -201,6 +206,13 @@ type Folder struct {
 	Path string `json:"path"`
 	// Whole asks for every file, because the values can name one.
 	Whole bool `json:"whole"`
+}
+
+// ChartNames asks which files with this ending are in a folder of the chart, or below it too.
+type ChartNames struct {
+	Folder string `json:"folder"`
+	Deep   bool   `json:"deep"`
+	Ending string `json:"ending"`
 }
 
 // Answer says what is at a path. Path is where it really is, symbolic links resolved.
@@ -269,11 +281,13 @@ type ErrorKind string
 
 // What can be wrong.
 const (
-	ErrorChart       ErrorKind = "chart"
-	ErrorDependency  ErrorKind = "dependency"
-	ErrorValues      ErrorKind = "values"
-	ErrorSchema      ErrorKind = "schema"
-	ErrorTemplate    ErrorKind = "template"
+	ErrorChart      ErrorKind = "chart"
+	ErrorDependency ErrorKind = "dependency"
+	ErrorValues     ErrorKind = "values"
+	ErrorSchema     ErrorKind = "schema"
+	ErrorTemplate   ErrorKind = "template"
+	// ErrorFiles means that all files of the chart must be sent.
+	ErrorFiles       ErrorKind = "files"
 	ErrorKustomize   ErrorKind = "kustomize"
 	ErrorJsonnet     ErrorKind = "jsonnet"
 	ErrorRefused     ErrorKind = "refused"
@@ -347,4 +361,16 @@ func (c *channel) send(reply *Reply) error {
 	binary.BigEndian.PutUint32(body, uint32(len(body)-4))
 	_, err = c.out.Write(body)
 	return err
+}
+
+// ask asks a question.
+func (c *channel) ask(question *Reply) (*Answer, error) {
+	if err := c.send(question); err != nil {
+		return nil, &brokenWire{err}
+	}
+	var answer Answer
+	if err := c.receive(&answer); err != nil {
+		return nil, &brokenWire{err}
+	}
+	return &answer, nil
 }

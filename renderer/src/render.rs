@@ -1,5 +1,6 @@
 //! One render, from a job to objects. Usable without the bus: `towline render` calls it too.
 
+mod ask;
 mod error;
 
 use std::sync::Arc;
@@ -10,14 +11,16 @@ use bus::message::manifests::SourceType;
 use bus::message::render::PseudoInput;
 use serde_json::Value;
 
-use crate::engine::{FailureKind, NoFiles, Pool, WorkerError, wire};
+use crate::engine::{Pool, wire};
 use crate::job::Job;
 use crate::objects::{self, Limits, Located, Meter};
 use crate::tool::answers::Answers;
 use crate::tool::build_env::{BuildEnv, BuildFacts};
+use crate::tool::chart_files::ChartFiles;
 use crate::tool::{self, ToolError, directory, helm, kustomize, last_mile, overrides};
-use crate::tree::join;
+use crate::tree::Tree;
 
+use ask::{Questions, ask};
 pub use error::RenderError;
 
 /// What a job came to. Its inputs are asked of the job.
@@ -162,11 +165,11 @@ struct Prepared {
 enum Step {
     Manifests {
         found: directory::Manifests,
-        files: Answers,
+        questions: Questions,
     },
     Engine {
         request: Box<wire::Request>,
-        files: Option<Answers>,
+        questions: Questions,
         skip_tests: bool,
     },
 }
@@ -197,10 +200,8 @@ fn prepare(job: &Arc<Job>, index: usize, meter: &Meter) -> Result<Prepared, Tool
             if found.jsonnet {
                 settings.push(Setting::Disabled(Tool::Jsonnet));
             }
-            Step::Manifests {
-                found,
-                files: Answers::new(Arc::clone(job), Arc::clone(tree)),
-            }
+            let questions = answers(job, tree, None);
+            Step::Manifests { found, questions }
         }
         SourceType::Kustomize => {
             settings.push(Setting::KustomizeBuildOptions);
@@ -210,7 +211,7 @@ fn prepare(job: &Arc<Job>, index: usize, meter: &Meter) -> Result<Prepared, Tool
                     kustomize: Some(request),
                     ..wire::Request::default()
                 },
-                Some(Answers::new(Arc::clone(job), Arc::clone(tree))),
+                answers(job, tree, None),
                 false,
             )
         }
@@ -219,6 +220,7 @@ fn prepare(job: &Arc<Job>, index: usize, meter: &Meter) -> Result<Prepared, Tool
             capabilities = chart.capabilities;
             settings.extend(chart.settings);
             let skip_tests = chart.request.skip_tests;
+            let files = Arc::new(chart.beside);
             match job.last_mile.as_deref() {
                 Some(named) => {
                     tool = SourceType::HelmLastMile;
@@ -230,7 +232,7 @@ fn prepare(job: &Arc<Job>, index: usize, meter: &Meter) -> Result<Prepared, Tool
                             kustomize: Some(overlay),
                             ..wire::Request::default()
                         },
-                        Some(Answers::new(Arc::clone(job), tree)),
+                        answers(job, &tree, Some(files)),
                         false,
                     )
                 }
@@ -239,7 +241,7 @@ fn prepare(job: &Arc<Job>, index: usize, meter: &Meter) -> Result<Prepared, Tool
                         helm: Some(chart.request),
                         ..wire::Request::default()
                     },
-                    None,
+                    Questions::Chart(files),
                     skip_tests,
                 ),
             }
@@ -250,17 +252,26 @@ fn prepare(job: &Arc<Job>, index: usize, meter: &Meter) -> Result<Prepared, Tool
         step,
         revision: env.revision_used(),
         capabilities,
-        asks_cluster: kustomize::asks_cluster(&spec),
+        // What a chart's files say of it is judged where they are read.
+        asks_cluster: matches!(tool, SourceType::Helm) || kustomize::asks_cluster(&spec),
         settings,
     })
 }
 
-fn engine(request: wire::Request, files: Option<Answers>, skip_tests: bool) -> Step {
+fn engine(request: wire::Request, questions: Questions, skip_tests: bool) -> Step {
     Step::Engine {
         request: Box::new(request),
-        files,
+        questions,
         skip_tests,
     }
+}
+
+fn answers(job: &Arc<Job>, tree: &Arc<Tree>, chart: Option<Arc<ChartFiles>>) -> Questions {
+    Questions::Tree(Box::new(Answers::new(
+        Arc::clone(job),
+        Arc::clone(tree),
+        chart,
+    )))
 }
 
 /// What a source came to.
@@ -274,31 +285,22 @@ async fn carry_out(step: Step, pool: &Pool, meter: &Arc<Meter>) -> Result<Carrie
     let meter = Arc::clone(meter);
     let mut capabilities = false;
     let objects = match step {
-        Step::Manifests { found, files } => {
+        Step::Manifests { found, questions } => {
             let documents = match found.request() {
                 None => Vec::new(),
-                Some(request) => ask(pool, &request, &files).await?,
+                Some(mut request) => ask(pool, &mut request, &questions).await?.documents,
             };
             blocking(move || found.finish(&documents, &meter)).await?
         }
         Step::Engine {
-            request,
-            files,
+            mut request,
+            questions,
             skip_tests,
         } => {
-            let documents = match files {
-                None => {
-                    let outcome = pool.render(&request, &NoFiles).await;
-                    outcome.map_err(|cause| in_chart(&request, cause))?
-                }
-                Some(files) => {
-                    let documents = ask(pool, &request, &files).await?;
-                    capabilities = files.capabilities();
-                    documents
-                }
-            };
+            let asked = ask(pool, &mut request, &questions).await?;
+            capabilities = asked.capabilities;
             blocking(move || {
-                objects::of_engine(&documents, skip_tests, &meter).map_err(ToolError::from)
+                objects::of_engine(&asked.documents, skip_tests, &meter).map_err(ToolError::from)
             })
             .await?
         }
@@ -307,43 +309,6 @@ async fn carry_out(step: Step, pool: &Pool, meter: &Arc<Meter>) -> Result<Carrie
         objects,
         capabilities,
     })
-}
-
-/// What the engine makes of a request, its questions answered from `files`.
-async fn ask(
-    pool: &Pool,
-    request: &wire::Request,
-    files: &Answers,
-) -> Result<Vec<wire::Document>, ToolError> {
-    let outcome = pool.render(request, files).await;
-    // The engine only passes on our own words; the error itself says what is to be done.
-    if outcome.is_err()
-        && let Some(failure) = files.failure()
-    {
-        return Err(failure);
-    }
-    match outcome {
-        Err(WorkerError::Failed(failure)) if failure.kind == FailureKind::Waits => {
-            Err(ToolError::Waits)
-        }
-        Err(cause) if cause.is_limit() && !files.last().is_empty() => {
-            let file = files.last();
-            Err(ToolError::AfterReading { file, cause })
-        }
-        outcome => Ok(outcome?),
-    }
-}
-
-/// A killed worker doesn't say which file it was at: the chart, and the values that came last, are what is known.
-fn in_chart(request: &wire::Request, cause: WorkerError) -> ToolError {
-    let Some(chart) = request.helm.as_ref().filter(|_| cause.is_limit()) else {
-        return cause.into();
-    };
-    let file = match chart.values.last() {
-        Some(values) => values.name.clone(),
-        None => join(&chart.folder, "Chart.yaml"),
-    };
-    ToolError::AfterReading { file, cause }
 }
 
 /// Where a person looks: the path and commit, and which source if there are several.

@@ -19,29 +19,10 @@ pub(crate) trait Files: Sync {
     fn list(&self, path: &str) -> wire::Answer;
     /// Lays what a need stands for over a path, if it is there.
     fn mount(&self, need: Need, at: &str) -> wire::Answer;
+    /// What is in a file of the chart that is rendered.
+    fn chart_file(&self, name: &str) -> wire::Answer;
+    /// Which files are in a folder of the chart that is rendered.
+    fn chart_names(&self, of: &wire::FilesOf) -> wire::Answer;
     /// The files of the chart in a folder of the tree.
     fn chart(&self, path: &str, whole: bool) -> wire::Answer;
-}
-
-/// For a render that has no business with files.
-pub(crate) struct NoFiles;
-
-impl Files for NoFiles {
-    fn at(&self, path: &str) -> wire::Answer {
-        wire::Answer::Refused {
-            message: format!("a chart's render does not read {path}"),
-        }
-    }
-
-    fn list(&self, path: &str) -> wire::Answer {
-        self.at(path)
-    }
-
-    fn mount(&self, _: Need, at: &str) -> wire::Answer {
-        self.at(at)
-    }
-
-    fn chart(&self, path: &str, _: bool) -> wire::Answer {
-        self.at(path)
-    }
 }

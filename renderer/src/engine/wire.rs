@@ -46,6 +46,8 @@ pub(crate) struct Helm {
     /// Where the chart is, for errors.
     pub(crate) folder: String,
     pub(crate) files: Vec<File>,
+    /// There are more in the folder, to be asked for.
+    pub(crate) files_on_demand: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) dependencies: Vec<Subchart>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -178,10 +180,23 @@ pub(crate) enum Reply {
     List {
         path: String,
     },
+    /// A file of the chart that is rendered, named from its folder.
+    ChartFile {
+        path: String,
+    },
+    ChartNames(FilesOf),
     Ok {
         documents: Vec<Document>,
     },
     Error(Failure),
+}
+
+/// The files with an ending that are in a folder of the chart that is rendered, or, if deep, below it too.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct FilesOf {
+    pub(crate) folder: String,
+    pub(crate) deep: bool,
+    pub(crate) ending: String,
 }
 
 /// What a worker gave up by itself before it reads.
@@ -267,6 +282,8 @@ pub enum FailureKind {
     Values,
     Schema,
     Template,
+    /// All files of the chart must be given.
+    Files,
     Kustomize,
     Jsonnet,
     Refused,
@@ -363,7 +380,7 @@ mod tests {
                 "{", "}", "[", "]", ":", ",", "\"", "null", "true", "0", "-1", "1e999", "18446744073709551616", "\\u0000", "\\ud800",
             ]).prop_map(str::to_owned),
             4 => prop::sample::select(vec![
-                "ready", "read", "mount", "chart", "list", "ok", "error", "path", "need", "at", "whole", "documents", "kind", "source", "text",
+                "ready", "read", "mount", "chart", "list", "chartFile", "chartNames", "folder", "deep", "ending", "ok", "error", "path", "need", "at", "whole", "documents", "kind", "source", "text",
                 "message", "file", "line", "template", "crd", "kustomize", "jsonnet", "git", "url", "reference", "landlock", "seccomp", "emptyRoot",
                 "noCapabilities", "internal",
             ]).prop_map(|word| format!("\"{word}\"")),

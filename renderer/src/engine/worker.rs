@@ -14,7 +14,9 @@ use tokio::task::JoinHandle;
 
 use super::Files;
 use super::confine::{self, Confinement, Layer};
-use super::wire::{Answer, Document, Failure, FailureKind, MAX_FRAME, Reply, Request, Sealed};
+use super::wire::{
+    Answer, Document, Failure, FailureKind, FilesOf, MAX_FRAME, Reply, Request, Sealed,
+};
 
 /// What is kept of a worker's last words.
 const TAIL: usize = 8 << 10;
@@ -194,6 +196,8 @@ impl Worker {
                 | Reply::List { path }
                 | Reply::Mount { at: path, .. }
                 | Reply::Chart { path, .. }
+                | Reply::ChartFile { path }
+                | Reply::ChartNames(FilesOf { folder: path, .. })
                     if path.len() > MAX_PATH =>
                 {
                     Answer::Refused {
@@ -207,6 +211,8 @@ impl Worker {
                 Reply::List { path } => files.list(&path),
                 Reply::Mount { need, at } => files.mount(need, &at),
                 Reply::Chart { path, whole } => files.chart(&path, whole),
+                Reply::ChartFile { path } => files.chart_file(&path),
+                Reply::ChartNames(of) => files.chart_names(&of),
                 Reply::Ok { documents } => return Ok(documents),
                 Reply::Error(failure) => return Err(WorkerError::Failed(failure)),
                 Reply::Ready(_) => {

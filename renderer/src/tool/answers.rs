@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bus::message::need::Need;
 
+use super::chart_files::ChartFiles;
+use super::token::Use;
 use super::{ToolError, chart};
 use crate::engine::{Files, wire};
 use crate::job::Job;
@@ -15,6 +17,8 @@ use crate::tree::{Answer, Tree, View, Walk};
 pub(crate) struct Answers {
     job: Arc<Job>,
     view: View,
+    /// Those of the chart that is rendered first, if there is one.
+    chart: Option<Arc<ChartFiles>>,
     /// Why the first question had no answer: the engine only passes on our words.
     failed: Mutex<Option<ToolError>>,
     /// The file that was given out last: where to look when the engine breaks a limit.
@@ -23,10 +27,11 @@ pub(crate) struct Answers {
 }
 
 impl Answers {
-    pub(crate) fn new(job: Arc<Job>, tree: Arc<Tree>) -> Self {
+    pub(crate) fn new(job: Arc<Job>, tree: Arc<Tree>, chart: Option<Arc<ChartFiles>>) -> Self {
         Self {
             job,
             view: View::new(tree),
+            chart,
             failed: Mutex::default(),
             last: Mutex::default(),
             capabilities: AtomicBool::new(false),
@@ -40,7 +45,12 @@ impl Answers {
 
     /// The first question that had no answer.
     pub(crate) fn failure(&self) -> Option<ToolError> {
-        self.failed().take()
+        let of_chart = self.chart.as_deref().and_then(ChartFiles::failure);
+        of_chart.or_else(|| self.failed().take())
+    }
+
+    pub(crate) fn chart_files(&self) -> Option<&Arc<ChartFiles>> {
+        self.chart.as_ref()
     }
 
     /// The file that was given out last; empty for none.
@@ -75,9 +85,10 @@ impl Answers {
     fn load_chart(&self, path: &str, whole: bool) -> Result<Vec<wire::File>, ToolError> {
         let (tree, folder) = self.view.place(path)?;
         let mut chart = chart::load(&tree, &folder)?;
-        if whole || chart.tokens.files {
-            chart.load_rest(&tree, &folder)?;
+        if whole {
+            chart.tokens.files = Use::Whole;
         }
+        chart.load_rest(&tree, &folder)?;
         self.capabilities
             .fetch_or(chart.tokens.capabilities, Ordering::Relaxed);
         Ok(chart.files)
@@ -117,6 +128,20 @@ impl Files for Answers {
             }
             Ok(None) => wire::Answer::Absent,
             Err(error) => self.refuse(error.into()),
+        }
+    }
+
+    fn chart_file(&self, name: &str) -> wire::Answer {
+        match &self.chart {
+            Some(chart) => chart.file(name),
+            None => wire::Answer::Absent,
+        }
+    }
+
+    fn chart_names(&self, of: &wire::FilesOf) -> wire::Answer {
+        match &self.chart {
+            Some(chart) => chart.names(of),
+            None => wire::Answer::Absent,
         }
     }
 

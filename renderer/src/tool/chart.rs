@@ -1,13 +1,13 @@
 //! The files of a chart that a render gets, and which of them are inputs.
 //!
-//! Helm loads the whole folder. What it can use without being told is always an input; the rest only counts, and is only
-//! read, when the chart's text says `Files`. So `values-<environment>.yaml` beside a chart's own files belongs to the
+//! Helm loads the whole folder. What it can use without being told is always an input; of the rest only what templates ask for
+//! (`.Files.Get`, `.Files.Glob`), or all of it when the chart's text says `Files` in another way. So `values-<environment>.yaml` beside a chart's own files belongs to the
 //! environments that name it.
 
 use super::ToolError;
 use super::archive::{self, Budget};
 use super::requirement::identity;
-use super::token::{Tokens, is_text_of_a_chart};
+use super::token::{Tokens, Use, is_text_of_a_chart};
 use crate::engine::wire::{Bytes, File};
 use crate::tree::{Answer, Tree, Walk, join};
 
@@ -30,7 +30,6 @@ pub(super) struct Chart {
     pub(super) files: Vec<File>,
     pub(super) tokens: Tokens,
     packed: Vec<(String, Option<(String, String)>)>,
-    removed: Vec<String>,
     budget: Budget,
 }
 
@@ -84,20 +83,41 @@ pub(super) fn load(tree: &Tree, folder: &str) -> Result<Chart, ToolError> {
     Ok(chart)
 }
 
+/// The files of the chart in `folder` that [`load`] leaves out; the whole folder is an input then.
+pub(super) fn rest(tree: &Tree, folder: &str) -> Result<Vec<File>, ToolError> {
+    let mut files = Vec::new();
+    for leaf in tree.folder(folder, Walk::Following)?.unwrap_or_default() {
+        if !is_part(&leaf.name) {
+            let data = Bytes(tree.leaf(folder, &leaf)?);
+            files.push(File {
+                name: leaf.name,
+                data,
+            });
+        }
+    }
+    Ok(files)
+}
+
+/// Whether a file of a chart's folder always counts.
+pub(super) fn is_part(name: &str) -> bool {
+    match name.split_once('/') {
+        Some((folder, _)) => FOLDERS.contains(&folder),
+        None => {
+            FILES.contains(&name) || name.starts_with("Chart.") || name.starts_with("requirements.")
+        }
+    }
+}
+
 impl Chart {
-    /// Adds the folder's other files; the whole folder is an input then.
+    /// Adds the folder's other files if the chart's text says `Files`; the whole folder is an input then.
     pub(super) fn load_rest(&mut self, tree: &Tree, folder: &str) -> Result<(), ToolError> {
-        for leaf in tree.folder(folder, Walk::Following)?.unwrap_or_default() {
-            let taken = |file: &File| file.name == leaf.name;
-            if !self.removed.iter().any(|path| is_at(&leaf.name, path))
-                && !self.files.iter().any(taken)
-            {
-                let data = Bytes(tree.leaf(folder, &leaf)?);
-                self.files.push(File {
-                    name: leaf.name,
-                    data,
-                });
-            }
+        if self.tokens.files == Use::Nothing {
+            return Ok(());
+        }
+        for file in rest(tree, folder)? {
+            // Templates may be in it, for `tpl`.
+            self.tokens.scan(&file.data.0);
+            self.files.push(file);
         }
         Ok(())
     }
@@ -134,7 +154,6 @@ impl Chart {
     /// Takes a vendored chart away.
     pub(super) fn remove(&mut self, path: &str) {
         self.files.retain(|file| !is_at(&file.name, path));
-        self.removed.push(path.to_owned());
     }
 
     pub(super) fn take(&mut self, name: String, data: Vec<u8>) {
@@ -209,7 +228,7 @@ mod tests {
     #[test]
     fn packaged_dependencies_are_looked_into() {
         let says = mk_archive(&[("lib/templates/a.yaml", "{{ .Files }}")]);
-        assert!(tokens_of("charts/lib.tgz", &says).files);
+        assert_eq!(tokens_of("charts/lib.tgz", &says).files, Use::Whole);
         let silent = mk_archive(&[("lib/README.md", "Files")]);
         assert_eq!(tokens_of("charts/lib.tgz", &silent), Tokens::default());
         assert_eq!(tokens_of("charts/lib.tgz", b"not an archive"), Tokens::ALL);

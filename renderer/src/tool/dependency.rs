@@ -146,9 +146,10 @@ impl Additions {
             subcharts.push(subchart(wanted, files, true));
         }
         for (folder, wanted, mut local) in self.local.drain(..) {
-            if chart.tokens.files {
-                local.load_rest(tree, &folder)?;
-            }
+            // What the whole says counts: a library's templates see the files of the chart that uses it.
+            local.tokens.add(chart.tokens);
+            local.load_rest(tree, &folder)?;
+            chart.tokens.add(local.tokens);
             subcharts.push(subchart(&wanted, local.files, false));
         }
         Ok(subcharts)

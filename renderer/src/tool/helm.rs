@@ -1,10 +1,14 @@
 //! A Helm chart, in a repository or on its own.
 
+use std::sync::Arc;
+
 use api::application::source::{ApplicationSource, Helm};
 use bus::message::desired::Setting;
 
 use super::ToolError;
 use super::build_env::BuildEnv;
+use super::chart_files::{ChartFiles, Cluster};
+use super::token::Use;
 use super::value_files::Finder;
 use super::{chart, dependency};
 use crate::engine::wire;
@@ -15,6 +19,8 @@ pub(crate) struct Prepared {
     pub(crate) request: wire::Helm,
     /// Whether the cluster's version and API versions can change the output.
     pub(crate) capabilities: bool,
+    /// The files beside the chart's own parts.
+    pub(crate) beside: ChartFiles,
     pub(crate) settings: Vec<Setting>,
 }
 
@@ -60,7 +66,9 @@ pub(crate) fn prepare(
         chart.tokens.scan(&parameter.data.0);
     }
     let dependencies = additions.subcharts(tree, &mut chart)?;
-    if chart.tokens.files {
+    // Also of one that doesn't name them: it could write its whole scope out, them among the rest.
+    let files_on_demand = chart.tokens.files != Use::Whole;
+    if !files_on_demand {
         chart.load_rest(tree, folder)?;
     }
 
@@ -71,8 +79,20 @@ pub(crate) fn prepare(
         .as_ref()
         .filter(|versions| !versions.is_empty());
     // With both given by the source, the cluster has no say.
-    let capabilities =
-        chart.tokens.capabilities && (kube_version.is_none() || api_versions.is_none());
+    let counts = kube_version.is_none() || api_versions.is_none();
+    let api_versions = || {
+        let known = || known.map(|known| known.api_versions.clone());
+        api_versions.cloned().or_else(known).unwrap_or_default()
+    };
+    let tokens = chart.tokens;
+    let cluster = Cluster {
+        api_versions: if files_on_demand && !tokens.capabilities {
+            api_versions()
+        } else {
+            Vec::new()
+        },
+        counts,
+    };
     Ok(Prepared {
         request: wire::Helm {
             release_name: text(helm.release_name.as_ref())
@@ -85,13 +105,14 @@ pub(crate) fn prepare(
                 .map(str::to_owned)
                 .or_else(|| known.map(|known| known.kube_version.clone()))
                 .unwrap_or_default(),
-            api_versions: api_versions
-                .cloned()
-                .or_else(|| known.map(|known| known.api_versions.clone()))
-                .filter(|_| chart.tokens.capabilities)
-                .unwrap_or_default(),
+            api_versions: if tokens.capabilities {
+                api_versions()
+            } else {
+                Vec::new()
+            },
             folder: folder.to_owned(),
             files: chart.files,
+            files_on_demand,
             dependencies,
             values,
             parameters,
@@ -100,7 +121,8 @@ pub(crate) fn prepare(
             skip_tests: helm.skip_tests.unwrap_or(false),
             skip_schema_validation: helm.skip_schema_validation.unwrap_or(false),
         },
-        capabilities,
+        capabilities: tokens.capabilities && counts,
+        beside: ChartFiles::new(Arc::clone(tree), folder, tokens, cluster),
         settings,
     })
 }

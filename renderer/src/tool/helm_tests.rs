@@ -62,10 +62,27 @@ fn a_value_file_that_nobody_names_is_no_input() {
 }
 
 #[test]
-fn a_chart_that_says_files_depends_on_its_whole_folder() {
+fn a_chart_that_names_its_files_is_given_them_when_it_asks() {
     let (job, prepared) = prepare_with(
         &json!({}),
         &with(&[("apps/dome/templates/b.yaml", "{{ .Files.Get \"x\" }}")]),
+    );
+    assert!(!read(&job).contains(&"apps/dome".to_owned()));
+    let request = prepared.unwrap().request;
+    assert!(request.files_on_demand);
+    assert!(
+        !request
+            .files
+            .iter()
+            .any(|file| file.name == "values-north.yaml")
+    );
+}
+
+#[test]
+fn a_chart_that_says_files_in_another_way_depends_on_its_whole_folder() {
+    let (job, prepared) = prepare_with(
+        &json!({}),
+        &with(&[("apps/dome/templates/b.yaml", "{{ .Files.AsConfig }}")]),
     );
     assert!(read(&job).contains(&"apps/dome".to_owned()));
     assert!(

@@ -4,6 +4,7 @@ pub(crate) mod answers;
 mod archive;
 pub(crate) mod build_env;
 mod chart;
+pub(crate) mod chart_files;
 mod dependency;
 pub(crate) mod directory;
 pub(crate) mod helm;

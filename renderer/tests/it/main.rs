@@ -12,6 +12,7 @@ mod errors;
 mod helm;
 mod helm_dependencies;
 mod helm_fields;
+mod helm_files;
 mod jsonnet;
 mod kustomize;
 mod kustomize_block;

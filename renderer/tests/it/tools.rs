@@ -99,6 +99,12 @@ async fn the_last_mile_lays_an_overlay_over_the_chart() {
             "miles/north/extra.yaml",
             "apiVersion: v1\nkind: Secret\nmetadata: {name: extra}\n",
         ),
+        // Both the chart and the overlay ask for files.
+        (
+            "apps/dome/templates/note.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Files.Get \"note.txt\" }}}\n",
+        ),
+        ("apps/dome/note.txt", "note"),
     ]);
     let mut job = repository.job(
         json!({"repoURL": "r", "path": "apps/dome", "helm": {"skipCrds": true}}),
@@ -109,7 +115,15 @@ async fn the_last_mile_lays_an_overlay_over_the_chart() {
     assert_eq!(rendered.source_types, [SourceType::HelmLastMile]);
     let mut found = names(&rendered);
     found.sort();
-    assert_eq!(found, ["ConfigMap/dome", "Job/before", "Secret/extra"]);
+    assert_eq!(
+        found,
+        [
+            "ConfigMap/dome",
+            "ConfigMap/note",
+            "Job/before",
+            "Secret/extra"
+        ]
+    );
     assert!(
         rendered
             .objects
