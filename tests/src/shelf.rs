@@ -188,36 +188,47 @@ fn take_out(repository: &Path, name: &str, version: &str, to: &Path) -> anyhow::
         git2::TreeWalkResult::Ok
     })?;
     for path in charts {
+        // Mostly the newest is asked for, and a long history takes its time.
+        if write_if(&git, &head, &path, [name, version], to)? {
+            return Ok(true);
+        }
         let file = format!("{path}/Chart.yaml");
         let log = Command::new("git")
-            .args([
-                "log",
-                "--format=%H",
-                "HEAD",
-                "--",
-                file.trim_start_matches('/'),
-            ])
+            .args(["log", "--format=%H", "HEAD", "--"])
+            .arg(file.trim_start_matches('/'))
             .current_dir(repository)
             .output()?;
         for commit in String::from_utf8_lossy(&log.stdout).lines() {
             let tree = git.find_commit(git2::Oid::from_str(commit)?)?.tree()?;
-            let folder = match path.as_str() {
-                "" => tree,
-                path => match tree.get_path(Path::new(path)) {
-                    Ok(folder) => git.find_tree(folder.id())?,
-                    Err(_) => continue,
-                },
-            };
-            let Some(chart) = folder.get_name("Chart.yaml") else {
-                continue;
-            };
-            if is_version(&git, chart.id(), name, Some(version)) {
-                files::write(&git, &folder, to, "", &mut |_| ())?;
+            if write_if(&git, &tree, &path, [name, version], to)? {
                 return Ok(true);
             }
         }
     }
     Ok(false)
+}
+
+/// Writes the chart that is at a path, if it is the one that is wanted.
+fn write_if(
+    git: &git2::Repository,
+    tree: &git2::Tree<'_>,
+    path: &str,
+    [name, version]: [&str; 2],
+    to: &Path,
+) -> anyhow::Result<bool> {
+    let folder = match path {
+        "" => tree.clone(),
+        path => match tree.get_path(Path::new(path)) {
+            Ok(folder) => git.find_tree(folder.id())?,
+            Err(_) => return Ok(false),
+        },
+    };
+    let chart = folder.get_name("Chart.yaml");
+    let is_it = chart.is_some_and(|chart| is_version(git, chart.id(), name, Some(version)));
+    if is_it {
+        files::write(git, &folder, to, "", &mut |_| ())?;
+    }
+    Ok(is_it)
 }
 
 fn is_version(git: &git2::Repository, file: git2::Oid, name: &str, version: Option<&str>) -> bool {
