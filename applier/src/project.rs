@@ -274,6 +274,7 @@ mod tests {
         let bounds = Bounds {
             namespaces: vec!["*".to_owned()],
             cluster_objects: true,
+            impersonation: api::settings::Impersonation::Off,
         };
         assert!(check(None, &spec, None, &ClusterId::in_cluster(), &bounds, &[])[0].blocks);
     }

@@ -92,6 +92,7 @@ impl From<&Desired> for Published {
                             &present.tracking,
                             present.assess_applications,
                             &present.server,
+                            &present.cluster_name,
                         ),
                     ),
                     rendering: Box::new(present.rendering.clone()),

@@ -35,6 +35,8 @@ pub struct Wanted {
     pub cluster: ClusterId,
     /// The API server's URL, of a destination that is given by name.
     pub server: Option<String>,
+    /// The cluster's name of a destination that is given by server, where it isn't the cluster's id.
+    pub cluster_name: Option<String>,
     /// In the order of the specification; at least one.
     pub sources: Vec<Source>,
     pub rendering: Rendering,
@@ -73,10 +75,10 @@ fn wanted(
     let spec = &seen.spec;
     let project = project(seen, environment, bounds.control_namespace).map_err(|it| vec![it])?;
     let sources = sources(spec, environment, bounds.files).map_err(|it| vec![it])?;
-    let mut refused = refused_sources(seen, project);
+    let mut refused = refused_sources(seen, &project);
     let target = match environment.target(&spec.destination) {
         Ok(target) => {
-            refused.extend(refused_destination(seen, project, &target, environment));
+            refused.extend(refused_destination(seen, &project, &target, environment));
             target
         }
         Err(error) => {
@@ -113,12 +115,15 @@ fn wanted(
         .server()
         .is_none()
         .then(|| target.server.clone());
+    let cluster_name = (spec.destination.name().is_none() && target.name != target.id.as_str())
+        .then(|| target.name.clone());
     Ok(Some(Wanted {
         cluster: target.id,
         sources,
         rendering: environment.rendering(),
-        content: seen.content(&(&tracking, assess_applications, &server)),
+        content: seen.content(&(&tracking, assess_applications, &server, &cluster_name)),
         server,
+        cluster_name,
         tracking,
         assess_applications,
         warnings: warnings(spec),
@@ -268,6 +273,28 @@ mod tests {
         let projects = &mut environment.projects;
         projects.insert("team".to_owned(), Arc::new(project));
         environment
+    }
+
+    #[test]
+    fn rules_of_a_global_project_count_for_those_that_its_labels_select() {
+        let rules = json!({
+            "sourceRepos": ["https://h/*"], "destinations": [{"server": "*", "namespace": "*"}],
+        });
+        let mut environment = team(rules, &[]);
+        let global = json!({"destinations": [{"server": "*", "namespace": "!web"}]});
+        let global = AppProject::new("base", serde_json::from_value(global).unwrap());
+        environment
+            .projects
+            .insert("base".to_owned(), Arc::new(global));
+        let said = |environment: &Environment| problems(environment, "argocd", &plain()).len();
+        let settings = |selector: &str| {
+            let text = format!("- projectName: base\n  labelSelector: {selector}\n");
+            api::settings::Settings::read(&[("globalProjects".to_owned(), text)].into())
+        };
+        environment.settings = settings("{matchLabels: {guarded: 'yes'}}");
+        assert_eq!(said(&environment), 0);
+        environment.settings = settings("{}");
+        assert_eq!(said(&environment), 1);
     }
 
     fn problems(environment: &Environment, namespace: &str, spec: &Value) -> Vec<Problem> {

@@ -1,5 +1,7 @@
 //! What an Application's project says to it, in Argo CD's words and with what to do. Pure.
 
+use std::sync::Arc;
+
 use api::AppProject;
 use api::project::Destination;
 use bus::message::condition::ConditionType;
@@ -9,13 +11,13 @@ use crate::seen::Seen;
 use crate::settings::{Environment, Target};
 
 /// The project, if there is one and it lets Applications of this namespace in.
-pub fn project<'a>(
+pub fn project(
     seen: &Seen,
-    environment: &'a Environment,
+    environment: &Environment,
     control_namespace: &str,
-) -> Result<&'a AppProject, Problem> {
+) -> Result<Arc<AppProject>, Problem> {
     let name = seen.spec.project();
-    let Some(project) = environment.projects.get(name) else {
+    let Some(project) = environment.project(name) else {
         return Err((
             ConditionType::InvalidSpecError,
             format!(

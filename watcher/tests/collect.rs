@@ -113,6 +113,7 @@ fn present(source: &Digest, dependency: &Digest) -> DesiredState {
         spec: serde_json::from_value(json!({"destination": {}, "project": "default"})).unwrap(),
         annotations: [].into(),
         server: None,
+        cluster_name: None,
         sources: vec![ResolvedSource {
             repo_url: "https://git.example/deploy".to_owned(),
             target_revision: "main".to_owned(),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Extra, GROUP, VERSION, annotations, application::ApplicationDestination};
 
+mod inherit;
 mod permits;
 mod roles;
 mod window;

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{customization::Customizations, duration};
+use super::{
+    customization::Customizations, duration, global_project::GlobalProject,
+    impersonation::Impersonation,
+};
 use crate::{annotations::APP_INSTANCE, tracking::TrackingMethod};
 
 /// Argo CD's limit of a webhook's body, in bytes.
@@ -30,6 +33,9 @@ pub struct Settings {
     pub jsonnet: bool,
     pub resource_exclusions: Option<String>,
     pub resource_inclusions: Option<String>,
+    pub impersonation: Impersonation,
+    /// In the order in which their rules are added.
+    pub global_projects: Vec<GlobalProject>,
     /// What couldn't be read, and why.
     pub problems: Vec<String>,
 }
@@ -85,6 +91,10 @@ impl Settings {
         };
         let (customizations, unreadable) = Customizations::read(data);
         problems.extend(unreadable);
+        let (global_projects, unreadable) =
+            text("globalProjects").map_or_else(Default::default, GlobalProject::read);
+        problems.extend(unreadable);
+        let word = |key: &str| data.get(key).map(String::as_str);
         Self {
             tracking_method,
             instance_label_key: text("application.instanceLabelKey")
@@ -102,6 +112,11 @@ impl Settings {
             jsonnet: on("jsonnet.enable"),
             resource_exclusions: text("resource.exclusions").map(str::to_owned),
             resource_inclusions: text("resource.inclusions").map(str::to_owned),
+            impersonation: Impersonation::read(
+                word("application.sync.impersonation.enabled"),
+                word("application.sync.impersonation.enforced"),
+            ),
+            global_projects,
             problems,
         }
     }

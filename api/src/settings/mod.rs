@@ -8,6 +8,8 @@ mod cluster;
 mod config_map;
 mod customization;
 mod duration;
+mod global_project;
+mod impersonation;
 mod repository;
 mod webhook;
 
@@ -15,6 +17,8 @@ pub use cluster::Cluster;
 pub use config_map::Settings;
 pub use customization::{Customization, Customizations};
 pub use duration::parse as parse_duration;
+pub use global_project::GlobalProject;
+pub use impersonation::Impersonation;
 pub use repository::{Credentials, Repository, RepositoryKind};
 pub use webhook::{SecretValues, WebhookKey, WebhookSecret, WebhookSecrets, secret_values};
 

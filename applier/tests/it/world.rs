@@ -188,6 +188,7 @@ impl World {
             spec: serde_json::from_value(app.spec.clone()).unwrap(),
             annotations: BTreeMap::new(),
             server: None,
+            cluster_name: None,
             sources: vec![ResolvedSource {
                 repo_url: "https://git.example.org/deploy".to_owned(),
                 target_revision: "main".to_owned(),
@@ -437,6 +438,7 @@ impl App {
             self.generation
                 .fetch_add(1, std::sync::atomic::Ordering::SeqCst)
                 + 1,
+            impersonation: api::settings::Impersonation::Off,
         )
     }
 }

@@ -41,6 +41,9 @@ pub struct Present {
     /// The API server's URL of a destination that is given by name, as its cluster Secret has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
+    /// The cluster's name of a destination that is given by server, where it isn't the cluster's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_name: Option<String>,
     /// The sources, resolved, in the order of the specification.
     pub sources: Vec<ResolvedSource>,
     /// What the last render asked for beside the sources, as far as it was had.

@@ -2,6 +2,7 @@
 //! It can only narrow what the receiver's own configuration allows.
 
 use api::AppProjectSpec;
+use api::settings::Impersonation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,10 +13,14 @@ use crate::identity::AppId;
 #[serde(rename_all = "camelCase")]
 pub struct Project {
     pub name: String,
+    /// With the rules that it inherits from global projects.
     pub spec: AppProjectSpec,
     /// The globs of annotation `towline.dev/secret-paths`; empty allows none.
     #[serde(default)]
     pub secret_paths: Vec<String>,
+    /// Whether its objects are applied as its `destinationServiceAccounts`.
+    #[serde(default)]
+    pub impersonation: Impersonation,
 }
 
 impl Message for Project {

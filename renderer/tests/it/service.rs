@@ -140,6 +140,7 @@ impl Scene {
                 .unwrap(),
                 annotations: std::collections::BTreeMap::default(),
                 server: None,
+                cluster_name: None,
                 sources: vec![ResolvedSource {
                     repo_url: "r".to_owned(),
                     target_revision: "main".to_owned(),

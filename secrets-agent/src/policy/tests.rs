@@ -340,6 +340,7 @@ fn a_key_or_version_that_cannot_exist_is_refused() {
         assert_eq!(
             refused.reason,
             RefusalReason::Forbidden,
+        impersonation: api::settings::Impersonation::Off,
             "{key:?} {version:?}"
         );
     }

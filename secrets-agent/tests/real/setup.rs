@@ -297,6 +297,7 @@ pub(crate) fn desired(generation: u64) -> Desired {
             .unwrap(),
             annotations: [].into(),
             server: None,
+            cluster_name: None,
             sources: Vec::new(),
             dependencies: Vec::new(),
             rendering: bus::message::desired::Rendering::default(),
@@ -347,5 +348,6 @@ fn program(folder: &Path, environment: &[(&str, String)]) -> Program {
             .collect(),
         folder: Some(folder.to_owned()),
         log: folder.join("secrets-agent.log"),
+            impersonation: api::settings::Impersonation::Off,
     }
 }

@@ -272,19 +272,29 @@ impl Index {
         if inner.missing().is_empty() {
             self.judge_all(&mut inner);
         }
+        self.projects_changed.notify_one();
     }
 
-    /// A project as it is now, or none of that name. Its own applications are judged again, if it changed.
+    /// A project as it is now, or none of that name. The applications of projects that are others by it are judged again.
     pub fn configure_project(&self, name: &str, project: Option<&Arc<AppProject>>) {
         let mut guard = self.lock();
         let inner = &mut *guard;
+        let before = inner.environment.project(name);
         let projects = &mut inner.environment.projects;
-        let before = match project {
+        match project {
             Some(project) => projects.insert(name.to_owned(), Arc::clone(project)),
             None => projects.remove(name),
         };
-        let spec = |project: Option<&Arc<AppProject>>| project.map(|it| it.spec.clone());
-        if spec(before.as_ref()) == spec(project) || !inner.missing().is_empty() {
+        self.projects_changed.notify_one();
+        if !inner.missing().is_empty() {
+            return;
+        }
+        let globals = &inner.environment.settings.global_projects;
+        if globals.iter().any(|global| global.name == name) {
+            return self.judge_all(inner);
+        }
+        let spec = |project: Option<Arc<AppProject>>| project.map(|it| it.spec.clone());
+        if spec(before) == spec(inner.environment.project(name)) {
             return;
         }
         let apps = inner.apps.iter();
@@ -390,7 +400,7 @@ impl Inner {
             return false;
         };
         let name = app.seen.spec.project();
-        let needs = match (&app.intent, self.environment.projects.get(name)) {
+        let needs = match (&app.intent, self.environment.project(name).as_ref()) {
             (Some(Intent::Wanted(wanted)), Some(project)) => {
                 let cluster = &wanted.cluster;
                 let record = self.renders.get(id).and_then(|it| it.get(cluster));

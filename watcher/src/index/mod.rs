@@ -98,6 +98,8 @@ pub struct Index {
     pub lifecycle: Queue,
     /// Applications whose state may have to be written.
     pub states: Queue,
+    /// Projects, or settings that say something about them, may be others now.
+    pub projects_changed: tokio::sync::Notify,
     /// Repositories that need a worker.
     workers: mpsc::UnboundedSender<Arc<Handle>>,
 }
@@ -203,6 +205,7 @@ impl Index {
             fixed,
             lifecycle: Queue::default(),
             states: Queue::default(),
+            projects_changed: tokio::sync::Notify::new(),
             workers,
         };
         (Arc::new(index), new)
@@ -220,6 +223,7 @@ impl Index {
     pub fn started(&self, part: Part) {
         let mut inner = self.lock();
         let news = inner.started.insert(part);
+        self.projects_changed.notify_one();
         let missing = inner.missing();
         if news && missing.is_empty() {
             tracing::info!(

@@ -444,6 +444,7 @@ fn present(
         spec: (*seen.spec).clone(),
         annotations: seen.annotations.clone(),
         server: wanted.server.clone(),
+        cluster_name: wanted.cluster_name.clone(),
         sources: sources
             .zip(of_sources)
             .map(|((source, held), packs)| ResolvedSource {

@@ -55,6 +55,20 @@ pub enum DestinationError {
 }
 
 impl Environment {
+    /// The project of that name, with what it inherits from global ones.
+    pub fn project(&self, name: &str) -> Option<Arc<AppProject>> {
+        let own = self.projects.get(name)?;
+        let mut whole = Arc::clone(own);
+        for global in &self.settings.global_projects {
+            if global.is_for(own)
+                && let Some(global) = self.projects.get(&global.name)
+            {
+                Arc::make_mut(&mut whole).spec.inherit(&global.spec);
+            }
+        }
+        Some(whole)
+    }
+
     /// What a project's application fetches a repository with: its own Secret, else the one that is for all, else none; each
     /// with the login of the longest matching `repo-creds` where it has none.
     pub fn access(&self, url: &str, project: &str) -> Access {

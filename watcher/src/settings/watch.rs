@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use api::annotations::SECRET_TYPE;
-use api::settings::{self, Settings};
+use api::settings::{self, Impersonation, Settings};
 use api::{AppProject, settings::read_secret};
 use bus::message::project::Project;
 use bus::subject::Bucket;
@@ -17,7 +17,6 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Resource, ResourceExt};
 use lease::Lead;
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::objects::Said;
@@ -84,18 +83,13 @@ pub async fn projects(
     token: CancellationToken,
 ) -> Result<(), Infallible> {
     let api: Api<AppProject> = Api::namespaced(client, &index.fixed().control_namespace);
-    let (say, changes) = mpsc::unbounded_channel();
     let follow = follow(api, watcher::Config::default(), token.clone(), |change| {
         match change {
             Change::Is(project) => {
                 let name = project.name_any();
                 index.configure_project(&name, Some(&Arc::new(*project)));
-                let _ = say.send(name);
             }
-            Change::Gone(name) => {
-                index.configure_project(&name, None);
-                let _ = say.send(name);
-            }
+            Change::Gone(name) => index.configure_project(&name, None),
             Change::Complete(names) => {
                 let gone = index.projects().into_iter();
                 for name in gone.filter(|name| !names.contains(name)) {
@@ -103,11 +97,11 @@ pub async fn projects(
                 }
                 index.started(Part::Projects);
                 // Those that are on the bus and no longer exist.
-                let _ = say.send(String::new());
+                index.projects_changed.notify_one();
             }
         }
     });
-    let publish = publish_projects(bus, Arc::clone(&index), lead, changes);
+    let publish = publish_projects(bus, Arc::clone(&index), lead);
     tokio::select! {
         () = follow => {}
         () = publish => {}
@@ -121,7 +115,6 @@ async fn publish_projects(
     bus: Bus,
     index: Arc<Index>,
     lead: Lead,
-    mut changes: mpsc::UnboundedReceiver<String>,
 ) {
     const RETRY: std::time::Duration = std::time::Duration::from_secs(2);
     let mut there = BTreeMap::<String, Project>::new();
@@ -148,10 +141,13 @@ async fn publish_projects(
                     tracing::warn!(subject, error, "a project on the bus can't be read; writing it again");
                 }
             },
-            Some(_) = changes.recv() => {}
+            () = index.projects_changed.notified() => {}
             () = tokio::time::sleep(RETRY), if failed => {}
         }
-        if !begun || !ready || index.missing().contains(&Part::Projects) {
+        // Without the settings a project would say that its accounts don't count.
+        let missing = index.missing();
+        let unread = missing.contains(&Part::Projects) || missing.contains(&Part::Settings);
+        if !begun || !ready || unread {
             continue;
         }
         if !lead.holds() {
@@ -161,8 +157,14 @@ async fn publish_projects(
         let wanted = index.environment(|environment| {
             environment
                 .projects
-                .iter()
-                .map(|(name, project)| (name.clone(), said(name, project)))
+                .keys()
+                .filter_map(|name| {
+                    let project = environment.project(name)?;
+                    Some((
+                        name.clone(),
+                        said(name, &project, environment.settings.impersonation),
+                    ))
+                })
                 .collect::<Vec<_>>()
         });
         failed = false;
@@ -209,7 +211,7 @@ async fn publish_projects(
     }
 }
 
-fn said(name: &str, project: &AppProject) -> Project {
+fn said(name: &str, project: &AppProject, impersonation: Impersonation) -> Project {
     Project {
         name: name.to_owned(),
         spec: project.spec.clone(),
@@ -219,6 +221,7 @@ fn said(name: &str, project: &AppProject) -> Project {
             .into_iter()
             .map(str::to_owned)
             .collect(),
+        impersonation,
     }
 }
 

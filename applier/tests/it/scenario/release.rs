@@ -349,6 +349,7 @@ pub(crate) async fn a_manual_application_waits_for_a_command(world: &World) {
             .conditions
             .iter()
             .any(|condition| condition.message.contains("Service manual/bad")),
+        impersonation: api::settings::Impersonation::Off,
         "{state:#?}"
     );
 }
