@@ -69,6 +69,16 @@ pub struct Args {
     /// Apply no cluster-scoped object, whatever a project says
     #[arg(long, env = "TOWLINE_NAMESPACED_ONLY")]
     pub namespaced_only: bool,
+    /// Globs of service accounts, `namespace:name`, that objects may be applied as where a project names one; the cluster's RBAC
+    /// must grant `impersonate` on them, too
+    #[arg(
+        long,
+        env = "TOWLINE_ALLOW_SERVICE_ACCOUNTS",
+        default_value = "*",
+        value_name = "GLOB",
+        value_delimiter = ','
+    )]
+    pub allow_service_accounts: Vec<String>,
     /// Requests to the API server at once
     #[arg(long, env = "TOWLINE_IN_FLIGHT", default_value_t = 32, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub in_flight: u16,

@@ -5,6 +5,7 @@
 //! the cluster what must survive; `describe` tells what the cluster serves. Of several appliers of one cluster one does all that
 //! (`lead`), the others wait to go on for it.
 
+mod account;
 mod app;
 mod args;
 mod cluster;
@@ -25,6 +26,7 @@ mod project;
 mod publish;
 mod secrets;
 mod store;
+mod window;
 
 use std::time::Duration;
 
@@ -62,6 +64,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         secrets_agent_key,
         allow_namespaces,
         namespaced_only,
+        allow_service_accounts,
         in_flight,
         observe,
     } = args;
@@ -89,6 +92,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             bounds: Bounds {
                 namespaces: allow_namespaces,
                 cluster_objects: !namespaced_only,
+                accounts: allow_service_accounts,
             },
             store_namespace,
             keys,

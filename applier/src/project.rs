@@ -8,6 +8,7 @@ use api::project::Destination;
 use api::{ApplicationSpec, glob};
 use bus::ClusterId;
 use bus::message::condition::ConditionType;
+use bus::message::desired::Present;
 use bus::message::project::Project;
 
 use crate::object::{Finding, Manifest};
@@ -53,17 +54,47 @@ pub(crate) struct Bounds {
     pub(crate) namespaces: Vec<String>,
     /// Whether cluster-scoped objects may be put in.
     pub(crate) cluster_objects: bool,
+    /// Globs of service accounts, `namespace:name`, that may be acted as.
+    pub(crate) accounts: Vec<String>,
 }
 
 /// One mistake in a project can concern every object: a person needs to see a few.
 const MOST: usize = 10;
 
-/// Why manifests may not be applied; empty when they may. `server` is the API server of a destination that is given by name.
+/// The cluster as projects know it: by its API server and by its name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) server: &'a str,
+    pub(crate) name: &'a str,
+}
+
+impl<'a> Place<'a> {
+    /// The application's destination, which says one of the two; the watcher the other.
+    pub(crate) fn of(present: &'a Present, cluster: &'a ClusterId) -> Self {
+        let destination = &present.spec.destination;
+        let own = if cluster.as_str() == ClusterId::IN_CLUSTER {
+            IN_CLUSTER_SERVER
+        } else {
+            ""
+        };
+        Self {
+            server: destination
+                .server()
+                .or(present.server.as_deref())
+                .unwrap_or(own),
+            name: destination
+                .name()
+                .or(present.cluster_name.as_deref())
+                .unwrap_or(cluster.as_str()),
+        }
+    }
+}
+
+/// Why manifests may not be applied; empty when they may.
 pub(crate) fn check(
     project: Option<&Project>,
     spec: &ApplicationSpec,
-    server: Option<&str>,
-    cluster: &ClusterId,
+    place: Place<'_>,
     bounds: &Bounds,
     manifests: &[Manifest],
 ) -> Vec<Finding> {
@@ -74,7 +105,14 @@ pub(crate) fn check(
         ))];
     };
     let mut findings = Vec::new();
-    let permits = |namespace: &str| permits(project, spec, server, cluster, namespace);
+    let cluster = place.name;
+    let permits = |namespace: &str| {
+        project.spec.permits_destination(Destination {
+            server: place.server,
+            name: place.name,
+            namespace,
+        })
+    };
     let mut namespaces: BTreeMap<&str, bool> = BTreeMap::new();
     let destination = spec.destination.namespace();
     if !destination.is_empty() && !permits(destination) {
@@ -139,27 +177,6 @@ pub(crate) fn check(
     findings
 }
 
-fn permits(
-    project: &Project,
-    spec: &ApplicationSpec,
-    server: Option<&str>,
-    cluster: &ClusterId,
-    namespace: &str,
-) -> bool {
-    let own = if cluster.as_str() == ClusterId::IN_CLUSTER {
-        IN_CLUSTER_SERVER
-    } else {
-        ""
-    };
-    let server = spec.destination.server().or(server).unwrap_or(own);
-    let name = spec.destination.name().unwrap_or(cluster.as_str());
-    project.spec.permits_destination(Destination {
-        server,
-        name,
-        namespace,
-    })
-}
-
 fn refused(message: String) -> Finding {
     Finding::blocking(ConditionType::InvalidSpecError, message)
 }
@@ -180,6 +197,11 @@ mod tests {
     use super::*;
     use crate::object::{Key, Options};
 
+    const IN_CLUSTER: Place<'static> = Place {
+        server: IN_CLUSTER_SERVER,
+        name: ClusterId::IN_CLUSTER,
+    };
+
     fn manifest(kind: &str, namespace: &str) -> Manifest {
         Manifest {
             key: Key::new("", kind, namespace, "a"),
@@ -198,6 +220,7 @@ mod tests {
             name: "p".to_owned(),
             spec: serde_json::from_value(project).unwrap(),
             secret_paths: Vec::new(),
+            impersonation: api::settings::Impersonation::Off,
         };
         let spec: ApplicationSpec =
             serde_json::from_value(json!({"project": "p", "destination": {"server": IN_CLUSTER_SERVER, "namespace": "shop"}}))
@@ -205,15 +228,9 @@ mod tests {
         let bounds = Bounds {
             namespaces: vec![allow.to_owned()],
             cluster_objects: true,
+            accounts: vec!["*".to_owned()],
         };
-        check(
-            Some(&project),
-            &spec,
-            None,
-            &ClusterId::in_cluster(),
-            &bounds,
-            &[manifest],
-        )
+        check(Some(&project), &spec, IN_CLUSTER, &bounds, &[manifest])
     }
 
     #[test]
@@ -232,6 +249,7 @@ mod tests {
             )
             .unwrap(),
             secret_paths: Vec::new(),
+            impersonation: api::settings::Impersonation::Off,
         };
         let spec: ApplicationSpec = serde_json::from_value(
             json!({"project": "p", "destination": {"name": "edge", "namespace": "shop"}}),
@@ -240,12 +258,18 @@ mod tests {
         let bounds = Bounds {
             namespaces: vec!["*".to_owned()],
             cluster_objects: true,
+            accounts: vec!["*".to_owned()],
         };
-        let edge = ClusterId::new("edge").unwrap();
-        let judged = |server| check(Some(&project), &spec, server, &edge, &bounds, &[]);
-        assert!(judged(Some("https://edge:6443")).is_empty());
-        assert!(judged(Some("https://other:6443"))[0].blocks);
-        assert!(judged(None)[0].blocks);
+        let judged = |server| {
+            let place = Place {
+                server,
+                name: "edge",
+            };
+            check(Some(&project), &spec, place, &bounds, &[])
+        };
+        assert!(judged("https://edge:6443").is_empty());
+        assert!(judged("https://other:6443")[0].blocks);
+        assert!(judged("")[0].blocks);
     }
 
     #[test]
@@ -274,8 +298,8 @@ mod tests {
         let bounds = Bounds {
             namespaces: vec!["*".to_owned()],
             cluster_objects: true,
-            impersonation: api::settings::Impersonation::Off,
+            accounts: Vec::new(),
         };
-        assert!(check(None, &spec, None, &ClusterId::in_cluster(), &bounds, &[])[0].blocks);
+        assert!(check(None, &spec, IN_CLUSTER, &bounds, &[])[0].blocks);
     }
 }

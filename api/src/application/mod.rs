@@ -18,6 +18,7 @@ mod precedence;
 pub mod source;
 pub mod spec;
 pub mod status;
+pub mod sync_option;
 pub mod sync_policy;
 mod unknown;
 

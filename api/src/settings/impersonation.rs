@@ -33,10 +33,7 @@ mod tests {
     #[test]
     fn it_is_enforced_once_it_is_on_unless_that_is_switched_off() {
         assert_eq!(Impersonation::read(None, None), Impersonation::Off);
-        assert_eq!(
-            Impersonation::read(None, Some("true")),
-            Impersonation::Off
-        );
+        assert_eq!(Impersonation::read(None, Some("true")), Impersonation::Off);
         assert_eq!(
             Impersonation::read(Some("true"), None),
             Impersonation::Enforced

@@ -107,6 +107,9 @@ impl App {
             self.supersede(live).await;
             return true;
         }
+        if self.held_by_window() {
+            return false;
+        }
         if self.running.is_some() {
             return match self.proceed(live).await {
                 Progress::Waiting => self.heal_while_waiting(target, live).await,
@@ -116,7 +119,7 @@ impl App {
         let unchanged = unchanged::by_manifest(&target.manifests, &self.applied);
         let situation = self.situation(target, live, &unchanged);
         let decision = decide(&situation, Self::now());
-        match decision {
+        match self.through_window(target, decision) {
             Decision::Rest => {
                 // An unpin that found nothing to change is over.
                 self.unpinned_by = None;
@@ -149,6 +152,7 @@ impl App {
                 self.look_again_at(at);
                 false
             }
+            Some(_) if self.through_window(target, Decision::Heal) != Decision::Heal => false,
             Some(_) => self.heal(target, live).await,
         }
     }
@@ -177,8 +181,9 @@ impl App {
                 }
             }),
         };
-        let difference =
+        let mut difference =
             unchanged::difference(&target.manifests, unchanged, live, leaving, &self.applied);
+        difference.changed |= self.namespace_is_due(target);
         Situation {
             observe: self.ctx.observe,
             blocked: self.blocking(target).next().is_some(),

@@ -123,7 +123,23 @@ impl App {
         };
         match step {
             Step::Delete { keys, .. } => {
-                let outcomes = execute::delete_all(&self.ctx, uids(keys, &live), propagation).await;
+                let released = self
+                    .record
+                    .as_ref()
+                    .and_then(|record| record.desired.clone());
+                let writer = match released.or(self.present()) {
+                    Some(present) => self.writer(&present),
+                    None => Ok(self.ctx.cluster.clone()),
+                };
+                let writer = match writer {
+                    Ok(writer) => writer,
+                    Err(message) => {
+                        self.deletion_failed(&message);
+                        return false;
+                    }
+                };
+                let outcomes =
+                    execute::delete_all(&self.ctx, &writer, uids(keys, &live), propagation).await;
                 let failures: Vec<String> = outcomes
                     .into_iter()
                     .filter_map(|(_, outcome)| outcome.err())

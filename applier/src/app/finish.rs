@@ -290,7 +290,12 @@ impl App {
         if doomed.is_empty() {
             return;
         }
-        let outcomes = execute::delete_all(&self.ctx, uids(doomed, live), "Background").await;
+        let writer = self
+            .present()
+            .and_then(|present| self.writer(&present).ok())
+            .unwrap_or_else(|| self.ctx.cluster.clone());
+        let outcomes =
+            execute::delete_all(&self.ctx, &writer, uids(doomed, live), "Background").await;
         for (key, outcome) in outcomes {
             match outcome {
                 Ok(_) => {

@@ -53,6 +53,20 @@ impl App {
                 return false;
             }
         };
+        let writer = match self.writer(&target.present) {
+            Ok(writer) => writer,
+            Err(message) => {
+                self.fault(ConditionType::SyncError, &format!("self-heal: {message}"));
+                self.slow_down(batch.iter().map(|&at| target.manifests[at].key.clone()));
+                return false;
+            }
+        };
+        // Somebody may have deleted it with all that was in it.
+        if let Some(namespace) = super::namespace::wanted(target).map(str::to_owned)
+            && let Err(message) = self.create_namespace(target, &writer, &namespace).await
+        {
+            self.fault(ConditionType::SyncError, &format!("self-heal: {message}"));
+        }
         let mut saved = true;
         for step in plan::heal::heal(&target.manifests, &batch) {
             let Step::Apply { batch, .. } = step else {
@@ -63,10 +77,11 @@ impl App {
                 .map(|&at| Job {
                     manifest: &target.manifests[at],
                     attempt: "",
-                    adopt: false,
+                    adopt: None,
                 })
                 .collect();
-            for (manifest, outcome) in execute::apply_all(&self.ctx, jobs, &resolved).await {
+            for (manifest, outcome) in execute::apply_all(&self.ctx, &writer, jobs, &resolved).await
+            {
                 let pace = self.paces.entry(manifest.key.clone()).or_default();
                 *pace = pace.healed(now);
                 match outcome {

@@ -10,6 +10,7 @@ mod deletion;
 mod explain;
 mod finish;
 mod heal;
+mod namespace;
 mod presence;
 mod release;
 mod resolve;
@@ -17,6 +18,7 @@ mod steps;
 mod target;
 mod unchanged;
 mod view;
+mod window;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -100,6 +102,8 @@ pub(crate) struct App {
     compared: HashMap<Key, (Box<str>, u64, bool)>,
     /// What is wrong beside what the target, the record and the pin say.
     trouble: Option<Condition>,
+    /// The sync window that holds back what would be done.
+    held: Option<Condition>,
     shown: view::Shown,
     look_again: Option<u64>,
     show_at: Option<tokio::time::Instant>,
@@ -152,6 +156,7 @@ impl App {
             explained: HashMap::new(),
             compared: HashMap::new(),
             trouble: None,
+            held: None,
             shown: view::Shown::default(),
             look_again: None,
             show_at: None,

@@ -109,6 +109,16 @@ impl App {
             policy: &policy,
             attempt: &attempt,
         });
+        if let Some((key, owner)) = plan.shared.first()
+            && target.present.spec.option("FailOnSharedResource") == Some("true")
+        {
+            let why = format!(
+                "{key} belongs to application {owner}, and FailOnSharedResource=true lets nothing be applied beside that"
+            );
+            self.record = Some(record);
+            self.not_started(&target, request, &why, ConditionType::SyncError);
+            return true;
+        }
         // What a crash could orphan is written down before it exists.
         let grown = grow(&mut record, &target, live, policy.only.as_deref());
         if grown {
@@ -250,10 +260,9 @@ fn policy(target: &Target, request: Option<&Request>) -> Policy {
     let spec = &target.present.spec;
     Policy {
         pruning: App::pruning(target, request.is_some_and(|request| request.prune)),
-        create_namespace: (spec.option("CreateNamespace") == Some("true"))
-            .then(|| spec.destination.namespace().to_owned())
-            .filter(|namespace| !namespace.is_empty()),
+        create_namespace: super::namespace::wanted(target).map(str::to_owned),
         force: request.is_some_and(|request| request.force),
+        only_changed: spec.option("ApplyOutOfSyncOnly") == Some("true"),
         only: request
             .map(|request| request.resources.clone())
             .filter(|only| !only.is_empty()),

@@ -5,7 +5,8 @@ use bus::message::state::{OperationPhase, ResourceResult, ResultStatus};
 
 use super::target::Target;
 use super::{App, unchanged};
-use crate::execute::{self, ApplyError, Job};
+use crate::cluster::Cluster;
+use crate::execute::{self, Adoption, ApplyError, Job};
 use crate::object::{Key, Manifest, Phase};
 use crate::plan::wait::{self, Waited};
 use crate::plan::{Presence, Presences, Step, Why};
@@ -41,10 +42,20 @@ impl App {
             let pending = Waited::Pending(format!("{missing}: its kind is not served yet"));
             return self.waited(pending, live).await;
         }
+        let writer = match self.writer(&target.present) {
+            Ok(writer) => writer,
+            Err(message) => {
+                self.fail(&message, live).await;
+                return Progress::Ended;
+            }
+        };
         let result = match &step {
-            Step::CreateNamespace(name) => self.create_namespace(&target, name).await,
-            Step::Apply { phase, batch } => self.apply(&target, *phase, batch, live).await,
-            Step::Delete { keys, why } => self.delete_objects(&target, keys, *why, live).await,
+            Step::CreateNamespace(name) => self.create_namespace(&target, &writer, name).await,
+            Step::Apply { phase, batch } => self.apply(&target, &writer, *phase, batch, live).await,
+            Step::Delete { keys, why } => {
+                self.delete_objects(&target, &writer, keys, *why, live)
+                    .await
+            }
             Step::Applied => {
                 self.applied_all(&target);
                 Ok(())
@@ -138,21 +149,10 @@ impl App {
         }
     }
 
-    async fn create_namespace(&mut self, target: &Target, name: &str) -> Result<(), String> {
-        let metadata = target
-            .present
-            .spec
-            .sync_policy
-            .as_ref()
-            .and_then(|policy| policy.managed_namespace_metadata.as_ref());
-        execute::create_namespace(&self.ctx.cluster, name, metadata)
-            .await
-            .map_err(|error| format!("making namespace {name}: {}", error.describe(false)))
-    }
-
     async fn apply(
         &mut self,
         target: &Target,
+        writer: &Cluster,
         phase: Phase,
         batch: &[usize],
         live: &Presences,
@@ -160,18 +160,20 @@ impl App {
         let Some(running) = &mut self.running else {
             return Ok(());
         };
+        let adoption = Adoption::of(&target.present);
         let jobs = batch
             .iter()
             .map(|&at| &target.manifests[at])
             .map(|manifest| Job {
                 manifest,
                 attempt: &running.attempt,
-                adopt: manifest.hook.is_none()
+                adopt: (manifest.hook.is_none()
                     && !self.applied.contains_key(&manifest.key)
-                    && matches!(live.get(&manifest.key), Some(Presence::Present(_))),
+                    && matches!(live.get(&manifest.key), Some(Presence::Present(_))))
+                .then_some(&adoption),
             })
             .collect();
-        let outcomes = execute::apply_all(&self.ctx, jobs, &running.resolved).await;
+        let outcomes = execute::apply_all(&self.ctx, writer, jobs, &running.resolved).await;
         let mut failures = Vec::new();
         for (manifest, outcome) in outcomes {
             running.results.insert(
@@ -235,6 +237,7 @@ impl App {
     async fn delete_objects(
         &mut self,
         target: &Target,
+        writer: &Cluster,
         keys: &[Key],
         why: Why,
         live: &Presences,
@@ -242,10 +245,11 @@ impl App {
         let objects = uids(keys, live);
         let propagation = match target.present.spec.option("PrunePropagationPolicy") {
             Some("background") => "Background",
+            Some("orphan") => "Orphan",
             // Foreground is Argo CD's default.
             _ => "Foreground",
         };
-        let outcomes = execute::delete_all(&self.ctx, objects, propagation).await;
+        let outcomes = execute::delete_all(&self.ctx, writer, objects, propagation).await;
         let mut failures = Vec::new();
         for (key, outcome) in outcomes {
             match outcome {

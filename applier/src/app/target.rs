@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bus::message::condition::Condition;
+use bus::message::condition::{Condition, ConditionType};
 use bus::message::desired::{Commit, Present, Trigger};
 use bus::message::manifests::{Manifests, Payload};
 use bus::message::state::HistoryEntry;
@@ -10,9 +10,10 @@ use bus::{Digest, Generation};
 use serde_json::Value;
 
 use super::App;
-use crate::cluster::Kinds;
-use crate::object::{Finding, Manifest, Stamp, prepare};
-use crate::project;
+use crate::account::{Account, AccountError, account};
+use crate::cluster::{Cluster, Kinds};
+use crate::object::{Finding, Manifest, Stamp, option_warning, prepare};
+use crate::project::{self, Place};
 
 /// The largest manifests that are read from the object store, in bytes.
 const MAX_PAYLOAD: usize = 64 * 1024 * 1024;
@@ -149,12 +150,19 @@ impl App {
                 .exact(group, version, kind)
                 .map(|known| known.namespaced)
         });
+        let mut findings = prepared.findings;
+        if let Some(warning) = option_warning("spec.syncPolicy", options.unwrap_or_default()) {
+            findings.push(Finding::warning(
+                ConditionType::UnknownFieldWarning,
+                warning,
+            ));
+        }
         Ok(Target {
             generation,
             present: present.clone(),
             digest,
             manifests: prepared.manifests,
-            findings: prepared.findings,
+            findings,
             warnings: Vec::new(),
             revisions: Vec::new(),
             commits: Vec::new(),
@@ -171,13 +179,40 @@ impl App {
     pub(super) fn forbidden(&self, target: &Target) -> Vec<Finding> {
         let spec = &target.present.spec;
         let project = self.ctx.projects.get(spec.project());
-        project::check(
+        let mut findings = project::check(
             project.as_deref(),
             spec,
-            target.present.server.as_deref(),
-            &self.ctx.id,
+            Place::of(&target.present, &self.ctx.id),
             &self.ctx.bounds,
             &target.manifests,
+        );
+        if let Err(error) = self.account(&target.present) {
+            findings.push(Finding::blocking(
+                ConditionType::InvalidSpecError,
+                error.to_string(),
+            ));
+        }
+        findings
+    }
+
+    /// The account that the application's objects are written as; none is this applier's own.
+    fn account(&self, present: &Present) -> Result<Option<Account>, AccountError> {
+        let Some(project) = self.ctx.projects.get(present.spec.project()) else {
+            // Nothing is applied then; what is deleted was applied before.
+            return Ok(None);
+        };
+        account(
+            &project,
+            &present.spec,
+            Place::of(present, &self.ctx.id).server,
+            self.id.namespace(),
+            &self.ctx.bounds.accounts,
         )
+    }
+
+    /// The cluster, to be written to in the application's name.
+    pub(super) fn writer(&self, present: &Present) -> Result<Cluster, String> {
+        let account = self.account(present).map_err(|error| error.to_string())?;
+        Ok(self.ctx.cluster.writing_as(account.as_ref()))
     }
 }

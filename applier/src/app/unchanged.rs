@@ -84,7 +84,7 @@ pub(super) fn difference(
     difference
 }
 
-/// Items of the inventory that left the manifests and are still there.
+/// Items of the inventory that left the manifests, are still there, and count for that.
 pub(super) fn leaving<'a>(
     inventory: impl IntoIterator<Item = (&'a crate::object::Key, &'a Item)>,
     manifests: &[Manifest],
@@ -94,7 +94,7 @@ pub(super) fn leaving<'a>(
         manifests.iter().map(|manifest| &manifest.key).collect();
     inventory
         .into_iter()
-        .filter(|(key, item)| !item.hook && !item.options.keep_on_prune && !wanted.contains(key))
+        .filter(|(key, item)| !item.hook && !item.options.keep_on_prune && !item.options.ignore_extraneous && !wanted.contains(key))
         .filter(|(key, _)| matches!(live.get(*key), Some(Presence::Present(facts)) if facts.proven && !facts.deleting))
         .count()
 }

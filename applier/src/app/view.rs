@@ -180,8 +180,8 @@ impl App {
             }
             state.resources.push(resource);
         }
-        for resource in self.extras(target, live) {
-            out_of_sync |= resource.sync == Some(SyncStatus::OutOfSync);
+        for (resource, counts) in self.extras(target, live) {
+            out_of_sync |= counts && resource.sync == Some(SyncStatus::OutOfSync);
             state.resources.push(resource);
         }
         state.images = images.into_iter().collect();
@@ -256,8 +256,8 @@ impl App {
             .is_some_and(|(digest, _, differs)| *digest == manifest.digest && !differs)
     }
 
-    /// What left the manifests and is still there.
-    fn extras(&self, target: &Target, live: &Presences) -> Vec<ResourceState> {
+    /// What left the manifests and is still there, and whether that counts.
+    fn extras(&self, target: &Target, live: &Presences) -> Vec<(ResourceState, bool)> {
         let Some(record) = &self.record else {
             return Vec::new();
         };
@@ -275,7 +275,7 @@ impl App {
                     return None;
                 };
                 let (health, message) = health(facts);
-                Some(ResourceState {
+                let resource = ResourceState {
                     group: key.group.to_string(),
                     version: item.version.to_string(),
                     kind: key.kind.to_string(),
@@ -288,7 +288,8 @@ impl App {
                     wave: item.wave,
                     hook: false,
                     prune: true,
-                })
+                };
+                Some((resource, !item.options.ignore_extraneous))
             })
             .collect()
     }
@@ -344,6 +345,7 @@ impl App {
                 .flat_map(|target| target.warnings.clone()),
         );
         conditions.extend(self.trouble.clone());
+        conditions.extend(self.held.clone());
         for condition in &mut conditions {
             if let Some(known) = self
                 .shown

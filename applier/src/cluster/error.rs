@@ -19,6 +19,10 @@ pub(crate) enum ClusterError {
     Malformed,
     #[error("the answer of the API server is larger than {limit} bytes")]
     TooLarge { limit: usize },
+    #[error(
+        "it is being deleted to be made anew, and is still there after {seconds} s: see its finalizers"
+    )]
+    StillThere { seconds: u64 },
 }
 
 impl ClusterError {
@@ -40,7 +44,7 @@ impl ClusterError {
             } => "refused",
             Self::Refused { .. } => "server_error",
             Self::Unreachable(_) => "unreachable",
-            Self::Timeout => "timeout",
+            Self::Timeout | Self::StillThere { .. } => "timeout",
             Self::Unreadable(_) | Self::Malformed | Self::TooLarge { .. } => "unreadable",
         }
     }

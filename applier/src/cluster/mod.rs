@@ -2,6 +2,7 @@
 
 pub(crate) mod discovery;
 mod error;
+mod gone;
 mod request;
 
 pub(crate) use discovery::{ApiKind, Kinds};

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use super::{ApiKind, ClusterError};
+use crate::account::Account;
 use crate::metrics::{Metrics, RequestKind};
 use crate::object::Key;
 
@@ -33,6 +34,8 @@ pub(crate) struct Cluster {
     metrics: Arc<Metrics>,
     /// Who writes asks it first, once there is a Lease.
     lead: Option<Lead>,
+    /// Whom writes are made as; none is this applier itself.
+    writer: Option<Arc<Account>>,
 }
 
 /// The server's answer to an apply.
@@ -56,6 +59,7 @@ impl Cluster {
             in_flight: Arc::new(Semaphore::new(in_flight)),
             metrics,
             lead: None,
+            writer: None,
         }
     }
 
@@ -64,6 +68,19 @@ impl Cluster {
     pub(crate) fn led_by(mut self, lead: Lead) -> Self {
         self.lead = Some(lead);
         self
+    }
+
+    /// The same cluster; what is written is written as this account. Reads stay this applier's own.
+    pub(crate) fn writing_as(&self, account: Option<&Account>) -> Self {
+        Self {
+            writer: account.cloned().map(Arc::new),
+            ..self.clone()
+        }
+    }
+
+    /// Whom writes are made as, if not as this applier.
+    pub(crate) fn writer(&self) -> Option<&Account> {
+        self.writer.as_deref()
     }
 
     /// For watches, which are bounded by the number of kinds and not by the semaphore.
@@ -138,7 +155,19 @@ impl Cluster {
         body: Content,
         parameters: ApplyParameters,
     ) -> Result<Applied, ClusterError> {
-        let mut path = format!("{}?fieldManager={MANAGER}&force=true", kind.path(key));
+        self.apply_as(MANAGER, kind, key, body, parameters).await
+    }
+
+    /// Server-side apply by another manager of ours, with force.
+    pub(crate) async fn apply_as(
+        &self,
+        manager: &str,
+        kind: &ApiKind,
+        key: &Key,
+        body: Content,
+        parameters: ApplyParameters,
+    ) -> Result<Applied, ClusterError> {
+        let mut path = format!("{}?fieldManager={manager}&force=true", kind.path(key));
         if parameters.dry_run {
             path.push_str("&dryRun=All");
         }
@@ -170,11 +199,12 @@ impl Cluster {
     ) -> Result<Value, ClusterError> {
         let path = format!("{}?fieldManager={MANAGER}", kind.path(key));
         let (_, bytes) = self
-            .send(
+            .send_for(
                 RequestKind::Patch,
                 Method::PATCH,
                 &path,
                 Some((form.content_type(), body)),
+                accept(key),
             )
             .await?;
         parse(&bytes)
@@ -187,15 +217,46 @@ impl Cluster {
         body: Content,
     ) -> Result<Value, ClusterError> {
         let path = format!("{}?fieldManager={MANAGER}", kind.collection(&key.namespace));
+        let content = Some(("application/json", body));
         let (_, bytes) = self
-            .send(
+            .send_for(
                 RequestKind::Create,
                 Method::POST,
                 &path,
-                Some(("application/json", body)),
+                content,
+                accept(key),
             )
             .await?;
         parse(&bytes)
+    }
+
+    /// Whether the server would make the object if none of its name were there: the refusal if it wouldn't.
+    pub(crate) async fn could_create(
+        &self,
+        kind: &ApiKind,
+        key: &Key,
+        body: Content,
+    ) -> Result<(), ClusterError> {
+        let path = format!(
+            "{}?fieldManager={MANAGER}&dryRun=All",
+            kind.collection(&key.namespace)
+        );
+        let content = Some(("application/json", body));
+        let answer = self
+            .send_for(
+                RequestKind::Create,
+                Method::POST,
+                &path,
+                content,
+                accept(key),
+            )
+            .await;
+        match answer {
+            Ok(_) => Ok(()),
+            // What is wrong with the object itself is found before its name is.
+            Err(error) if error.is_conflict() => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     pub(crate) async fn replace(
@@ -205,12 +266,14 @@ impl Cluster {
         body: Content,
     ) -> Result<Value, ClusterError> {
         let path = format!("{}?fieldManager={MANAGER}", kind.path(key));
+        let content = Some(("application/json", body));
         let (_, bytes) = self
-            .send(
+            .send_for(
                 RequestKind::Replace,
                 Method::PUT,
                 &path,
-                Some(("application/json", body)),
+                content,
+                accept(key),
             )
             .await?;
         parse(&bytes)
@@ -276,10 +339,15 @@ impl Cluster {
         if let Some(lead) = self.lead.as_ref().filter(|_| method != Method::GET) {
             lead.acts().await;
         }
+        let writer = self.writer.as_ref().filter(|_| method != Method::GET);
         let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header("accept", accept);
+        if let Some(account) = writer {
+            // The server adds the groups of service accounts by itself.
+            request = request.header("impersonate-user", account.user());
+        }
         let body = match body {
             Some((content_type, content)) => {
                 request = request.header("content-type", content_type);

@@ -1,30 +1,109 @@
 //! Taking over objects that others applied before: their fields become our manager's, so that one that Git drops later goes.
 
+use api::annotations;
+use bus::message::desired::Present;
 use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
 
-use crate::cluster::MANAGER;
+use crate::cluster::{ApiKind, Cluster, ClusterError, MANAGER, PatchForm};
+use crate::object::Manifest;
 
 /// Field managers whose place we take. Others (controllers, people) keep what they own.
-const PREDECESSORS: [&str; 9] = [
+const PREDECESSORS: [&str; 12] = [
     "kubectl-client-side-apply",
+    "kubectl-create",
+    "kubectl-replace",
     "kubectl",
     "argocd-controller",
     "argocd-application-controller",
     "helm",
+    "Helm",
     "helm-controller",
     "kustomize-controller",
     "flux",
     "before-first-apply",
 ];
 
+/// How often an object that changes meanwhile is looked at anew.
+const ATTEMPTS: usize = 5;
+
+/// Whose fields become ours on first contact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Adoption {
+    /// Not with `ClientSideApplyMigration=false`.
+    migrates: bool,
+    /// A manager that the application names beside the known ones.
+    manager: Option<String>,
+}
+
+impl Adoption {
+    pub(crate) fn of(present: &Present) -> Self {
+        Self {
+            migrates: present.spec.option("ClientSideApplyMigration") != Some("false"),
+            manager: present
+                .annotations
+                .get(annotations::CLIENT_SIDE_APPLY_MIGRATION_MANAGER)
+                .filter(|manager| !manager.is_empty())
+                .cloned(),
+        }
+    }
+}
+
+/// Moves the fields of earlier managers to us, whatever else changes the object meanwhile. The managers' names.
+pub(super) async fn take_over(
+    cluster: &Cluster,
+    kind: &ApiKind,
+    manifest: &Manifest,
+    live: &Value,
+    adoption: &Adoption,
+) -> Result<Vec<String>, ClusterError> {
+    let key = &manifest.key;
+    let mut changed: Option<Value> = None;
+    let mut attempt = 1;
+    loop {
+        let live = changed.as_ref().unwrap_or(live);
+        let Some((patch, names)) = migration(live, adoption) else {
+            return Ok(Vec::new());
+        };
+        let body = Zeroizing::new(patch.to_string().into_bytes());
+        match cluster.patch(kind, key, PatchForm::Json, body).await {
+            Ok(_) => return Ok(names),
+            Err(error) if error.is_conflict() && attempt < ATTEMPTS => {
+                attempt += 1;
+                match cluster.get(kind, key).await? {
+                    Some(now) => changed = Some(now),
+                    None => return Ok(Vec::new()),
+                }
+            }
+            // Who may not patch it may not apply it either; a webhook that refuses it as it is may take it as it will be.
+            Err(error) if matches!(error.code(), Some(400 | 422)) => {
+                tracing::warn!(object = %key, error = %error.describe(manifest.is_sensitive()), "fields of earlier managers were not moved");
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// A JSON patch that moves the fields of known predecessors to us, guarded by the resource version; none when there is nothing
 /// to move.
-pub(super) fn migration(live: &Value) -> Option<(Value, Vec<String>)> {
+fn migration(live: &Value, adoption: &Adoption) -> Option<(Value, Vec<String>)> {
+    if !adoption.migrates {
+        return None;
+    }
     let metadata = live.get("metadata")?;
     let entries = metadata.get("managedFields")?.as_array()?;
     let version = metadata.get("resourceVersion")?;
-    let (theirs, mut kept): (Vec<Value>, Vec<Value>) =
-        entries.iter().cloned().partition(is_predecessor);
+    let ours = entries.iter().find(|entry| is_ours(entry));
+    // Sets of fields of two versions can't be joined; most objects know only one.
+    let of_version = |entry: &Value| {
+        let wanted = ours.or_else(|| entries.iter().find(|entry| is_predecessor(entry, adoption)));
+        wanted.is_some_and(|wanted| wanted["apiVersion"] == entry["apiVersion"])
+    };
+    let (theirs, mut kept): (Vec<Value>, Vec<Value>) = entries
+        .iter()
+        .cloned()
+        .partition(|entry| is_predecessor(entry, adoption) && of_version(entry));
     if theirs.is_empty() {
         return None;
     }
@@ -91,12 +170,13 @@ fn is_ours(entry: &Value) -> bool {
         && entry["subresource"].as_str().unwrap_or_default().is_empty()
 }
 
-fn is_predecessor(entry: &Value) -> bool {
+fn is_predecessor(entry: &Value, adoption: &Adoption) -> bool {
     let manager = entry["manager"].as_str().unwrap_or_default();
     let subresource = entry["subresource"].as_str().unwrap_or_default();
     // kubectl edit, scale and label are people, as `kubectl-edit` and so on; plain `kubectl` only by server-side apply.
     let by_kubectl = manager != "kubectl" || entry["operation"] == "Apply";
-    subresource.is_empty() && by_kubectl && PREDECESSORS.contains(&manager)
+    let known = PREDECESSORS.contains(&manager) || adoption.manager.as_deref() == Some(manager);
+    subresource.is_empty() && by_kubectl && known
 }
 
 /// All fields of both.
@@ -126,6 +206,36 @@ mod tests {
         json!({"metadata": {"resourceVersion": "7", "managedFields": entries}})
     }
 
+    fn adoption() -> Adoption {
+        Adoption {
+            migrates: true,
+            manager: None,
+        }
+    }
+
+    #[test]
+    fn a_manager_that_the_application_names_is_a_predecessor_and_none_is_without_migration() {
+        let object = live(&json!([
+            {"manager": "our-script", "operation": "Update", "apiVersion": "v1", "fieldsV1": {"f:data": {"f:a": {}}}},
+        ]));
+        let named = |migrates| Adoption {
+            migrates,
+            manager: Some("our-script".to_owned()),
+        };
+        assert_eq!(migration(&object, &adoption()), None);
+        assert_eq!(migration(&object, &named(true)).unwrap().1, ["our-script"]);
+        assert_eq!(migration(&object, &named(false)), None);
+    }
+
+    #[test]
+    fn fields_of_another_version_of_the_kind_stay_where_they_are() {
+        let object = live(&json!([
+            {"manager": "helm", "operation": "Update", "apiVersion": "autoscaling/v2", "fieldsV1": {"f:spec": {"f:metrics": {}}}},
+            {"manager": "kubectl-client-side-apply", "operation": "Update", "apiVersion": "autoscaling/v1", "fieldsV1": {"f:spec": {}}},
+        ]));
+        assert_eq!(migration(&object, &adoption()).unwrap().1, ["helm"]);
+    }
+
     #[test]
     fn fields_of_kubectl_and_helm_become_ours_in_one_entry() {
         let object = live(&json!([
@@ -134,7 +244,7 @@ mod tests {
             {"manager": "helm", "operation": "Apply", "apiVersion": "v1", "fieldsV1": {"f:data": {"f:b": {}}}},
             {"manager": "kube-controller-manager", "operation": "Update", "subresource": "status", "fieldsV1": {"f:status": {}}},
         ]));
-        let (patch, names) = migration(&object).unwrap();
+        let (patch, names) = migration(&object, &adoption()).unwrap();
         assert_eq!(names, ["helm", "kubectl-client-side-apply"]);
         let entries = patch[0]["value"].as_array().unwrap();
         assert_eq!(entries.len(), 2);
@@ -152,7 +262,7 @@ mod tests {
             {"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:data": {}}},
             {"manager": "kubectl-client-side-apply", "operation": "Update", "subresource": "status", "fieldsV1": {}},
         ]));
-        assert_eq!(migration(&object), None);
+        assert_eq!(migration(&object, &adoption()), None);
     }
 
     #[test]

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use serde_json::Value;
-use zeroize::Zeroizing;
 
-use super::{adopt, client_side};
-use crate::cluster::{
-    ApiKind, ApplyParameters, ClusterError, Content, Deletion, MANAGER, PatchForm,
-};
+use super::adopt::{self, Adoption};
+use super::{client_side, replace};
+use crate::account::Account;
+use crate::cluster::{ApiKind, ApplyParameters, Cluster, ClusterError, Content, MANAGER};
 use crate::context::Context;
 use crate::drift::Reference;
 use crate::live::ATTEMPT;
@@ -21,8 +20,8 @@ pub(crate) struct Job<'a> {
     pub(crate) manifest: &'a Manifest,
     /// For hooks: the attempt that runs it.
     pub(crate) attempt: &'a str,
-    /// It is there, and we never applied it.
-    pub(crate) adopt: bool,
+    /// How it is taken over, if it is there and we never applied it.
+    pub(crate) adopt: Option<&'a Adoption>,
 }
 
 pub(crate) struct Outcome {
@@ -40,10 +39,13 @@ pub(crate) enum ApplyError {
     UnknownKind { key: Key },
     #[error("{key}")]
     Body { key: Key, source: Box<BodyError> },
+    #[error("{key}: its kind is {}namespaced in this cluster, which wasn't known when the release was planned", if *namespaced { "" } else { "not " })]
+    Scope { key: Key, namespaced: bool },
     #[error("applying {key}")]
     Request {
         key: Key,
         sensitive: bool,
+        account: Option<Account>,
         source: Box<ClusterError>,
     },
 }
@@ -52,14 +54,21 @@ impl ApplyError {
     /// What, where, why; nothing of a sensitive object's content.
     pub(crate) fn describe(&self) -> String {
         match self {
-            Self::UnknownKind { .. } => self.to_string(),
+            Self::UnknownKind { .. } | Self::Scope { .. } => self.to_string(),
             Self::Body { source, .. } => format!("{self}: {source}"),
             Self::Request {
                 source,
                 sensitive,
+                account,
                 key,
             } => {
                 let why = source.describe(*sensitive);
+                if let Some(account) = account.as_ref().filter(|_| source.code() == Some(403)) {
+                    return format!(
+                        "{key}: service account {account} may not apply it (it needs get, create, patch and, with Replace or Force, \
+                         update and delete): {why}"
+                    );
+                }
                 let missing = source.is_not_found() && why.starts_with("namespaces ");
                 let help = if missing {
                     " (syncOptions: CreateNamespace=true makes it)"
@@ -81,8 +90,10 @@ pub(crate) fn resolve_kind(ctx: &Context, key: &Key, version: Option<&str>) -> O
         .cloned()
 }
 
+/// `cluster` is written to: in whose name, the application says.
 pub(crate) async fn apply_all<'a>(
     ctx: &Context,
+    cluster: &Cluster,
     jobs: Vec<Job<'a>>,
     resolved: &Resolved,
 ) -> Vec<(&'a Manifest, Result<Outcome, ApplyError>)> {
@@ -90,7 +101,7 @@ pub(crate) async fn apply_all<'a>(
     join_all(jobs.into_iter().map(|job| async move {
         let manifest = job.manifest;
         ctx.live.begin_apply(&manifest.key);
-        let applied = apply(ctx, &job, resolved).await;
+        let applied = apply(ctx, cluster, &job, resolved).await;
         let outcome = match applied {
             Ok((object, outcome)) => {
                 ctx.live
@@ -109,6 +120,7 @@ pub(crate) async fn apply_all<'a>(
 
 async fn apply(
     ctx: &Context,
+    cluster: &Cluster,
     job: &Job<'_>,
     resolved: &Resolved,
 ) -> Result<(Value, Outcome), ApplyError> {
@@ -118,32 +130,41 @@ async fn apply(
     let failed = |source| ApplyError::Request {
         key: key.clone(),
         sensitive,
+        account: cluster.writer().cloned(),
         source: Box::new(source),
     };
     let kind = resolve_kind(ctx, key, Some(&manifest.version)).ok_or_else(|| {
         ctx.kinds.refresh();
         ApplyError::UnknownKind { key: key.clone() }
     })?;
-    let before = if job.adopt {
-        ctx.cluster.get(&kind, key).await.map_err(failed)?
-    } else {
-        None
-    };
+    if kind.namespaced == key.namespace.is_empty() {
+        return Err(ApplyError::Scope {
+            key: key.clone(),
+            namespaced: kind.namespaced,
+        });
+    }
+    let mut before = None;
     let mut moved = Vec::new();
-    if let Some(before) = &before
-        && let Some((patch, names)) = adopt::migration(before)
-    {
-        let body = Zeroizing::new(patch.to_string().into_bytes());
-        match ctx.cluster.patch(&kind, key, PatchForm::Json, body).await {
-            Ok(_) => moved = names,
-            // It changed meanwhile, which the next attempt looks at anew; or it can't be patched, which force makes up for.
-            Err(error) => {
-                tracing::warn!(object = %key, error = %error.describe(sensitive), "fields of earlier managers were not moved");
-            }
+    if let Some(adoption) = job.adopt {
+        before = cluster.get(&kind, key).await.map_err(failed)?;
+        let options = manifest.options;
+        if let Some(live) = &before
+            && !(options.replace || options.client_side)
+        {
+            moved = adopt::take_over(cluster, &kind, manifest, live, adoption)
+                .await
+                .map_err(failed)?;
         }
     }
     let body = content(job, resolved)?;
-    let (object, created, client_side) = write(ctx, &kind, manifest, body).await.map_err(failed)?;
+    let written = write(cluster, &kind, manifest, body)
+        .await
+        .map_err(failed)?;
+    let Written {
+        object,
+        created,
+        client_side,
+    } = written;
     let reference = Arc::new(if sensitive {
         Reference::metadata_only(&object, MANAGER)
     } else {
@@ -168,7 +189,8 @@ async fn apply(
 
 fn content(job: &Job<'_>, resolved: &Resolved) -> Result<Content, ApplyError> {
     let manifest = job.manifest;
-    let rendered = if manifest.hook.is_some() {
+    // What is made anew by each release is known by its attempt, as hooks are.
+    let rendered = if manifest.hook.is_some() || manifest.recreates() {
         let mut marked = manifest.body.clone();
         marked["metadata"]["annotations"][ATTEMPT] = job.attempt.into();
         body::render(&marked, resolved)
@@ -181,78 +203,82 @@ fn content(job: &Job<'_>, resolved: &Resolved) -> Result<Content, ApplyError> {
     })
 }
 
+/// What a write came to.
+struct Written {
+    object: Value,
+    created: bool,
+    /// Why server-side apply refused it, and it was applied client-side.
+    client_side: Option<String>,
+}
+
+impl Written {
+    fn new((object, created): (Value, bool)) -> Self {
+        Self {
+            object,
+            created,
+            client_side: None,
+        }
+    }
+}
+
 async fn write(
-    ctx: &Context,
+    cluster: &Cluster,
     kind: &ApiKind,
     manifest: &Manifest,
     body: Content,
-) -> Result<(Value, bool, Option<String>), ClusterError> {
+) -> Result<Written, ClusterError> {
+    if manifest.options.replace {
+        let replaced = replace::replace(cluster, kind, manifest, body).await?;
+        return Ok(Written::new(replaced));
+    }
+    let key = &manifest.key;
+    match patch(cluster, kind, manifest, &body).await {
+        Err(error) if manifest.is_forced() && matches!(error.code(), Some(409 | 422)) => {
+            let Some(live) = cluster.get(kind, key).await? else {
+                return Err(error);
+            };
+            replace::make_way(cluster, kind, manifest, &live, &body).await?;
+            let written = patch(cluster, kind, manifest, &body).await?;
+            Ok(Written {
+                created: true,
+                ..written
+            })
+        }
+        written => written,
+    }
+}
+
+/// By server-side apply, or client-side where that is asked for or server-side apply refuses the object's form.
+async fn patch(
+    cluster: &Cluster,
+    kind: &ApiKind,
+    manifest: &Manifest,
+    body: &Content,
+) -> Result<Written, ClusterError> {
     let (key, options) = (&manifest.key, manifest.options);
     let sensitive = manifest.is_sensitive();
-    if options.replace {
-        return replace(ctx, kind, manifest, body).await;
-    }
     if options.client_side {
-        let object = client_side::apply(&ctx.cluster, kind, key, &body, sensitive).await?;
-        return Ok((object, false, None));
+        let applied = client_side::apply(cluster, kind, key, body, sensitive).await?;
+        return Ok(Written::new(applied));
     }
     let parameters = ApplyParameters {
         dry_run: false,
         lenient: options.lenient,
     };
-    match ctx.cluster.apply(kind, key, body.clone(), parameters).await {
-        Ok(applied) => Ok((applied.object, applied.created, None)),
+    match cluster.apply(kind, key, body.clone(), parameters).await {
+        Ok(applied) => Ok(Written::new((applied.object, applied.created))),
         Err(error) if error.is_apply_schema() => {
             let why = error.describe(sensitive);
-            match client_side::apply(&ctx.cluster, kind, key, &body, sensitive).await {
-                Ok(object) => Ok((object, false, Some(why))),
+            match client_side::apply(cluster, kind, key, body, sensitive).await {
+                Ok(applied) => Ok(Written {
+                    // With Validate=false that is what was asked for.
+                    client_side: (!options.lenient).then_some(why),
+                    ..Written::new(applied)
+                }),
                 // Wrong both ways: the first names the field, the second quotes the whole object.
                 Err(again) if matches!(again.code(), Some(400 | 422)) => Err(error),
                 Err(again) => Err(again),
             }
-        }
-        Err(error) if options.force && matches!(error.code(), Some(409 | 422)) => {
-            ctx.cluster
-                .delete(
-                    kind,
-                    key,
-                    Deletion {
-                        uid: None,
-                        propagation: "Background",
-                    },
-                )
-                .await?;
-            let applied = ctx.cluster.apply(kind, key, body, parameters).await?;
-            Ok((applied.object, true, None))
-        }
-        Err(error) => Err(error),
-    }
-}
-
-async fn replace(
-    ctx: &Context,
-    kind: &ApiKind,
-    manifest: &Manifest,
-    body: Content,
-) -> Result<(Value, bool, Option<String>), ClusterError> {
-    let key = &manifest.key;
-    if ctx.cluster.get(kind, key).await?.is_none() {
-        return Ok((ctx.cluster.create(kind, key, body).await?, true, None));
-    }
-    match ctx.cluster.replace(kind, key, body.clone()).await {
-        Ok(object) => Ok((object, false, None)),
-        Err(error) if manifest.options.force && matches!(error.code(), Some(409 | 422)) => {
-            ctx.cluster
-                .delete(
-                    kind,
-                    key,
-                    Deletion {
-                        uid: None,
-                        propagation: "Background",
-                    },
-                )
-                .await?;
-            Ok((ctx.cluster.create(kind, key, body).await?, true, None))
         }
         Err(error) => Err(error),
     }

@@ -1,102 +1,116 @@
-//! What server-side apply refuses, applied as a merge patch of what differs.
+//! `ServerSideApply=false`, and what server-side apply refuses: a three-way merge, made here and sent as a merge patch.
 
-use serde_json::{Map, Value, json};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use crate::cluster::{ApiKind, Cluster, ClusterError, Content, PatchForm};
+use super::three_way;
+use crate::cluster::{ApiKind, Cluster, ClusterError, Content, MANAGER, PatchForm};
 use crate::object::Key;
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// How often an object that changes meanwhile is looked at anew.
+const ATTEMPTS: usize = 5;
 
-/// Creates the object, or patches it; what the last apply had and this one lacks goes. With `sensitive`, nothing is remembered in
-/// the object's annotation, and a field that Git drops stays.
+/// Creates the object, or patches it; what the last apply had and this one lacks goes. Whether it was created. With `sensitive`, the
+/// last apply isn't remembered in the object's annotation but read from the fields that we own.
 pub(super) async fn apply(
     cluster: &Cluster,
     kind: &ApiKind,
     key: &Key,
     body: &Content,
     sensitive: bool,
-) -> Result<Value, ClusterError> {
+) -> Result<(Value, bool), ClusterError> {
     let mut wanted: Value = serde_json::from_slice(body).map_err(ClusterError::Unreadable)?;
+    if key.is_secret() {
+        encode(&mut wanted);
+    }
     if !sensitive {
         let text = wanted.to_string();
         wanted["metadata"]["annotations"][LAST_APPLIED] = text.into();
     }
-    let Some(live) = cluster.get_whole(kind, key).await? else {
-        return cluster.create(kind, key, write(&wanted)?).await;
-    };
-    let last: Value = live["metadata"]["annotations"][LAST_APPLIED]
-        .as_str()
-        .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_else(|| json!({}));
-    match difference(&last, &wanted, &live) {
-        Some(patch) => {
-            cluster
-                .patch(kind, key, PatchForm::Merge, write(&patch)?)
-                .await
+    let mut attempt = 1;
+    loop {
+        let Some(mut live) = cluster.get(kind, key).await? else {
+            match cluster.create(kind, key, write(&wanted)?).await {
+                Err(error) if error.is_conflict() && attempt < ATTEMPTS => attempt += 1,
+                created => return created.map(|object| (object, true)),
+            }
+            continue;
+        };
+        if key.is_secret() {
+            // Its values aren't asked for.
+            live["data"] = Value::Null;
         }
-        None => Ok(live),
+        let last = last(&live, sensitive);
+        let Some(mut patch) = three_way::patch(&last, &wanted, &live, is_built_in(kind)) else {
+            return Ok((live, false));
+        };
+        patch["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"].clone();
+        match cluster
+            .patch(kind, key, PatchForm::Merge, write(&patch)?)
+            .await
+        {
+            // It changed, or went, since it was looked at.
+            Err(error) if (error.is_conflict() || error.is_not_found()) && attempt < ATTEMPTS => {
+                attempt += 1;
+            }
+            patched => return patched.map(|object| (object, false)),
+        }
     }
 }
 
-fn write(value: &Value) -> Result<Content, ClusterError> {
+/// What the last apply had, as far as it is known.
+fn last(live: &Value, sensitive: bool) -> Value {
+    if sensitive {
+        return three_way::owned(live, MANAGER);
+    }
+    live["metadata"]["annotations"][LAST_APPLIED]
+        .as_str()
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default()
+}
+
+/// As the server keeps a Secret's `stringData`: among its data.
+fn encode(secret: &mut Value) {
+    let Some(Value::Object(texts)) = secret
+        .as_object_mut()
+        .and_then(|secret| secret.remove("stringData"))
+    else {
+        return;
+    };
+    if !secret["data"].is_object() {
+        secret["data"] = Value::Object(Map::new());
+    }
+    for (name, text) in texts {
+        if let Some(text) = text.as_str() {
+            secret["data"][name] = BASE64.encode(text).into();
+        }
+    }
+}
+
+/// Whether the kind is one of Kubernetes' own, whose lists are merged by item.
+fn is_built_in(kind: &ApiKind) -> bool {
+    !kind.group.contains('.') || kind.group.ends_with(".k8s.io")
+}
+
+pub(super) fn write(value: &Value) -> Result<Content, ClusterError> {
     serde_json::to_vec(value)
         .map(Zeroizing::new)
         .map_err(ClusterError::Unreadable)
 }
 
-/// A merge patch that makes `live` hold what `wanted` says, without what only `last` said; none when it does already.
-fn difference(last: &Value, wanted: &Value, live: &Value) -> Option<Value> {
-    let (Some(wanted_fields), Some(live_fields)) = (wanted.as_object(), live.as_object()) else {
-        return (wanted != live).then(|| wanted.clone());
-    };
-    let mut patch = Map::new();
-    for (field, value) in wanted_fields {
-        match live_fields.get(field) {
-            Some(now) => {
-                if let Some(below) = difference(last.get(field).unwrap_or(&Value::Null), value, now)
-                {
-                    patch.insert(field.clone(), below);
-                }
-            }
-            None => {
-                patch.insert(field.clone(), value.clone());
-            }
-        }
-    }
-    for field in last.as_object().into_iter().flat_map(Map::keys) {
-        if !wanted_fields.contains_key(field) && live_fields.contains_key(field) {
-            patch.insert(field.clone(), Value::Null);
-        }
-    }
-    (!patch.is_empty()).then_some(Value::Object(patch))
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
-    fn only_what_differs_is_patched_and_what_was_dropped_goes() {
-        let last = json!({"spec": {"a": 1, "gone": 2}});
-        let wanted = json!({"spec": {"a": 5, "new": 3}});
-        let live = json!({"spec": {"a": 1, "gone": 2, "theirs": 4}, "status": {}});
-        assert_eq!(
-            difference(&last, &wanted, &live),
-            Some(json!({"spec": {"a": 5, "new": 3, "gone": null}}))
-        );
-    }
-
-    #[test]
-    fn an_object_as_it_should_be_costs_no_patch() {
-        let wanted = json!({"spec": {"list": [1, 2]}});
-        assert_eq!(
-            difference(
-                &json!({}),
-                &wanted,
-                &json!({"spec": {"list": [1, 2], "x": 1}})
-            ),
-            None
-        );
+    fn texts_of_a_secret_are_among_its_data() {
+        let mut secret = json!({"data": {"a": "eA=="}, "stringData": {"b": "y"}});
+        encode(&mut secret);
+        assert_eq!(secret, json!({"data": {"a": "eA==", "b": "eQ=="}}));
     }
 }

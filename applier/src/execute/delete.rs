@@ -3,14 +3,19 @@
 use futures::future::join_all;
 
 use super::resolve_kind;
-use crate::cluster::{ClusterError, Deletion};
+use crate::account::Account;
+use crate::cluster::{Cluster, ClusterError, Deletion};
 use crate::context::Context;
 use crate::object::Key;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DeleteError {
     #[error("deleting {key}")]
-    Request { key: Key, source: ClusterError },
+    Request {
+        key: Key,
+        account: Option<Account>,
+        source: ClusterError,
+    },
     #[error("deleting {key}: the cluster no longer knows its kind")]
     UnknownKind { key: Key },
 }
@@ -18,15 +23,24 @@ pub(crate) enum DeleteError {
 impl DeleteError {
     pub(crate) fn describe(&self) -> String {
         match self {
+            Self::Request {
+                source,
+                account: Some(account),
+                ..
+            } if source.code() == Some(403) => format!(
+                "{self}: service account {account} may not delete it: {}",
+                source.describe(false)
+            ),
             Self::Request { source, .. } => format!("{self}: {}", source.describe(false)),
             Self::UnknownKind { .. } => self.to_string(),
         }
     }
 }
 
-/// Each with the UID of the very object that is meant. Whether each was there.
+/// Each with the UID of the very object that is meant, in the name that `cluster` is written to. Whether each was there.
 pub(crate) async fn delete_all(
     ctx: &Context,
+    cluster: &Cluster,
     objects: Vec<(Key, Box<str>)>,
     propagation: &'static str,
 ) -> Vec<(Key, Result<bool, DeleteError>)> {
@@ -39,10 +53,14 @@ pub(crate) async fn delete_all(
             uid: Some(&uid),
             propagation,
         };
-        let deleted = ctx.cluster.delete(&kind, &key, deletion).await;
+        let deleted = cluster.delete(&kind, &key, deletion).await;
         (
             key.clone(),
-            deleted.map_err(|source| DeleteError::Request { key, source }),
+            deleted.map_err(|source| DeleteError::Request {
+                key,
+                account: cluster.writer().cloned(),
+                source,
+            }),
         )
     }))
     .await

@@ -6,7 +6,10 @@ mod client_side;
 pub(crate) mod compare;
 mod delete;
 mod namespace;
+mod replace;
+mod three_way;
 
+pub(crate) use adopt::Adoption;
 pub(crate) use apply::{ApplyError, Job, Outcome, apply_all, resolve_kind};
 pub(crate) use delete::delete_all;
-pub(crate) use namespace::create_namespace;
+pub(crate) use namespace::{Wanted as WantedNamespace, create_namespace};

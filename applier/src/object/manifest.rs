@@ -20,6 +20,21 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
+    /// Whether each release makes it anew (`Replace=true,Force=true`), as Argo CD does. What holds other objects is never deleted
+    /// for that.
+    pub(crate) fn recreates(&self) -> bool {
+        self.options.replace && self.is_forced()
+    }
+
+    /// Whether it may be deleted to be made anew.
+    pub(crate) fn is_forced(&self) -> bool {
+        let holds_others = matches!(
+            (&*self.key.group, &*self.key.kind),
+            ("", "Namespace") | ("apiextensions.k8s.io", "CustomResourceDefinition")
+        );
+        self.options.force && !holds_others
+    }
+
     /// Whether an error about it could quote a secret.
     pub(crate) fn is_sensitive(&self) -> bool {
         self.has_references || self.key.is_secret()

@@ -10,6 +10,6 @@ mod prepare;
 pub(crate) use hook::{DeletePolicy, Hook, Phase};
 pub(crate) use key::Key;
 pub(crate) use manifest::Manifest;
-pub(crate) use options::Options;
+pub(crate) use options::{Options, warning as option_warning};
 pub(crate) use order::rank;
 pub(crate) use prepare::{Finding, Stamp, prepare};

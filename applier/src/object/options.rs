@@ -1,5 +1,8 @@
 //! The sync options of one object (`argocd.argoproj.io/sync-options`), with the application's behind them.
 
+use std::collections::BTreeMap;
+
+use api::annotations;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -26,12 +29,20 @@ pub(crate) struct Options {
     /// `Validate=false`: unknown fields are the server's to drop.
     #[serde(skip)]
     pub(crate) lenient: bool,
+    /// `SkipDryRunOnMissingResource=true`: its kind may come to be during the release.
+    #[serde(skip)]
+    pub(crate) awaits_kind: bool,
+    /// `IgnoreExtraneous` of the compare options: its staying behind makes nothing out of sync.
+    #[serde(rename = "x", default, skip_serializing_if = "is_no")]
+    pub(crate) ignore_extraneous: bool,
 }
 
 impl Options {
-    /// From the object's annotation over the application's options.
-    pub(crate) fn read(annotation: Option<&str>, application: &[String]) -> Self {
-        let own: Vec<&str> = annotation.unwrap_or_default().split(',').collect();
+    /// From the object's annotations over the application's options.
+    pub(crate) fn read(notes: &BTreeMap<&str, &str>, application: &[String]) -> Self {
+        let words = |note| notes.get(note).copied().unwrap_or_default().split(',');
+        let own: Vec<&str> = words(annotations::SYNC_OPTIONS).collect();
+        let mut compare = words(annotations::COMPARE_OPTIONS);
         let is = |name: &str, value: &str| option(&own, name) == Some(value);
         let either = |name: &str, value: &str| {
             option(&own, name).or_else(|| option(application, name)) == Some(value)
@@ -43,8 +54,28 @@ impl Options {
             force: either("Force", "true"),
             client_side: either("ServerSideApply", "false"),
             lenient: either("Validate", "false"),
+            awaits_kind: either("SkipDryRunOnMissingResource", "true"),
+            ignore_extraneous: compare.any(|word| word.trim() == "IgnoreExtraneous"),
         }
     }
+}
+
+/// A warning about options that mean nothing; none when all do.
+pub(crate) fn warning<S: AsRef<str>>(of: &str, options: &[S]) -> Option<String> {
+    /// So many are named.
+    const MOST: usize = 10;
+    let unknown = api::application::sync_option::unknown(options);
+    let named: Vec<String> = unknown
+        .iter()
+        .take(MOST)
+        .map(|option| option.chars().take(100).collect())
+        .collect();
+    (!named.is_empty()).then(|| {
+        format!(
+            "{of} has sync options without a meaning, which are ignored: {}",
+            named.join(", ")
+        )
+    })
 }
 
 fn option<'a, S: AsRef<str>>(options: &'a [S], name: &str) -> Option<&'a str> {
@@ -63,12 +94,19 @@ fn is_no(flag: &bool) -> bool {
 mod tests {
     use super::*;
 
+    fn read(annotation: &'static str, application: &[String]) -> Options {
+        Options::read(
+            &[(annotations::SYNC_OPTIONS, annotation)].into(),
+            application,
+        )
+    }
+
     #[test]
     fn an_object_says_for_itself_whether_it_stays() {
-        let options = Options::read(Some("Prune=false, Delete=false"), &[]);
+        let options = read("Prune=false, Delete=false", &[]);
         assert!(options.keep_on_prune && options.keep_on_delete);
         assert_eq!(
-            Options::read(None, &["Prune=false".to_owned()]),
+            Options::read(&BTreeMap::new(), &["Prune=false".to_owned()]),
             Options::default()
         );
     }
@@ -76,7 +114,23 @@ mod tests {
     #[test]
     fn the_objects_own_word_wins_over_the_applications() {
         let application = ["Replace=true".to_owned(), "Validate=false".to_owned()];
-        let options = Options::read(Some("Replace=false"), &application);
+        let options = read("Replace=false", &application);
         assert!(!options.replace && options.lenient);
+        let application = ["ServerSideApply=false".to_owned()];
+        assert!(read("", &application).client_side);
+        assert!(!read("ServerSideApply=true", &application).client_side);
+    }
+
+    #[test]
+    fn only_the_whole_word_ignores_what_is_extraneous() {
+        let read = |text| Options::read(&[(annotations::COMPARE_OPTIONS, text)].into(), &[]);
+        assert!(read("ServerSideDiff=true, IgnoreExtraneous").ignore_extraneous);
+        assert!(!read("IgnoreExtraneous=false").ignore_extraneous);
+    }
+
+    #[test]
+    fn options_without_a_meaning_are_named() {
+        assert_eq!(warning("it", &["Force=true"]), None);
+        assert!(warning("it", &["Force=yes"]).unwrap().contains("Force=yes"));
     }
 }

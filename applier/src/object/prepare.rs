@@ -130,7 +130,12 @@ fn manifest(
         }
     };
     let wave = wave(&notes);
-    let options = Options::read(notes.get(annotations::SYNC_OPTIONS).copied(), stamp.options);
+    let options = Options::read(&notes, stamp.options);
+    let own_options: Vec<&str> = notes
+        .get(annotations::SYNC_OPTIONS)
+        .map(|text| text.split(',').collect())
+        .unwrap_or_default();
+    let option_warning = super::option_warning(&kind, &own_options);
     let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) else {
         return Err(invalid(&format!("a rendered {kind} has no metadata")));
     };
@@ -153,15 +158,36 @@ fn manifest(
         }
         _ => return Err(invalid(&format!("a rendered {kind} has no name"))),
     };
-    let Some(namespaced) = scope(group, version, &kind) else {
-        return Err(Finding {
-            kind: ConditionType::SyncError,
-            message: format!(
-                "{kind} {name}: the cluster doesn't know the kind {kind} of {api_version}; install its CustomResourceDefinition first"
-            ),
-            blocks: true,
-            unknown_kind: true,
-        });
+    if let Some(warning) = option_warning {
+        findings.push(Finding::warning(
+            ConditionType::UnknownFieldWarning,
+            format!("{name}: {warning}"),
+        ));
+    }
+    let namespaced = match scope(group, version, &kind) {
+        Some(namespaced) => namespaced,
+        None if options.awaits_kind => {
+            findings.push(Finding {
+                kind: ConditionType::SyncError,
+                message: format!(
+                    "{kind} {name}: the cluster doesn't know the kind {kind} of {api_version} yet; the release waits for it where it comes to it"
+                ),
+                blocks: false,
+                unknown_kind: true,
+            });
+            // What most kinds are. When the kind is there, the manifests are prepared anew.
+            true
+        }
+        None => {
+            return Err(Finding {
+                kind: ConditionType::SyncError,
+                message: format!(
+                    "{kind} {name}: the cluster doesn't know the kind {kind} of {api_version}; install its CustomResourceDefinition first"
+                ),
+                blocks: true,
+                unknown_kind: true,
+            });
+        }
     };
     let namespace = if namespaced {
         let own = metadata
@@ -357,6 +383,16 @@ mod tests {
                 .message
                 .contains("CustomResourceDefinition")
         );
+    }
+
+    #[test]
+    fn an_unknown_kind_is_waited_for_where_the_object_says_so() {
+        let prepared = run(
+            json!([{"apiVersion": "x.io/v1", "kind": "Widget", "metadata": {"name": "a",
+            "annotations": {"argocd.argoproj.io/sync-options": "SkipDryRunOnMissingResource=true"}}}]),
+        );
+        assert!(!prepared.findings[0].blocks && prepared.findings[0].unknown_kind);
+        assert_eq!(prepared.manifests.len(), 1);
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(crate) struct Policy {
     pub(crate) create_namespace: Option<String>,
     /// Apply also what is in sync.
     pub(crate) force: bool,
+    /// `ApplyOutOfSyncOnly=true`: what each release makes anew isn't, unless it changed.
+    pub(crate) only_changed: bool,
     /// Only these objects: no hooks, no waits between waves for others.
     pub(crate) only: Option<Vec<String>>,
 }
@@ -163,6 +165,9 @@ fn is_due(input: &Input<'_>, at: usize) -> bool {
     };
     if manifest.hook.is_some() {
         return !is_of_attempt(facts, input.attempt);
+    }
+    if manifest.recreates() && !input.policy.only_changed && !is_of_attempt(facts, input.attempt) {
+        return true;
     }
     input.policy.force || facts.drifted || facts.deleting || !facts.proven || !input.unchanged[at]
 }

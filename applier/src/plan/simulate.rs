@@ -74,6 +74,7 @@ impl World {
             .map(|manifest| self.applied.get(&manifest.key) == Some(&manifest.digest))
             .collect();
         let policy = Policy {
+            only_changed: false,
             pruning: Pruning::Confirmed,
             create_namespace: None,
             force: false,

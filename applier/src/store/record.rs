@@ -45,6 +45,9 @@ pub(crate) struct Record {
     pub(crate) hooks_to_delete: Vec<Key>,
     #[serde(default)]
     pub(crate) operation: Option<Operation>,
+    /// What was last written of the destination's namespace, by digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) namespace: Option<Box<str>>,
 }
 
 /// An attempt that failed, so that it isn't tried again and again.
@@ -83,6 +86,7 @@ impl Record {
             commands: Vec::new(),
             hooks_to_delete: Vec::new(),
             operation: None,
+            namespace: None,
         }
     }
 

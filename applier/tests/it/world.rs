@@ -93,6 +93,7 @@ impl World {
             name: "default".to_owned(),
             spec: api::AppProject::allow_all("default").spec,
             secret_paths: Vec::new(),
+            impersonation: api::settings::Impersonation::Off,
         };
         self.bus
             .put(Bucket::Projects, "default", &project)
@@ -438,7 +439,6 @@ impl App {
             self.generation
                 .fetch_add(1, std::sync::atomic::Ordering::SeqCst)
                 + 1,
-            impersonation: api::settings::Impersonation::Off,
         )
     }
 }

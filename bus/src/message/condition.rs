@@ -38,10 +38,14 @@ pub enum ConditionType {
     SecretError,
     /// More objects would be deleted than is allowed without a confirmation.
     ConfirmationNeeded,
+    /// Objects in the destination's namespace belong to no application, and the project wants to know.
+    OrphanedResourceWarning,
+    /// What would be done waits for a sync window of the project.
+    HeldBySyncWindow,
 }
 
 impl ConditionType {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::InvalidSpecError,
         Self::ComparisonError,
         Self::SyncError,
@@ -57,6 +61,8 @@ impl ConditionType {
         Self::Pinned,
         Self::SecretError,
         Self::ConfirmationNeeded,
+        Self::OrphanedResourceWarning,
+        Self::HeldBySyncWindow,
     ];
 
     /// The word that it travels as, in statuses and metrics too.
@@ -77,6 +83,8 @@ impl ConditionType {
             Self::Pinned => "Pinned",
             Self::SecretError => "SecretError",
             Self::ConfirmationNeeded => "ConfirmationNeeded",
+            Self::OrphanedResourceWarning => "OrphanedResourceWarning",
+            Self::HeldBySyncWindow => "HeldBySyncWindow",
         }
     }
 }

@@ -43,6 +43,7 @@ fn project(globs: &[&str]) -> Project {
         name: "team-a".to_owned(),
         spec: api::AppProjectSpec::default(),
         secret_paths: globs.iter().map(|glob| (*glob).to_owned()).collect(),
+        impersonation: api::settings::Impersonation::Off,
     }
 }
 
@@ -340,7 +341,6 @@ fn a_key_or_version_that_cannot_exist_is_refused() {
         assert_eq!(
             refused.reason,
             RefusalReason::Forbidden,
-        impersonation: api::settings::Impersonation::Off,
             "{key:?} {version:?}"
         );
     }

@@ -188,6 +188,7 @@ impl World {
             name: "team".to_owned(),
             spec: api::AppProjectSpec::default(),
             secret_paths: globs.iter().map(|glob| (*glob).to_owned()).collect(),
+            impersonation: api::settings::Impersonation::Off,
         };
         self.watcher
             .put(Bucket::Projects, "team", &project)
@@ -348,6 +349,5 @@ fn program(folder: &Path, environment: &[(&str, String)]) -> Program {
             .collect(),
         folder: Some(folder.to_owned()),
         log: folder.join("secrets-agent.log"),
-            impersonation: api::settings::Impersonation::Off,
     }
 }

@@ -111,11 +111,7 @@ pub async fn projects(
 }
 
 /// Makes the bucket say what the projects are, also when a broker lost it.
-async fn publish_projects(
-    bus: Bus,
-    index: Arc<Index>,
-    lead: Lead,
-) {
+async fn publish_projects(bus: Bus, index: Arc<Index>, lead: Lead) {
     const RETRY: std::time::Duration = std::time::Duration::from_secs(2);
     let mut there = BTreeMap::<String, Project>::new();
     let mut watch = bus.watch_bucket::<Project>(Bucket::Projects, ">");

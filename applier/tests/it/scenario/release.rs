@@ -176,6 +176,7 @@ pub(crate) async fn a_forbidden_namespace_applies_nothing(world: &World) {
         )
         .unwrap(),
         secret_paths: Vec::new(),
+        impersonation: api::settings::Impersonation::Off,
     };
     world
         .bus
@@ -349,7 +350,6 @@ pub(crate) async fn a_manual_application_waits_for_a_command(world: &World) {
             .conditions
             .iter()
             .any(|condition| condition.message.contains("Service manual/bad")),
-        impersonation: api::settings::Impersonation::Off,
         "{state:#?}"
     );
 }
