@@ -42,6 +42,20 @@ pub struct Args {
     pub allow_paths: Globs,
     #[command(flatten)]
     pub vault: VaultArgs,
+    /// Namespace whose Secrets are readable as `k8s/<name>`, for who has no Vault. The agent needs `get` on them
+    #[arg(long, env = "TOWLINE_SECRETS_NAMESPACE", value_name = "NAME")]
+    pub secrets_namespace: Option<String>,
+    /// Kubeconfig for --secrets-namespace; the pod's own account without
+    #[arg(
+        long,
+        env = "TOWLINE_SECRETS_KUBECONFIG",
+        value_name = "FILE",
+        requires = "secrets_namespace"
+    )]
+    pub secrets_kubeconfig: Option<PathBuf>,
+    /// Folder whose folders are readable as `files/<folder>`, a key for each file in it: Secrets mounted into the agent
+    #[arg(long, env = "TOWLINE_SECRET_FILES", value_name = "DIR")]
+    pub secret_files: Option<PathBuf>,
     /// How often the backend is asked for newer versions of the paths in use, in seconds; 0 never asks
     #[arg(
         long,
@@ -58,9 +72,9 @@ pub type Globs = std::sync::Arc<[String]>;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct VaultArgs {
-    /// Address of Vault
+    /// Address of Vault, for every path that isn't `k8s/…` or `files/…`
     #[arg(long, env = "TOWLINE_VAULT_ADDR", value_name = "URL")]
-    pub vault_addr: Url,
+    pub vault_addr: Option<Url>,
     /// Namespace in Vault Enterprise
     #[arg(long, env = "TOWLINE_VAULT_NAMESPACE", value_name = "NAME")]
     pub vault_namespace: Option<String>,

@@ -23,7 +23,7 @@ use bus::service::Service;
 
 pub use args::{Args, Globs, VaultArgs};
 
-use crate::backend::Vault;
+use crate::backend::{Files, KubernetesSecrets, Stores, Vault};
 use crate::known::Known;
 use crate::metrics::Metrics;
 use crate::request::Agent;
@@ -42,6 +42,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         applier_key,
         allow_paths,
         vault,
+        secrets_namespace,
+        secrets_kubeconfig,
+        secret_files,
         rotation_interval,
     } = args;
     // Nobody but root may look into this process, and no core file is written of it.
@@ -50,14 +53,30 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let key = AnswererKey::read(&seal_key).context("reading --seal-key")?;
     let bounds = policy::Bounds::new(allow_paths).context("reading --allow-paths")?;
     let metrics = Metrics::new(service.registry()).context("registering metrics")?;
-    let backend = Arc::new(
-        Vault::new(&vault, metrics.clone()).context("setting up the connection to Vault")?,
+    let backend = Arc::new(Stores {
+        vault: Vault::new(&vault, metrics.clone()).context("setting up the connection to Vault")?,
+        kubernetes: match secrets_namespace {
+            Some(namespace) => {
+                Some(KubernetesSecrets::new(namespace, secrets_kubeconfig.as_ref()).await?)
+            }
+            None => None,
+        },
+        files: secret_files.as_deref().map(Files::new).transpose()?,
+    });
+    anyhow::ensure!(
+        !backend.is_empty(),
+        "there is no store to read from: give --vault-addr, --secrets-namespace or --secret-files"
     );
     let token = service.token();
-    service.spawn("vault token", {
+    if backend.vault.is_some() {
         let backend = Arc::clone(&backend);
-        async move { backend.keep_logged_in(token).await }
-    });
+        service.spawn("vault token", async move {
+            match &backend.vault {
+                Some(vault) => vault.keep_logged_in(token).await,
+                None => Ok(()),
+            }
+        });
+    }
     let bus = Bus::connect(&connect, SERVICE).await?;
     let known = Arc::new(Known::default());
     let uses = Arc::new(Uses::default());

@@ -21,6 +21,7 @@ mod rollback;
 mod secrets;
 mod several;
 mod sources;
+mod stores;
 mod sweep;
 mod tools;
 mod wrong_input;

@@ -45,7 +45,13 @@ pub(crate) struct UpArgs {
     /// File with the token for --vault-addr
     #[arg(long, env = "TOWLINE_VAULT_TOKEN_FILE", value_name = "FILE")]
     pub vault_token_file: Option<PathBuf>,
-    /// Vault paths that the secrets-agent may read at all; each project's `towline.dev/secret-paths` narrows them
+    /// Read the Secrets of this namespace as `k8s/<name>`, instead of starting a local Vault
+    #[arg(long, env = "TOWLINE_SECRETS_NAMESPACE", value_name = "NAME")]
+    pub secrets_namespace: Option<String>,
+    /// Read the folders of this one as `files/<folder>`, a key for each file, instead of starting a local Vault
+    #[arg(long, env = "TOWLINE_SECRET_FILES", value_name = "DIR")]
+    pub secret_files: Option<PathBuf>,
+    /// Secret paths that the secrets-agent may read at all; each project's `towline.dev/secret-paths` narrows them
     #[arg(
         long,
         env = "TOWLINE_SECRET_PATHS",
@@ -194,7 +200,7 @@ impl Towline {
             nats: parts.nats.clone(),
             nats_operator_seed: seed(&Role::Operator),
             kubeconfig: parts.kubeconfig.clone(),
-            vault: Some(parts.vault.clone()),
+            vault: parts.vault.as_ref().map(|(address, _)| address.clone()),
             namespace: args.namespace.clone(),
             logs: folder.clone(),
         };
@@ -254,8 +260,8 @@ impl Towline {
 struct Parts {
     kubeconfig: Option<PathBuf>,
     nats: String,
-    vault: String,
-    vault_token_file: PathBuf,
+    /// Address and token file.
+    vault: Option<(String, PathBuf)>,
 }
 
 impl Parts {
@@ -268,25 +274,19 @@ impl Parts {
             Some(nats) => nats.url(),
             None => args.nats.clone().context("no address of NATS")?,
         };
-        let (vault, vault_token_file) = match &stack.vault {
+        let vault = match &stack.vault {
             Some(vault) => {
                 use secrecy::ExposeSecret as _;
                 let file = folder.join("vault-token");
                 write_private(&file, vault.root_token().expose_secret())?;
-                (vault.address(), file)
+                Some((vault.address(), file))
             }
-            None => (
-                args.vault_addr.clone().context("no address of Vault")?,
-                args.vault_token_file
-                    .clone()
-                    .context("no token file for Vault")?,
-            ),
+            None => args.vault_addr.clone().zip(args.vault_token_file.clone()),
         };
         Ok(Self {
             kubeconfig,
             nats,
             vault,
-            vault_token_file,
         })
     }
 }
@@ -304,10 +304,13 @@ async fn start_stack(
         _ => None,
     };
     let cluster = args.kubeconfig.is_none().then(ClusterOptions::default);
-    let vault = if args.vault_addr.is_none() {
-        VaultPart::DevServer
-    } else {
+    let elsewhere = args.vault_addr.is_some()
+        || args.secrets_namespace.is_some()
+        || args.secret_files.is_some();
+    let vault = if elsewhere {
         VaultPart::Absent
+    } else {
+        VaultPart::DevServer
     };
     Ok(Stack::start(&StackOptions {
         nats,

@@ -27,7 +27,7 @@ pub(super) struct Wiring<'a> {
 pub(super) fn commands(wiring: &Wiring<'_>) -> Vec<ServiceCommand> {
     let Wiring {
         args,
-        parts,
+        parts: _,
         engine,
         folder,
         seals,
@@ -58,8 +58,7 @@ pub(super) fn commands(wiring: &Wiring<'_>) -> Vec<ServiceCommand> {
     .flag("--seal-key", &seals.agent_secret)
     .flag("--applier-key", &seals.applier_public)
     .flag("--allow-paths", args.secret_paths.join(","))
-    .flag("--vault-addr", &parts.vault)
-    .flag("--vault-token-file", &parts.vault_token_file);
+    .stores(args);
     let applier = Line::new("applier", wiring, &Role::Applier(cluster.clone()))
         .cluster()
         .flag("--cluster-id", cluster.as_str())
@@ -109,6 +108,25 @@ impl<'a> Line<'a> {
     fn cluster(self) -> Self {
         match self.wiring.parts.kubeconfig.clone() {
             Some(kubeconfig) => self.flag("--kubeconfig", kubeconfig),
+            None => self,
+        }
+    }
+
+    /// Where secrets are read from.
+    fn stores(mut self, args: &UpArgs) -> Self {
+        if let Some((address, token_file)) = &self.wiring.parts.vault {
+            self = self
+                .flag("--vault-addr", address)
+                .flag("--vault-token-file", token_file);
+        }
+        if let Some(namespace) = &args.secrets_namespace {
+            self = self.flag("--secrets-namespace", namespace);
+            if let Some(kubeconfig) = &self.wiring.parts.kubeconfig {
+                self = self.flag("--secrets-kubeconfig", kubeconfig);
+            }
+        }
+        match &args.secret_files {
+            Some(folder) => self.flag("--secret-files", folder),
             None => self,
         }
     }

@@ -1,11 +1,17 @@
-//! Where secrets come from: one trait, one file or folder per kind of store.
+//! Where secrets come from: one trait, one file or folder per kind of store; `stores` chooses among them.
 
 mod document;
+mod files;
+mod kubernetes;
+mod stores;
 mod vault;
 
 use std::future::Future;
 
 pub use document::Document;
+pub use files::{Files, FilesError};
+pub use kubernetes::{KubernetesError, KubernetesSecrets};
+pub use stores::Stores;
 pub use vault::{SetupError, Vault};
 
 use bus::message::secret::RefusalReason;
@@ -52,19 +58,29 @@ pub enum BackendError {
     Failing { address: String, status: u16 },
     #[error("the agent cannot log in to Vault: {why}")]
     Login { why: String },
+    #[error("{path}: {why}")]
+    Store { path: SecretPath, why: String },
+    #[error("this agent has no store for {path}: start it with {flag}")]
+    NoStore {
+        path: SecretPath,
+        flag: &'static str,
+    },
 }
 
 impl BackendError {
     pub fn reason(&self) -> RefusalReason {
         match self {
-            Self::NoPath { .. } | Self::Unreadable { .. } => RefusalReason::NotFound,
+            Self::NoPath { .. } | Self::Unreadable { .. } | Self::NoStore { .. } => {
+                RefusalReason::NotFound
+            }
             Self::Denied { .. }
             | Self::Sealed
             | Self::NotServing { .. }
             | Self::Unreachable { .. }
             | Self::Slow { .. }
             | Self::Failing { .. }
-            | Self::Login { .. } => RefusalReason::Unavailable,
+            | Self::Login { .. }
+            | Self::Store { .. } => RefusalReason::Unavailable,
         }
     }
 
@@ -79,7 +95,9 @@ impl BackendError {
             | Self::Sealed
             | Self::NotServing { .. }
             | Self::Slow { .. }
-            | Self::Login { .. } => false,
+            | Self::Login { .. }
+            | Self::Store { .. }
+            | Self::NoStore { .. } => false,
         }
     }
 }

@@ -30,7 +30,7 @@ impl Counted {
         let registry = Registry::new();
         let metrics = Metrics::new(&registry).unwrap();
         Self {
-            vault: Arc::new(Vault::new(args, metrics).unwrap()),
+            vault: Arc::new(Vault::new(args, metrics).unwrap().unwrap()),
             registry,
         }
     }

@@ -96,7 +96,7 @@ impl Root {
 
     pub(crate) fn args(&self) -> VaultArgs {
         VaultArgs {
-            vault_addr: self.address.parse().unwrap(),
+            vault_addr: Some(self.address.parse().unwrap()),
             vault_namespace: None,
             vault_ca: None,
             vault_token_file: None,

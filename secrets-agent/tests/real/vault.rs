@@ -20,7 +20,9 @@ pub(crate) async fn start() -> (Stack, Root) {
 }
 
 pub(crate) fn connect(args: &VaultArgs) -> Vault {
-    Vault::new(args, Metrics::new(&Registry::new()).unwrap()).unwrap()
+    Vault::new(args, Metrics::new(&Registry::new()).unwrap())
+        .unwrap()
+        .unwrap()
 }
 
 fn with_token(root: &Root, token: &str) -> Vault {

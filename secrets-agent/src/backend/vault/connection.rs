@@ -31,8 +31,7 @@ pub(super) enum Reply<T> {
 }
 
 impl Connection {
-    pub(super) fn new(args: &VaultArgs) -> Result<Self, SetupError> {
-        let address = &args.vault_addr;
+    pub(super) fn new(address: &Url, args: &VaultArgs) -> Result<Self, SetupError> {
         let is_plain = address.cannot_be_a_base()
             || !matches!(address.scheme(), "http" | "https")
             || address.path() != "/"
@@ -53,7 +52,7 @@ impl Connection {
             return Err(SetupError::Namespace);
         }
         Ok(Self {
-            client: client(args)?,
+            client: client(address, args)?,
             address: address.as_str().trim_end_matches('/').to_owned(),
             namespace,
         })
@@ -93,14 +92,14 @@ impl Connection {
     }
 }
 
-fn client(args: &VaultArgs) -> Result<Client, SetupError> {
+fn client(address: &Url, args: &VaultArgs) -> Result<Client, SetupError> {
     let client = Client::builder()
         .connect_timeout(CONNECT)
         .timeout(WHOLE)
         // A redirect would carry the token elsewhere, and a proxy from the environment would see it.
         .redirect(redirect::Policy::none())
         .no_proxy();
-    let client = if args.vault_addr.scheme() == "http" {
+    let client = if address.scheme() == "http" {
         // Else building the client fails where no root certificates are installed.
         client.tls_certs_only(Vec::new())
     } else if let Some(path) = &args.vault_ca {

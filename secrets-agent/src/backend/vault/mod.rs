@@ -65,16 +65,20 @@ pub struct Vault {
 }
 
 impl Vault {
-    pub fn new(args: &VaultArgs, metrics: Metrics) -> Result<Self, SetupError> {
-        let connection = Connection::new(args)?;
+    /// None without an address.
+    pub fn new(args: &VaultArgs, metrics: Metrics) -> Result<Option<Self>, SetupError> {
+        let Some(address) = &args.vault_addr else {
+            return Ok(None);
+        };
+        let connection = Connection::new(address, args)?;
         let login = Login::new(args, &connection, metrics.clone())?;
-        Ok(Self {
+        Ok(Some(Self {
             tokens: Tokens::new(login, metrics.clone()),
             health: Health::new(&connection, metrics.clone())?,
             connection,
             mounts: Mounts::default(),
             metrics,
-        })
+        }))
     }
 
     /// Keeps the agent logged in until `shutdown`. Without it, requests log in as they need.
