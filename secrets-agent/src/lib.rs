@@ -14,12 +14,15 @@ mod request;
 mod rotation;
 mod uses;
 
+use std::convert::Infallible;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use bus::Bus;
 use bus::seal::AnswererKey;
 use bus::service::Service;
+use tokio_util::sync::CancellationToken;
 
 pub use args::{Args, Globs, VaultArgs};
 
@@ -53,30 +56,18 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let key = AnswererKey::read(&seal_key).context("reading --seal-key")?;
     let bounds = policy::Bounds::new(allow_paths).context("reading --allow-paths")?;
     let metrics = Metrics::new(service.registry()).context("registering metrics")?;
-    let backend = Arc::new(Stores {
-        vault: Vault::new(&vault, metrics.clone()).context("setting up the connection to Vault")?,
-        kubernetes: match secrets_namespace {
-            Some(namespace) => {
-                Some(KubernetesSecrets::new(namespace, secrets_kubeconfig.as_ref()).await?)
-            }
-            None => None,
-        },
-        files: secret_files.as_deref().map(Files::new).transpose()?,
-    });
-    anyhow::ensure!(
-        !backend.is_empty(),
-        "there is no store to read from: give --vault-addr, --secrets-namespace or --secret-files"
+    let backend = Arc::new(
+        stores(
+            &vault,
+            secrets_namespace,
+            secrets_kubeconfig,
+            secret_files,
+            metrics.clone(),
+        )
+        .await?,
     );
     let token = service.token();
-    if backend.vault.is_some() {
-        let backend = Arc::clone(&backend);
-        service.spawn("vault token", async move {
-            match &backend.vault {
-                Some(vault) => vault.keep_logged_in(token).await,
-                None => Ok(()),
-            }
-        });
-    }
+    service.spawn("vault token", keep_logged_in(Arc::clone(&backend), token));
     let bus = Bus::connect(&connect, SERVICE).await?;
     let known = Arc::new(Known::default());
     let uses = Arc::new(Uses::default());
@@ -140,4 +131,37 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         request::serve(Arc::new(agent), readiness, token),
     );
     service.run().await
+}
+
+/// As long as the agent runs, where there is a Vault.
+async fn keep_logged_in(stores: Arc<Stores>, token: CancellationToken) -> Result<(), Infallible> {
+    match &stores.vault {
+        Some(vault) => vault.keep_logged_in(token).await,
+        None => {
+            token.cancelled().await;
+            Ok(())
+        }
+    }
+}
+
+async fn stores(
+    vault: &VaultArgs,
+    namespace: Option<String>,
+    kubeconfig: Option<PathBuf>,
+    files: Option<PathBuf>,
+    metrics: Metrics,
+) -> anyhow::Result<Stores> {
+    let stores = Stores {
+        vault: Vault::new(vault, metrics).context("setting up the connection to Vault")?,
+        kubernetes: match namespace {
+            Some(namespace) => Some(KubernetesSecrets::new(namespace, kubeconfig.as_ref()).await?),
+            None => None,
+        },
+        files: files.as_deref().map(Files::new).transpose()?,
+    };
+    anyhow::ensure!(
+        !stores.is_empty(),
+        "there is no store to read from: give --vault-addr, --secrets-namespace or --secret-files"
+    );
+    Ok(stores)
 }

@@ -61,18 +61,6 @@ impl KubernetesSecrets {
         Ok(Self { client, namespace })
     }
 
-    /// The Secret's name, which is one segment.
-    fn name<'a>(&self, path: &'a SecretPath) -> Result<&'a str, BackendError> {
-        path.as_str()
-            .split_once('/')
-            .map(|(_, name)| name)
-            .filter(|name| !name.contains('/'))
-            .ok_or_else(|| BackendError::Unreadable {
-                path: path.clone(),
-                why: "a path of a Secret is k8s/<name>",
-            })
-    }
-
     fn failed(&self, path: &SecretPath, error: &kube::Error) -> BackendError {
         let status = match error {
             kube::Error::Api(status) => status.code,
@@ -111,7 +99,7 @@ impl Backend for KubernetesSecrets {
                 why: "Secrets of Kubernetes have no earlier versions",
             });
         }
-        let name = self.name(path)?;
+        let name = name(path)?;
         let request =
             kube::core::Request::new(format!("/api/v1/namespaces/{}/secrets", self.namespace))
                 .get(name, &kube::api::GetParams::default())
@@ -134,7 +122,7 @@ impl Backend for KubernetesSecrets {
     async fn newest_version(&self, path: &SecretPath) -> Result<Option<u64>, BackendError> {
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
         let found = secrets
-            .get_metadata(self.name(path)?)
+            .get_metadata(name(path)?)
             .await
             .map_err(|error| self.failed(path, &error))?;
         Ok(found
@@ -142,6 +130,18 @@ impl Backend for KubernetesSecrets {
             .resource_version
             .and_then(|version| version.parse().ok()))
     }
+}
+
+/// The Secret's name, which is one segment.
+fn name(path: &SecretPath) -> Result<&str, BackendError> {
+    path.as_str()
+        .split_once('/')
+        .map(|(_, name)| name)
+        .filter(|name| !name.contains('/'))
+        .ok_or_else(|| BackendError::Unreadable {
+            path: path.clone(),
+            why: "a path of a Secret is k8s/<name>",
+        })
 }
 
 /// Borrowed: the only copies of a value are the body and the value itself.
