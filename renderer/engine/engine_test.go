@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -153,18 +154,18 @@ func (w *worker) write(v any) {
 		file.Size = len(file.Data)
 		contents = append(contents, file.Data...)
 	}
-	body, err := encode(whole)
-	if err != nil {
+	var buffer bytes.Buffer
+	if err := encode(&buffer, whole); err != nil {
 		w.t.Fatal(err)
 	}
-	body = append(append(body, 0), contents...)
+	body := append(append(buffer.Bytes(), 0), contents...)
 	binary.BigEndian.PutUint32(body, uint32(len(body)-4))
 	if _, err := w.requests.Write(body); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-func (w *worker) read(v any) {
+func (w *worker) read(reply *Reply) {
 	var head [4]byte
 	if _, err := io.ReadFull(w.replies, head[:]); err != nil {
 		w.t.Fatal(err)
@@ -173,8 +174,15 @@ func (w *worker) read(v any) {
 	if _, err := io.ReadFull(w.replies, body); err != nil {
 		w.t.Fatal(err)
 	}
-	if err := json.Unmarshal(body, v); err != nil {
+	text, contents, _ := bytes.Cut(body, []byte{0})
+	if err := json.Unmarshal(text, reply); err != nil {
 		w.t.Fatal(err)
+	}
+	if reply.OK != nil {
+		for index := range reply.OK.Documents {
+			document := &reply.OK.Documents[index]
+			document.Text, contents = string(contents[:document.Size]), contents[document.Size:]
+		}
 	}
 }
 
@@ -340,10 +348,10 @@ func TestWrongInputIsExplained(t *testing.T) {
 func TestAChartMayRenderToNothing(t *testing.T) {
 	w := startWorker(t, nil)
 	w.write(Request{Helm: &Helm{ReleaseName: "a", Files: []File{{Name: "Chart.yaml", Data: []byte("apiVersion: v2\nname: a\nversion: 1.0.0\n")}}}})
-	var reply map[string]map[string]json.RawMessage
+	var reply Reply
 	w.read(&reply)
-	if string(reply["ok"]["documents"]) != "[]" {
-		t.Errorf("got %s", reply)
+	if reply.OK == nil || reply.OK.Documents == nil || len(reply.OK.Documents) != 0 {
+		t.Errorf("got %+v", reply)
 	}
 }
 

@@ -134,14 +134,38 @@ func render(c *channel, request *Request) (documents []Document, err error) {
 	}
 }
 
-// encode leaves room for the length in front of the JSON.
-func encode(v any) ([]byte, error) {
+// frame is a reply with its documents behind it, and room for the length in front.
+func frame(reply *Reply) ([]byte, error) {
+	var documents []Document
+	if reply.OK != nil {
+		documents = reply.OK.Documents
+	}
+	size := 0
+	for index := range documents {
+		documents[index].Size = len(documents[index].Text)
+		size += documents[index].Size
+	}
 	var buffer bytes.Buffer
-	buffer.Write(make([]byte, 4))
-	encoder := json.NewEncoder(&buffer)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(v); err != nil {
-		return nil, fmt.Errorf("encoding a frame: %w", err)
+	buffer.Grow(size + 256*len(documents) + 256)
+	if err := encode(&buffer, reply); err != nil {
+		return nil, err
+	}
+	if documents != nil {
+		buffer.WriteByte(0)
+	}
+	for _, document := range documents {
+		buffer.WriteString(document.Text)
 	}
 	return buffer.Bytes(), nil
+}
+
+// encode leaves room for the length in front of the JSON.
+func encode(buffer *bytes.Buffer, v any) error {
+	buffer.Write(make([]byte, 4))
+	encoder := json.NewEncoder(buffer)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return fmt.Errorf("encoding a frame: %w", err)
+	}
+	return nil
 }

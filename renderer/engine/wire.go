@@ -3,8 +3,8 @@ package main
 // The wire between the renderer and a worker, mirrored in renderer/src/engine/wire.rs.
 //
 // Either side writes frames: a big-endian uint32 with the length, then that many bytes of JSON, at most
-// maxFrame. Where the JSON names files, a NUL follows and then what is in them, one after another: as text in JSON the files
-// of a large chart would take longer to read than to render. The worker first writes Reply{Ready}. The renderer writes one Request and waits; until the render is done the
+// maxFrame. Where the JSON names files or documents, a NUL follows and then what is in them, one after another: as text in JSON
+// those of a large chart would take longer to read than to render. The worker first writes Reply{Ready}. The renderer writes one Request and waits; until the render is done the
 // worker may write any number of questions (Reply{Read}, Mount, Chart, List, ChartFile, ChartNames), each answered by one Answer; the
 // last Reply has OK or Error set. Then the next Request may come. End of file on stdin ends the worker.
 
@@ -253,7 +253,9 @@ type OK struct {
 type Document struct {
 	Kind   DocumentKind `json:"kind"`
 	Source string       `json:"source"`
-	Text   string       `json:"text"`
+	Size   int          `json:"size"`
+	// Text comes behind the frame's JSON.
+	Text string `json:"-"`
 }
 
 // DocumentKind says which rules apply when a document is split.
@@ -345,12 +347,12 @@ func (c *channel) receive(v framed) error {
 
 // send writes one frame; a reply that is too large becomes an error reply.
 func (c *channel) send(reply *Reply) error {
-	body, err := encode(reply)
+	body, err := frame(reply)
 	if err != nil {
 		return err
 	}
 	if len(body)-4 > maxFrame {
-		body, err = encode(&Reply{Error: &Error{
+		body, err = frame(&Reply{Error: &Error{
 			Kind:    ErrorLimit,
 			Message: fmt.Sprintf("the output of %d bytes is over the limit of %d", len(body)-4, maxFrame),
 		}})

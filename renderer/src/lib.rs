@@ -33,7 +33,7 @@ pub use args::Args;
 pub use engine::{Confinement, Failure, FailureKind, Layer, Pool, PoolOptions, WorkerError};
 pub use job::{Job, Source};
 pub use need::{Dependencies, TooManyNeeds, describe};
-pub use objects::{Limits, ObjectError};
+pub use objects::{Limits, Object, ObjectError, json};
 pub use render::{RenderError, Rendered, render};
 pub use run::run;
 pub use tool::ToolError;

@@ -11,10 +11,10 @@ use bus::message::state::RendererState;
 use bus::subject::{self, Bucket, Store, Stream};
 use bus::{Bus, BusError, ClusterId, Digest, MAX_BODY, Published, clock};
 use bytes::Bytes;
-use serde_json::Value;
 
 use crate::history;
 use crate::job::Job;
+use crate::objects::{self, Object};
 use crate::reuse::Proven;
 
 /// Room for everything in a message but its payload.
@@ -41,8 +41,8 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    pub(crate) fn new(objects: &[Value]) -> Result<Self, PublishError> {
-        let json = serde_json::to_string(objects).map_err(PublishError::Encode)?;
+    pub(crate) fn new(objects: &[Object]) -> Result<Self, PublishError> {
+        let json = objects::json(objects).map_err(PublishError::Encode)?;
         let (digest, size) = (Digest::of(json.as_bytes()), json.len());
         let (payload, object) = if fits(&json) {
             (Payload::Inline(json), None)
@@ -391,13 +391,13 @@ mod tests {
 
     #[test]
     fn small_manifests_travel_in_the_message_and_large_ones_beside_it() {
-        let small = Packed::new(&[json!({"kind": "A"})]).unwrap();
+        let packed = |value| Packed::new(&[Object::new(value)]).unwrap();
+        let small = packed(json!({"kind": "A"}));
         assert!(matches!(&small.payload, Payload::Inline(text) if text == r#"[{"kind":"A"}]"#));
         assert_eq!(small.digest, Digest::of(br#"[{"kind":"A"}]"#));
-        let large = Packed::new(&[json!({"data": "x".repeat(Payload::INLINE)})]).unwrap();
+        let large = packed(json!({"data": "x".repeat(Payload::INLINE)}));
         assert!(matches!(large.payload, Payload::Object { size } if size == large.size));
-        let quoted =
-            Packed::new(&[json!({"data": "\"".repeat(Payload::INLINE / 2 - 100)})]).unwrap();
+        let quoted = packed(json!({"data": "\"".repeat(Payload::INLINE / 2 - 100)}));
         assert!(
             matches!(quoted.payload, Payload::Object { .. }),
             "escaped twice, it would not fit a message"

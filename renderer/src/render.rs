@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::engine::{Pool, wire};
 use crate::job::Job;
-use crate::objects::{self, Limits, Located, Meter};
+use crate::objects::{self, Limits, Located, Meter, Object};
 use crate::tool::answers::Answers;
 use crate::tool::build_env::{BuildEnv, BuildFacts};
 use crate::tool::chart_files::ChartFiles;
@@ -26,7 +26,7 @@ pub use error::RenderError;
 /// What a job came to. Its inputs are asked of the job.
 #[derive(Clone, Debug, Default)]
 pub struct Rendered {
-    pub objects: Vec<Value>,
+    pub objects: Vec<Object>,
     /// The tool of each source that has manifests.
     pub source_types: Vec<SourceType>,
     /// Warnings for a person.
@@ -36,6 +36,11 @@ pub struct Rendered {
 }
 
 impl Rendered {
+    /// The objects with all their values.
+    pub fn values_of_objects(&self) -> Result<Vec<Value>, serde_json::Error> {
+        self.objects.iter().map(Object::value).collect()
+    }
+
     fn used(&mut self, value: PseudoInput) {
         if !self.values.contains(&value) {
             self.values.push(value);
@@ -56,7 +61,7 @@ impl Rendered {
 pub async fn render(job: &Arc<Job>, pool: &Pool, limits: Limits) -> Result<Rendered, RenderError> {
     let mut rendered = Rendered::default();
     let mut found = Vec::new();
-    let meter = Arc::new(Meter::new(limits));
+    let meter = Arc::new(Meter::new(limits, pool.documents()));
     for index in 0..job.sources.len() {
         if job.sources[index].spec.is_reference_only() {
             continue;

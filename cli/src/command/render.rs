@@ -43,7 +43,7 @@ fn print(outcome: &Outcome) -> anyhow::Result<()> {
         return Ok(());
     };
     std::io::stdout()
-        .write_all(yaml(&rendered.objects)?.as_bytes())
+        .write_all(yaml(&rendered.values_of_objects()?)?.as_bytes())
         .context("writing to stdout")
 }
 
@@ -51,7 +51,7 @@ fn print(outcome: &Outcome) -> anyhow::Result<()> {
 fn write(folder: &Path, outcome: &Outcome) -> anyhow::Result<()> {
     let file = folder.join(format!("{}.yaml", outcome.instance));
     match &outcome.rendered {
-        Ok(rendered) => std::fs::write(&file, yaml(&rendered.objects)?),
+        Ok(rendered) => std::fs::write(&file, yaml(&rendered.values_of_objects()?)?),
         Err(_) if file.exists() => std::fs::remove_file(&file),
         Err(_) => Ok(()),
     }

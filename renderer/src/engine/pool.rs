@@ -2,7 +2,7 @@
 //! only its render fails.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use prometheus::IntCounter;
@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use super::wire::{Document, Request};
 use super::worker::{Worker, WorkerError};
 use super::{Confinement, Files};
+use crate::objects::Documents;
 
 /// How workers are started and held to account.
 #[derive(Clone, Debug)]
@@ -35,6 +36,7 @@ pub struct Pool {
     permits: Semaphore,
     idle: Mutex<Vec<Worker>>,
     confinement: OnceLock<Confinement>,
+    documents: Arc<Documents>,
     replaced: IntCounter,
 }
 
@@ -45,9 +47,15 @@ impl Pool {
             permits: Semaphore::new(options.workers.max(1)),
             idle: Mutex::new(Vec::new()),
             confinement: OnceLock::new(),
+            documents: Arc::default(),
             replaced,
             options,
         }
+    }
+
+    /// Large documents that renders came to.
+    pub(crate) fn documents(&self) -> Arc<Documents> {
+        Arc::clone(&self.documents)
     }
 
     /// Starts a worker and ends it, so that it is known at once what workers are cut off from, and whether they start at all.

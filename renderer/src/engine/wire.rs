@@ -199,6 +199,26 @@ pub(crate) struct FilesOf {
     pub(crate) ending: String,
 }
 
+impl Reply {
+    /// Reads a frame without its length.
+    pub(crate) fn read(frame: &[u8]) -> Result<Self, serde_json::Error> {
+        let end = memchr::memchr(0, frame).unwrap_or(frame.len());
+        let (text, contents) = frame.split_at(end);
+        let mut reply = serde_json::from_slice(text)?;
+        if let Self::Ok { documents } = &mut reply {
+            let mut contents = contents.get(1..).unwrap_or_default();
+            for document in documents {
+                let Some((text, rest)) = contents.split_at_checked(document.size) else {
+                    return Err(serde::de::Error::custom("a frame ends within a document"));
+                };
+                document.text = String::from_utf8_lossy(text).into_owned();
+                contents = rest;
+            }
+        }
+        Ok(reply)
+    }
+}
+
 /// What a worker gave up by itself before it reads.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -245,12 +265,26 @@ fn frame<'f>(
     Ok(frame)
 }
 
-/// What one template, CRD file or overlay came to: maybe several YAML documents.
+/// What one template, CRD file or overlay came to: maybe several YAML documents. They come behind the frame's JSON.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Document {
     pub(crate) kind: DocumentKind,
     pub(crate) source: String,
+    size: usize,
+    #[serde(skip)]
     pub(crate) text: String,
+}
+
+#[cfg(test)]
+impl Document {
+    pub(crate) fn new(kind: DocumentKind, source: &str, text: &str) -> Self {
+        Self {
+            kind,
+            source: source.to_owned(),
+            size: text.len(),
+            text: text.to_owned(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -328,6 +362,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use std::sync::Arc;
+
     use crate::objects::{Limits, Meter};
 
     #[test]
@@ -346,6 +382,19 @@ mod tests {
                 ..
             })
         ));
+    }
+
+    #[test]
+    fn documents_come_behind_the_text() {
+        let text = r#"{"ok":{"documents":[{"kind":"crd","source":"a","size":3},{"kind":"template","source":"b","size":2}]}}"#;
+        let frame = |contents: &[u8]| [text.as_bytes(), b"\0", contents].concat();
+        let Reply::Ok { documents } = Reply::read(&frame(b"one\xfft")).unwrap() else {
+            panic!("no documents")
+        };
+        let texts: Vec<_> = documents.iter().map(|it| it.text.as_str()).collect();
+        assert_eq!(texts, ["one", "\u{fffd}t"]);
+        assert!(Reply::read(&frame(b"one")).is_err());
+        assert!(Reply::read(text.as_bytes()).is_err());
     }
 
     #[test]
@@ -380,7 +429,7 @@ mod tests {
                 "{", "}", "[", "]", ":", ",", "\"", "null", "true", "0", "-1", "1e999", "18446744073709551616", "\\u0000", "\\ud800",
             ]).prop_map(str::to_owned),
             4 => prop::sample::select(vec![
-                "ready", "read", "mount", "chart", "list", "chartFile", "chartNames", "folder", "deep", "ending", "ok", "error", "path", "need", "at", "whole", "documents", "kind", "source", "text",
+                "ready", "read", "mount", "chart", "list", "chartFile", "chartNames", "folder", "deep", "ending", "ok", "error", "path", "need", "at", "whole", "documents", "kind", "source", "size",
                 "message", "file", "line", "template", "crd", "kustomize", "jsonnet", "git", "url", "reference", "landlock", "seccomp", "emptyRoot",
                 "noCapabilities", "internal",
             ]).prop_map(|word| format!("\"{word}\"")),
@@ -390,22 +439,34 @@ mod tests {
     }
 
     /// A reply of the right shape, with any texts in it.
-    fn reply() -> impl Strategy<Value = serde_json::Value> {
+    fn reply() -> impl Strategy<Value = (serde_json::Value, String)> {
         let text = || any::<String>();
         let kind = prop::sample::select(vec!["template", "crd", "kustomize", "jsonnet", "x"]);
-        let document = (kind, text(), text())
-            .prop_map(|(kind, source, text)| json!({"kind": kind, "source": source, "text": text}));
+        let document = (kind, text(), text(), 0..3_usize);
+        let documents = proptest::collection::vec(document, 0..4).prop_map(|documents| {
+            let text: String = documents
+                .iter()
+                .map(|(.., text, _)| text.as_str())
+                .collect();
+            let documents: Vec<_> = documents
+                .iter()
+                .map(|(kind, source, text, more)| {
+                    json!({"kind": kind, "source": source, "size": text.len() + more})
+                })
+                .collect();
+            (json!({"ok": {"documents": documents}}), text)
+        });
+        let question = |value: serde_json::Value| (value, String::new());
         prop_oneof![
-            text().prop_map(|path| json!({"read": {"path": path}})),
+            text().prop_map(move |path| question(json!({"read": {"path": path}}))),
             (text(), any::<bool>())
-                .prop_map(|(path, whole)| json!({"chart": {"path": path, "whole": whole}})),
-            (text(), text(), text()).prop_map(|(url, reference, at)| {
-                json!({"mount": {"need": {"git": {"url": url, "reference": reference}}, "at": at}})
+                .prop_map(move |(path, whole)| question(json!({"chart": {"path": path, "whole": whole}}))),
+            (text(), text(), text()).prop_map(move |(url, reference, at)| {
+                question(json!({"mount": {"need": {"git": {"url": url, "reference": reference}}, "at": at}}))
             }),
-            proptest::collection::vec(document, 0..4)
-                .prop_map(|documents| json!({"ok": {"documents": documents}})),
-            (text(), text(), any::<i64>()).prop_map(|(message, file, line)| {
-                json!({"error": {"kind": "template", "message": message, "file": file, "line": line}})
+            documents,
+            (text(), text(), any::<i64>()).prop_map(move |(message, file, line)| {
+                question(json!({"error": {"kind": "template", "message": message, "file": file, "line": line}}))
             }),
         ]
     }
@@ -413,23 +474,26 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_a_reply_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..64), text in nearly_a_reply()) {
-            let _ = serde_json::from_slice::<Reply>(&bytes);
-            let _ = serde_json::from_str::<Reply>(&text);
+            let _ = Reply::read(&bytes);
+            let _ = Reply::read(text.as_bytes());
         }
 
         #[test]
-        fn whatever_a_reply_says_is_objects_or_an_error(reply in reply(), cut in any::<prop::sample::Index>()) {
+        fn whatever_a_reply_says_is_objects_or_an_error((reply, contents) in reply(), cut in any::<prop::sample::Index>()) {
             let mut bytes = serde_json::to_vec(&reply).unwrap();
-            if let Ok(Reply::Ok { documents }) = serde_json::from_slice(&bytes) {
-                let meter = Meter::new(Limits::DEFAULT);
+            let text = bytes.len();
+            bytes.push(0);
+            bytes.extend_from_slice(contents.as_bytes());
+            if let Ok(Reply::Ok { documents }) = Reply::read(&bytes) {
+                let meter = Meter::new(Limits::DEFAULT, Arc::default());
                 let _ = crate::objects::of_engine(&documents, true, &meter)
                     .and_then(|objects| crate::objects::finish(objects, Limits::DEFAULT));
                 for document in documents {
                     let _ = crate::objects::of_jsonnet("a", &document.text, &meter);
                 }
             }
-            bytes.truncate(cut.index(bytes.len()));
-            prop_assert!(serde_json::from_slice::<Reply>(&bytes).is_err());
+            bytes.truncate(cut.index(text));
+            prop_assert!(Reply::read(&bytes).is_err());
         }
     }
 }

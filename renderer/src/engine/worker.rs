@@ -268,7 +268,7 @@ impl Worker {
         if self.replies.read_exact(&mut frame).await.is_err() {
             return Err(self.died().await);
         }
-        serde_json::from_slice(&frame).map_err(WorkerError::Garbled)
+        Reply::read(&frame).map_err(WorkerError::Garbled)
     }
 
     /// What its end means, by its last words: Go says so when memory or stack runs out.

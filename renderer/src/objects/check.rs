@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::{Limits, Located, ObjectError};
+use super::{Limits, Located, Object, ObjectError};
 
 /// The objects of an application, and which of them were written more than once.
 #[derive(Debug, Default)]
 pub(crate) struct Finished {
-    pub(crate) objects: Vec<Value>,
+    pub(crate) objects: Vec<Object>,
     pub(crate) repeated: Vec<Repeated>,
 }
 
@@ -76,7 +76,7 @@ pub(crate) fn finish(found: Vec<Located>, limits: Limits) -> Result<Finished, Ob
         objects: unpacked
             .into_iter()
             .zip(superseded)
-            .filter_map(|(object, superseded)| (!superseded).then_some(object.value))
+            .filter_map(|(object, superseded)| (!superseded).then_some(object.object))
             .collect(),
         repeated: repeated.into_iter().map(|(_, repeated)| repeated).collect(),
     })
@@ -84,11 +84,12 @@ pub(crate) fn finish(found: Vec<Located>, limits: Limits) -> Result<Finished, Ob
 
 /// A list by Kubernetes' own rule: whatever its kind, it has `items` that are an array. One with `items: null` is empty.
 fn unpack(object: Located, into: &mut Vec<Located>, limits: Limits) -> Result<(), ObjectError> {
-    let Located { mut value, origin } = object;
+    let Located { mut object, origin } = object;
+    let value = object.head_mut();
     match value.get_mut("items").map(Value::take) {
         Some(Value::Array(items)) => {
             for item in items {
-                let item = super::mapping(item, origin.clone())?;
+                let item = super::mapping(Object::new(item), origin.clone())?;
                 push(item, into, limits)?;
             }
             return Ok(());
@@ -99,7 +100,7 @@ fn unpack(object: Located, into: &mut Vec<Located>, limits: Limits) -> Result<()
         Some(other) => value["items"] = other,
         None => {}
     }
-    push(Located { value, origin }, into, limits)
+    push(Located { object, origin }, into, limits)
 }
 
 fn push(object: Located, into: &mut Vec<Located>, limits: Limits) -> Result<(), ObjectError> {
@@ -116,7 +117,8 @@ fn push(object: Located, into: &mut Vec<Located>, limits: Limits) -> Result<(), 
 fn identify(object: &Located) -> Result<Option<Identity>, ObjectError> {
     let text = |path: &str| {
         object
-            .value
+            .object
+            .head()
             .pointer(path)
             .and_then(Value::as_str)
             .filter(|text| !text.is_empty())
@@ -144,7 +146,10 @@ pub(super) fn missing(object: &Located, field: &'static str) -> ObjectError {
     let known: Vec<String> = [("kind", "/kind"), ("name", "/metadata/name")]
         .iter()
         .filter_map(|(word, path)| {
-            Some(format!("{word} {}", object.value.pointer(path)?.as_str()?))
+            Some(format!(
+                "{word} {}",
+                object.object.head().pointer(path)?.as_str()?
+            ))
         })
         .collect();
     let hint = if known.is_empty() {
@@ -168,7 +173,7 @@ mod tests {
 
     fn located(value: Value, line: usize) -> Located {
         Located {
-            value,
+            object: Object::new(value),
             origin: Origin {
                 file: "a.yaml".to_owned(),
                 line,
@@ -189,7 +194,8 @@ mod tests {
             located(mk_config("a", "2"), 3),
         ];
         let finished = finish(found, Limits::DEFAULT).unwrap();
-        assert_eq!(finished.objects, [mk_config("b", "1"), mk_config("a", "2")]);
+        let objects: Vec<_> = finished.objects.iter().map(Object::head).collect();
+        assert_eq!(objects, [&mk_config("b", "1"), &mk_config("a", "2")]);
         assert_eq!(finished.repeated.len(), 1);
         assert_eq!(finished.repeated[0].object, "/ConfigMap//a");
         assert_eq!(finished.repeated[0].last, "a.yaml:3");

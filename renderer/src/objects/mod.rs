@@ -6,15 +6,19 @@
 mod check;
 pub(crate) mod guard;
 mod hook;
+mod object;
 mod scalar;
 mod split;
 pub(crate) mod yaml;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
 pub(crate) use check::finish;
+pub(crate) use object::Documents;
+pub use object::{Object, json};
 
 use crate::engine::wire::{Document, DocumentKind};
 use yaml::{Bounds, YamlError};
@@ -22,7 +26,7 @@ use yaml::{Bounds, YamlError};
 /// An object and where it was written.
 #[derive(Clone, Debug)]
 pub(crate) struct Located {
-    pub(crate) value: Value,
+    pub(crate) object: Object,
     pub(crate) origin: Origin,
 }
 
@@ -88,25 +92,36 @@ pub enum ObjectError {
 
 /// The bytes of an application's objects, counted while they are parsed: aliases make much of little.
 pub(crate) struct Meter {
-    limit: usize,
-    used: AtomicUsize,
+    limits: Limits,
+    bytes: AtomicUsize,
+    objects: AtomicUsize,
+    documents: Arc<Documents>,
 }
 
 impl Meter {
-    pub(crate) fn new(limits: Limits) -> Self {
+    /// Documents that are known needn't be parsed again; they count all the same.
+    pub(crate) fn new(limits: Limits, documents: Arc<Documents>) -> Self {
         Self {
-            limit: limits.bytes,
-            used: AtomicUsize::new(0),
+            limits,
+            bytes: AtomicUsize::new(0),
+            objects: AtomicUsize::new(0),
+            documents,
         }
     }
 
     fn add(&self, file: &str, bytes: usize) -> Result<(), ObjectError> {
         // A sum of what each was bounded before: it can't overflow.
-        let used = self.used.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if used > self.limit {
+        let used = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if used > self.limits.bytes {
             return Err(ObjectError::TooLarge {
                 file: file.to_owned(),
-                limit: self.limit,
+                limit: self.limits.bytes,
+            });
+        }
+        // A document is an object at least.
+        if self.objects.fetch_add(1, Ordering::Relaxed) >= self.limits.objects {
+            return Err(ObjectError::TooMany {
+                limit: self.limits.objects,
             });
         }
         Ok(())
@@ -132,7 +147,7 @@ pub(crate) fn of_engine(
             let Some(object) = parse(&document.source, &piece, true, meter)? else {
                 continue;
             };
-            match hook::fate(&object.value, skip_tests) {
+            match hook::fate(object.object.head(), skip_tests) {
                 hook::Fate::Hook if template => hooks.push(object),
                 hook::Fate::Dropped if template => {}
                 // Only Helm's own templates have hooks of Helm.
@@ -158,8 +173,8 @@ pub(crate) fn of_file(path: &str, data: &[u8], meter: &Meter) -> Result<Vec<Loca
     for piece in split::kubernetes(&text) {
         match parse(path, &piece, false, meter).and_then(|found| found.map(with_kind).transpose()) {
             Ok(found) => objects.extend(found),
-            Err(ObjectError::TooLarge { file, limit }) => {
-                return Err(ObjectError::TooLarge { file, limit });
+            Err(error @ (ObjectError::TooLarge { .. } | ObjectError::TooMany { .. })) => {
+                return Err(error);
             }
             Err(_) if objects.is_empty() && !looks_like_kubernetes(&text) => return Ok(Vec::new()),
             Err(error) => return Err(error),
@@ -181,7 +196,7 @@ fn of_json(path: &str, text: &str, meter: &Meter) -> Result<Vec<Located>, Object
         line: 1,
         rendered: false,
     };
-    Ok(vec![with_kind(mapping(value, origin)?)?])
+    Ok(vec![with_kind(mapping(Object::new(value), origin)?)?])
 }
 
 /// The objects of an evaluated Jsonnet file: one, or an array of them, with empty places left out.
@@ -208,7 +223,7 @@ pub(crate) fn of_jsonnet(
                 line: 1,
                 rendered: true,
             };
-            with_kind(mapping(value, origin)?)
+            with_kind(mapping(Object::new(value), origin)?)
         })
         .collect()
 }
@@ -221,7 +236,7 @@ fn looks_like_kubernetes(text: &str) -> bool {
 }
 
 fn with_kind(object: Located) -> Result<Located, ObjectError> {
-    match object.value.get("kind") {
+    match object.object.head().get("kind") {
         Some(Value::String(kind)) if !kind.is_empty() => Ok(object),
         _ => Err(check::missing(&object, "kind")),
     }
@@ -238,11 +253,12 @@ fn parse(
         line,
         rendered,
     };
-    match yaml::weighed(piece.text, Bounds::DEFAULT) {
+    let parsed = || yaml::weighed(piece.text, Bounds::DEFAULT);
+    match meter.documents.object(piece.text, parsed) {
         Ok(None) => Ok(None),
-        Ok(Some((value, bytes))) => {
+        Ok(Some((object, bytes))) => {
             meter.add(file, bytes)?;
-            mapping(value, origin(piece.line)).map(Some)
+            mapping(object, origin(piece.line)).map(Some)
         }
         Err(YamlError { line, cause }) => Err(ObjectError::Yaml {
             origin: origin(piece.line + line.max(1) - 1).to_string(),
@@ -251,9 +267,9 @@ fn parse(
     }
 }
 
-fn mapping(value: Value, origin: Origin) -> Result<Located, ObjectError> {
-    let what = match value {
-        Value::Object(_) => return Ok(Located { value, origin }),
+fn mapping(object: Object, origin: Origin) -> Result<Located, ObjectError> {
+    let what = match object.head() {
+        Value::Object(_) => return Ok(Located { object, origin }),
         Value::Array(_) => "a sequence",
         Value::String(_) => "a text",
         Value::Number(_) => "a number",
@@ -271,7 +287,7 @@ mod tests {
     use super::*;
 
     fn mk_meter() -> Meter {
-        Meter::new(Limits::DEFAULT)
+        Meter::new(Limits::DEFAULT, Arc::default())
     }
 
     fn of_file(path: &str, data: &[u8]) -> Result<Vec<Located>, ObjectError> {
@@ -280,10 +296,11 @@ mod tests {
 
     #[test]
     fn all_files_of_an_application_count_together() {
-        let meter = Meter::new(Limits {
+        let limits = Limits {
             objects: 10,
             bytes: 150,
-        });
+        };
+        let meter = Meter::new(limits, Arc::default());
         let object = b"kind: A\nmetadata: {name: a}\ndata: &x abcdefghij\nmore: [*x, *x]\n";
         assert!(super::of_file("a.yaml", object, &meter).is_ok());
         assert_eq!(
@@ -295,17 +312,13 @@ mod tests {
     }
 
     fn template(text: &str) -> Document {
-        Document {
-            kind: DocumentKind::Template,
-            source: "dome/templates/a.yaml".to_owned(),
-            text: text.to_owned(),
-        }
+        Document::new(DocumentKind::Template, "dome/templates/a.yaml", text)
     }
 
     fn names(objects: &[Located]) -> Vec<&str> {
         objects
             .iter()
-            .map(|object| object.value["metadata"]["name"].as_str().unwrap())
+            .map(|object| object.object.head()["metadata"]["name"].as_str().unwrap())
             .collect()
     }
 

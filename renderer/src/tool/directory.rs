@@ -193,7 +193,7 @@ mod tests {
     use crate::tree::tests::mk_tree;
 
     fn mk_meter() -> Meter {
-        Meter::new(Limits::DEFAULT)
+        Meter::new(Limits::DEFAULT, std::sync::Arc::default())
     }
 
     fn mk_object(name: &str) -> String {
@@ -222,7 +222,7 @@ mod tests {
         objects
             .iter()
             .map(|object| {
-                object.value["metadata"]["name"]
+                object.object.head()["metadata"]["name"]
                     .as_str()
                     .unwrap()
                     .to_owned()
@@ -281,10 +281,9 @@ mod tests {
                 "extVars": [{"name": "count", "value": "1 + 1", "code": true}],
             }})
         );
-        let mk_document = |source: &str| Document {
-            kind: wire::DocumentKind::Jsonnet,
-            source: source.to_owned(),
-            text: r#"[{"kind": "A"}, null]"#.to_owned(),
+        let mk_document = |source: &str| {
+            let text = r#"[{"kind": "A"}, null]"#;
+            Document::new(wire::DocumentKind::Jsonnet, source, text)
         };
         let objects = found
             .finish(&[mk_document("app/lamp.jsonnet")], &mk_meter())

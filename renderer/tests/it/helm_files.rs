@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use renderer::{Dependencies, Limits};
+use renderer::Dependencies;
 use serde_json::json;
 
 use crate::helm::{CHART, Case, capabilities, mk_case, same};
@@ -116,9 +116,7 @@ async fn read(engine: &Engine, case: &Case) -> Vec<String> {
     let mut job = repository.job(source, &case.plain());
     job.capabilities = Some(capabilities());
     let job = Arc::new(job);
-    renderer::render(&job, &engine.pool, Limits::DEFAULT)
-        .await
-        .unwrap();
+    engine.render_shared(&job).await.unwrap();
     let always = [
         "Chart",
         "charts",

@@ -94,9 +94,7 @@ async fn imports_are_looked_for_beside_the_file_then_in_the_libraries_and_all_ar
     let source = json!({"repoURL": "r", "path": "app",
         "directory": {"recurse": true, "jsonnet": {"libs": ["one", "two"]}}});
     let job = Arc::new(repository.job(source, &files));
-    let rendered = renderer::render(&job, &engine.pool, renderer::Limits::DEFAULT)
-        .await
-        .unwrap();
+    let rendered = engine.render_shared(&job).await.unwrap();
     assert_eq!(
         rendered.objects[0]["data"],
         json!({"text": "noted", "lib": "last"})

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use bus::message::cluster::Capabilities;
 use bus::message::need::Need;
 use bus::message::render::PseudoInput;
-use renderer::{Job, Limits, RenderError};
+use renderer::{Job, RenderError};
 use serde_json::json;
 
 use crate::repository::{Engine, Repository, mk_default_engine, names};
@@ -114,9 +114,7 @@ helmCharts: [{name: dome, repo: https://charts.example, version: 1.x.x, releaseN
         ),
     ]);
     let job = Arc::new(job);
-    let rendered = renderer::render(&job, &engine.pool, Limits::DEFAULT)
-        .await
-        .unwrap();
+    let rendered = engine.render_shared(&job).await.unwrap();
     let mut found = names(&rendered);
     found.sort();
     assert_eq!(
@@ -153,7 +151,7 @@ async fn a_chart_of_the_overlay_asks_the_cluster_only_if_its_templates_do() {
             api_versions: vec!["sky/v1".to_owned()],
         });
         let job = Arc::new(job);
-        let rendered = renderer::render(&job, &engine.pool, Limits::DEFAULT).await;
+        let rendered = engine.render_shared(&job).await;
         let south = |path: &str| path.ends_with("values-south.yaml");
         assert!(job.inputs().iter().all(|input| !south(&input.path)));
         rendered

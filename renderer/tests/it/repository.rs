@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use bus::Digest;
 use bus::message::desired::Rendering;
+use bus::message::manifests::SourceType;
 use bus::message::need::Need;
+use bus::message::render::PseudoInput;
 use renderer::{
-    Database, Dependencies, Job, Limits, Pool, PoolOptions, ReadLimits, RenderError, Rendered,
-    Source, Tree,
+    Database, Dependencies, Job, Limits, Pool, PoolOptions, ReadLimits, RenderError, Source, Tree,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -141,6 +142,14 @@ impl Repository {
     }
 }
 
+/// What a job came to, its objects with all their values.
+#[derive(Debug)]
+pub(crate) struct Rendered {
+    pub(crate) objects: Vec<Value>,
+    pub(crate) source_types: Vec<SourceType>,
+    pub(crate) values: Vec<PseudoInput>,
+}
+
 /// A pool with the real engine.
 pub(crate) struct Engine {
     pub(crate) pool: Pool,
@@ -181,7 +190,17 @@ impl Engine {
     }
 
     pub(crate) async fn render(&self, job: Job) -> Result<Rendered, RenderError> {
-        renderer::render(&Arc::new(job), &self.pool, Limits::DEFAULT).await
+        self.render_shared(&Arc::new(job)).await
+    }
+
+    /// Of a job whose inputs are asked for afterwards.
+    pub(crate) async fn render_shared(&self, job: &Arc<Job>) -> Result<Rendered, RenderError> {
+        let rendered = renderer::render(job, &self.pool, Limits::DEFAULT).await?;
+        Ok(Rendered {
+            objects: rendered.values_of_objects().unwrap(),
+            source_types: rendered.source_types,
+            values: rendered.values,
+        })
     }
 }
 

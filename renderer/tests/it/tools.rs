@@ -67,9 +67,7 @@ async fn an_overlay_is_read_file_by_file_and_each_is_an_input() {
     ];
     let source = json!({"repoURL": "r", "path": "apps/north", "kustomize": {"namePrefix": "n-"}});
     let job = std::sync::Arc::new(repository.job(source, &files));
-    let rendered = renderer::render(&job, &engine.pool, renderer::Limits::DEFAULT)
-        .await
-        .unwrap();
+    let rendered = engine.render_shared(&job).await.unwrap();
     assert_eq!(names(&rendered), ["Service/n-guider"]);
     let inputs: Vec<_> = job
         .inputs()

@@ -32,7 +32,7 @@ impl Towline {
         for _ in 0..Need::MAX_ROUNDS {
             let job = Arc::new(job(case, checkout, &had)?);
             let needs = match renderer::render(&job, &self.engine, Limits::DEFAULT).await {
-                Ok(rendered) => return Ok(Ok(rendered.objects)),
+                Ok(rendered) => return Ok(Ok(rendered.values_of_objects()?)),
                 Err(RenderError::Waits { needs }) => needs,
                 Err(error) => return Ok(Err(error.to_string())),
             };

@@ -76,8 +76,9 @@ fn known(
 ) -> anyhow::Result<(Known, Vec<Value>)> {
     let (outcome, recorded, values, objects) = match rendered {
         Ok(rendered) => {
-            let json = serde_json::to_vec(&rendered.objects)?;
-            let digest = Digest::of(&json);
+            let objects = rendered.values_of_objects()?;
+            let json = renderer::json(&rendered.objects)?;
+            let digest = Digest::of(json.as_bytes());
             let recorded = RenderOutcome::Rendered {
                 digest: digest.clone(),
                 count: rendered.objects.len(),
@@ -86,7 +87,7 @@ fn known(
                 conditions: Vec::new(),
             };
             let outcome = Outcome::Manifests(digest);
-            (outcome, recorded, rendered.values, rendered.objects)
+            (outcome, recorded, rendered.values, objects)
         }
         Err(RenderError::Waits { needs }) => {
             let outcome = Outcome::Waits(needs);

@@ -106,7 +106,7 @@ impl Towline {
         let rendered = renderer::render(&job, &self.pool, Limits::DEFAULT)
             .await
             .with_context(|| format!("rendering: {}", case.name))?;
-        let json = serde_json::to_string(&rendered.objects)?;
+        let json = renderer::json(&rendered.objects)?;
         std::hint::black_box(job.inputs());
         Ok(Outcome {
             digest: Some(Digest::of(json.as_bytes())),
