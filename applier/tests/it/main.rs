@@ -34,3 +34,33 @@ async fn manifests_become_live_and_stay_as_they_were_released() {
     scenario::crash::a_wiped_broker_deletes_nothing_and_keeps_the_pin(&mut world).await;
     scenario::load::two_hundred_applications_come_up_quickly(&world).await;
 }
+
+/// What is asked for beside the objects themselves, and what was there before, on a stack of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn options_are_honoured_and_what_was_there_is_taken_over() {
+    let world = World::start().await;
+    scenario::adoption::whoever_applied_it_before_it_is_taken_over_without_a_restart(&world).await;
+    scenario::adoption::what_changes_while_it_is_taken_over_is_taken_over_all_the_same(&world)
+        .await;
+    scenario::options::replace_writes_the_whole_object(&world).await;
+    scenario::options::force_makes_anew_what_cannot_be_changed(&world).await;
+    scenario::options::what_is_replaced_by_force_is_made_anew_by_each_release(&world).await;
+    scenario::options::client_side_apply_keeps_what_others_added(&world).await;
+    scenario::options::what_server_side_apply_refuses_is_applied_with_a_warning_unless_asked_for(
+        &world,
+    )
+    .await;
+    scenario::options::an_object_waits_for_its_kind_where_it_says_so(&world).await;
+    scenario::options::a_namespaces_metadata_are_kept_as_they_are_said(&world).await;
+    scenario::options::a_shared_object_fails_the_release_where_asked(&world).await;
+    scenario::options::what_is_extraneous_by_its_own_word_leaves_the_application_in_sync(&world)
+        .await;
+    scenario::options::dependents_stay_when_pruning_orphans_them(&world).await;
+    scenario::options::an_option_without_a_meaning_is_said_and_does_no_harm(&world).await;
+    scenario::project::a_closed_window_holds_releases_and_healing_but_not_people_it_lets_through(
+        &world,
+    )
+    .await;
+    scenario::project::objects_are_written_as_the_account_that_the_project_names(&world).await;
+    scenario::project::a_namespace_is_made_only_where_the_project_allows_the_kind(&world).await;
+}

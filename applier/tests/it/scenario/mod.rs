@@ -1,7 +1,10 @@
+pub(crate) mod adoption;
 pub(crate) mod crash;
 pub(crate) mod deletion;
 pub(crate) mod drift;
 pub(crate) mod load;
+pub(crate) mod options;
 pub(crate) mod pin;
+pub(crate) mod project;
 pub(crate) mod release;
 pub(crate) mod secret;
