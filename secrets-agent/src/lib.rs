@@ -135,13 +135,11 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 
 /// As long as the agent runs, where there is a Vault.
 async fn keep_logged_in(stores: Arc<Stores>, token: CancellationToken) -> Result<(), Infallible> {
-    match &stores.vault {
-        Some(vault) => vault.keep_logged_in(token).await,
-        None => {
-            token.cancelled().await;
-            Ok(())
-        }
+    if let Some(vault) = &stores.vault {
+        return vault.keep_logged_in(token).await;
     }
+    token.cancelled().await;
+    Ok(())
 }
 
 async fn stores(
