@@ -25,7 +25,7 @@ const PREDECESSORS: [&str; 12] = [
 ];
 
 /// How often an object that changes meanwhile is looked at anew.
-const ATTEMPTS: usize = 5;
+const ATTEMPTS: usize = 10;
 
 /// Whose fields become ours on first contact.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -243,6 +243,13 @@ pub(crate) async fn what_changes_while_it_is_taken_over_is_taken_over_all_the_sa
                 state.generation == generation && state.sync == SyncStatus::Synced
             })
             .await;
+        let failures = world.events(&app).await;
+        assert!(
+            failures
+                .iter()
+                .all(|event| event.kind.token() != "release.failed"),
+            "{failures:#?}"
+        );
         over.store(true, Ordering::Relaxed);
     };
     tokio::join!(disturb, release);
