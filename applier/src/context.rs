@@ -9,6 +9,7 @@ use crate::cluster::Cluster;
 use crate::describe::KindsHandle;
 use crate::live::{Live, Watches};
 use crate::metrics::Metrics;
+use crate::orphan::Orphans;
 use crate::project::{Bounds, Projects};
 use crate::publish::Publisher;
 use crate::secrets::Secrets;
@@ -29,6 +30,7 @@ pub(crate) struct Context {
     pub(crate) secrets: Secrets,
     pub(crate) digest_key: DigestKey,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) orphans: Arc<Orphans>,
     pub(crate) publisher: Publisher,
     /// Large manifests.
     pub(crate) objects: Objects,

@@ -19,6 +19,7 @@ use crate::context::Context;
 use crate::describe::{self, KindsHandle};
 use crate::live::{Chain, Live, Watches};
 use crate::metrics::Metrics;
+use crate::orphan::{self, Orphans};
 use crate::project::{Bounds, Projects};
 use crate::publish::Publisher;
 use crate::secrets::Secrets;
@@ -140,6 +141,13 @@ impl Leader {
             bus.clone(),
             id.clone(),
         );
+        let orphans = Arc::new(Orphans::default());
+        let orphaned = orphan::run(
+            cluster.clone(),
+            kinds.clone(),
+            live.clone(),
+            orphans.clone(),
+        );
         let ctx = Arc::new(Context {
             bus: bus.clone(),
             id: id.clone(),
@@ -154,6 +162,7 @@ impl Leader {
             secrets: Secrets::new(bus.clone(), id.clone(), keys),
             digest_key,
             metrics: self.metrics,
+            orphans,
             publisher,
             objects: bus.objects(&ObjectStore::Manifests(id.clone())),
             observe,
@@ -164,6 +173,7 @@ impl Leader {
         parts.spawn(until_drained("events", events, token.clone()));
         parts.spawn(until_drained("states", keyed, token.clone()));
         parts.spawn(until_drained("kinds", describing, token.clone()));
+        parts.spawn(until_drained("orphans", orphaned, token.clone()));
         let applications = consume::run(ctx, loaded, from_commands, token.clone());
         parts.spawn(async { ("applications", applications.await.map_err(Into::into)) });
         let commanded = commands::run(bus, id, lead, to_apps, token.clone());

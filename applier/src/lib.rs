@@ -21,6 +21,7 @@ mod lead;
 mod live;
 mod metrics;
 mod object;
+mod orphan;
 mod plan;
 mod project;
 mod publish;

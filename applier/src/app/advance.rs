@@ -97,6 +97,7 @@ impl App {
         }
         self.compare(&target, &live).await;
         self.tell_drift(&target, &live);
+        self.look_for_orphans(&target);
         let did = self.act(&target, &live).await;
         self.look(&target, live);
         did

@@ -11,6 +11,7 @@ mod explain;
 mod finish;
 mod heal;
 mod namespace;
+mod orphans;
 mod presence;
 mod release;
 mod resolve;
@@ -104,6 +105,9 @@ pub(crate) struct App {
     trouble: Option<Condition>,
     /// The sync window that holds back what would be done.
     held: Option<Condition>,
+    /// What nobody has in the namespace, as the project wants to hear.
+    orphaned: Option<Condition>,
+    asks_for_orphans: bool,
     shown: view::Shown,
     look_again: Option<u64>,
     show_at: Option<tokio::time::Instant>,
@@ -157,6 +161,8 @@ impl App {
             compared: HashMap::new(),
             trouble: None,
             held: None,
+            orphaned: None,
+            asks_for_orphans: false,
             shown: view::Shown::default(),
             look_again: None,
             show_at: None,
@@ -192,6 +198,7 @@ impl App {
             self.advance().await;
         }
         self.ctx.live.unsubscribe(&self.hash);
+        self.forget_orphans(None);
     }
 
     async fn take(&mut self, note: Note) {

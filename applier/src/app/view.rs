@@ -346,6 +346,7 @@ impl App {
         );
         conditions.extend(self.trouble.clone());
         conditions.extend(self.held.clone());
+        conditions.extend(self.orphaned.clone());
         for condition in &mut conditions {
             if let Some(known) = self
                 .shown

@@ -147,6 +147,11 @@ impl Kinds {
         self.preferred.get(&(group.into(), kind.into()))
     }
 
+    /// Namespaced kinds, each at the version that the server prefers.
+    pub(crate) fn namespaced(&self) -> impl Iterator<Item = &ApiKind> {
+        self.preferred.values().filter(|kind| kind.namespaced)
+    }
+
     /// What the watcher and the renderer are told.
     pub(crate) fn info(&self, cluster: &ClusterId) -> ClusterInfo {
         let mut kinds: Vec<Kind> = self

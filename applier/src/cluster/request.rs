@@ -8,6 +8,7 @@ use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use kube::client::Body;
 use lease::Lead;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
@@ -136,15 +137,25 @@ impl Cluster {
         let (_, bytes) = self
             .send(RequestKind::List, Method::GET, path, None)
             .await?;
-        let mut list = parse(&bytes)?;
-        let token = list["metadata"]["continue"]
-            .as_str()
-            .filter(|token| !token.is_empty())
-            .map(str::to_owned);
-        match list["items"].take() {
-            Value::Array(items) => Ok((items, token)),
-            _ => Ok((Vec::new(), token)),
+        Ok(split_page(parse(&bytes)?))
+    }
+
+    /// One page of the metadata of a kind's objects in a namespace, and the token of the next one.
+    pub(crate) async fn metadata_page(
+        &self,
+        kind: &ApiKind,
+        namespace: &str,
+        token: Option<&str>,
+    ) -> Result<(Vec<Value>, Option<String>), ClusterError> {
+        let mut path = format!("{}?limit=500", kind.collection(namespace));
+        if let Some(token) = token {
+            path.push_str("&continue=");
+            path.extend(utf8_percent_encode(token, NON_ALPHANUMERIC));
         }
+        let (_, bytes) = self
+            .send_for(RequestKind::List, Method::GET, &path, None, METADATA_LIST)
+            .await?;
+        Ok(split_page(parse(&bytes)?))
     }
 
     /// Server-side apply by our manager, with force.
@@ -423,6 +434,20 @@ fn accept(key: &Key) -> &'static str {
         "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
     } else {
         "application/json"
+    }
+}
+
+/// Of each object of a list only the metadata comes back.
+const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+
+fn split_page(mut list: Value) -> (Vec<Value>, Option<String>) {
+    let token = list["metadata"]["continue"]
+        .as_str()
+        .filter(|token| !token.is_empty())
+        .map(str::to_owned);
+    match list["items"].take() {
+        Value::Array(items) => (items, token),
+        _ => (Vec::new(), token),
     }
 }
 

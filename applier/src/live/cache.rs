@@ -73,6 +73,11 @@ impl Live {
         self.lock().wakers.remove(hash);
     }
 
+    /// Whether there is such an application.
+    pub(crate) fn knows(&self, hash: &str) -> bool {
+        self.lock().wakers.contains_key(hash)
+    }
+
     pub(crate) fn wake_all(&self) {
         for waker in self.lock().wakers.values() {
             waker.notify_one();

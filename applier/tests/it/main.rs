@@ -62,5 +62,7 @@ async fn options_are_honoured_and_what_was_there_is_taken_over() {
     )
     .await;
     scenario::project::objects_are_written_as_the_account_that_the_project_names(&world).await;
+    scenario::project::what_nobody_has_in_the_namespace_is_told_where_the_project_asks(&world)
+        .await;
     scenario::project::a_namespace_is_made_only_where_the_project_allows_the_kind(&world).await;
 }

@@ -202,3 +202,46 @@ pub(crate) async fn a_namespace_is_made_only_where_the_project_allows_the_kind(w
         .state(&app, "released", |state| state.sync == SyncStatus::Synced)
         .await;
 }
+
+pub(crate) async fn what_nobody_has_in_the_namespace_is_told_where_the_project_asks(world: &World) {
+    world.namespace("orphans").await;
+    let maps = world.config_maps("orphans");
+    for name in ["left", "ignored"] {
+        let map = serde_json::from_value(config_map(name, "1")).unwrap();
+        maps.create(&PostParams::default(), &map).await.unwrap();
+    }
+    let asked = json!({"orphanedResources": {"warn": true, "ignore": [{"kind": "ConfigMap", "name": "ign*"}]}});
+    say(world, "orphans", asked, Impersonation::Off).await;
+    let app = of_project("orphans", "orphans");
+    let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {
+        "selector": {"matchLabels": {"app": "web"}},
+        "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "nginx:1"}]}}}});
+    let orphaned = |state: &ApplierState| {
+        let mut conditions = state.conditions.iter();
+        conditions
+            .find(|condition| condition.kind == ConditionType::OrphanedResourceWarning)
+            .map(|condition| condition.message.clone())
+    };
+    world
+        .release(&app, json!([config_map("a", "1"), deployment]))
+        .await;
+    let state = world
+        .state(&app, "warned", |state| {
+            state.sync == SyncStatus::Synced && orphaned(state).is_some()
+        })
+        .await;
+    assert_eq!(
+        orphaned(&state).unwrap(),
+        "Application has 1 orphaned resources: ConfigMap orphans/left"
+    );
+    // It is looked at again after a release.
+    maps.delete("left", &Default::default()).await.unwrap();
+    let generation = world
+        .release(&app, json!([config_map("a", "2"), deployment]))
+        .await;
+    world
+        .state(&app, "no longer warned", |state| {
+            state.generation == generation && orphaned(state).is_none()
+        })
+        .await;
+}
