@@ -22,7 +22,7 @@ const KNOWN: [(&str, &[&str]); 14] = [
 ];
 
 /// The options of a list that mean nothing, as they are written.
-pub fn unknown<'a, S: AsRef<str>>(options: &'a [S]) -> Vec<&'a str> {
+pub fn unknown<S: AsRef<str>>(options: &[S]) -> Vec<&str> {
     options
         .iter()
         .map(|option| option.as_ref().trim())

@@ -7,33 +7,33 @@ impl AppProjectSpec {
     pub fn inherit(&mut self, global: &Self) {
         extend(
             &mut self.cluster_resource_whitelist,
-            &global.cluster_resource_whitelist,
+            global.cluster_resource_whitelist.as_ref(),
         );
         extend(
             &mut self.cluster_resource_blacklist,
-            &global.cluster_resource_blacklist,
+            global.cluster_resource_blacklist.as_ref(),
         );
         extend(
             &mut self.namespace_resource_whitelist,
-            &global.namespace_resource_whitelist,
+            global.namespace_resource_whitelist.as_ref(),
         );
         extend(
             &mut self.namespace_resource_blacklist,
-            &global.namespace_resource_blacklist,
+            global.namespace_resource_blacklist.as_ref(),
         );
-        extend(&mut self.sync_windows, &global.sync_windows);
-        extend(&mut self.source_repos, &global.source_repos);
-        extend(&mut self.destinations, &global.destinations);
+        extend(&mut self.sync_windows, global.sync_windows.as_ref());
+        extend(&mut self.source_repos, global.source_repos.as_ref());
+        extend(&mut self.destinations, global.destinations.as_ref());
         extend(
             &mut self.destination_service_accounts,
-            &global.destination_service_accounts,
+            global.destination_service_accounts.as_ref(),
         );
     }
 }
 
 /// A list that isn't there stays so unless something is added: to some fields it means another thing than an empty one.
-fn extend<T: Clone>(own: &mut Option<Vec<T>>, global: &Option<Vec<T>>) {
-    if let Some(global) = global.as_ref().filter(|global| !global.is_empty()) {
+fn extend<T: Clone>(own: &mut Option<Vec<T>>, global: Option<&Vec<T>>) {
+    if let Some(global) = global.filter(|global| !global.is_empty()) {
         own.get_or_insert_default().extend(global.iter().cloned());
     }
 }

@@ -107,7 +107,8 @@ pub(crate) struct App {
     held: Option<Condition>,
     /// What nobody has in the namespace, as the project wants to hear.
     orphaned: Option<Condition>,
-    asks_for_orphans: bool,
+    /// The namespace that is looked at for that.
+    orphans_of: Option<Box<str>>,
     shown: view::Shown,
     look_again: Option<u64>,
     show_at: Option<tokio::time::Instant>,
@@ -162,7 +163,7 @@ impl App {
             trouble: None,
             held: None,
             orphaned: None,
-            asks_for_orphans: false,
+            orphans_of: None,
             shown: view::Shown::default(),
             look_again: None,
             show_at: None,
@@ -198,7 +199,7 @@ impl App {
             self.advance().await;
         }
         self.ctx.live.unsubscribe(&self.hash);
-        self.forget_orphans(None);
+        self.forget_orphans();
     }
 
     async fn take(&mut self, note: Note) {

@@ -16,11 +16,13 @@ impl App {
             !namespace.is_empty() && asked.is_some_and(|asked| asked.warn == Some(true))
         });
         let Some(project) = asking else {
-            self.forget_orphans(None);
+            self.forget_orphans();
             return;
         };
-        self.forget_orphans(Some(namespace));
-        self.asks_for_orphans = true;
+        if self.orphans_of.as_deref() != Some(namespace) {
+            self.forget_orphans();
+            self.orphans_of = Some(namespace.into());
+        }
         let released = self
             .record
             .as_ref()
@@ -40,11 +42,10 @@ impl App {
         });
     }
 
-    /// No namespace but this one is asked for any more.
-    pub(super) fn forget_orphans(&mut self, namespace: Option<&str>) {
-        if self.asks_for_orphans {
-            self.ctx.orphans.only(&self.hash, namespace);
-            self.asks_for_orphans = namespace.is_some();
+    /// Nothing is asked for any more.
+    pub(super) fn forget_orphans(&mut self) {
+        if let Some(namespace) = self.orphans_of.take() {
+            self.ctx.orphans.forget(&namespace, &self.hash);
             self.orphaned = None;
         }
     }

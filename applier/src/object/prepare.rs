@@ -164,31 +164,9 @@ fn manifest(
             format!("{name}: {warning}"),
         ));
     }
-    let namespaced = match scope(group, version, &kind) {
-        Some(namespaced) => namespaced,
-        None if options.awaits_kind => {
-            findings.push(Finding {
-                kind: ConditionType::SyncError,
-                message: format!(
-                    "{kind} {name}: the cluster doesn't know the kind {kind} of {api_version} yet; the release waits for it where it comes to it"
-                ),
-                blocks: false,
-                unknown_kind: true,
-            });
-            // What most kinds are. When the kind is there, the manifests are prepared anew.
-            true
-        }
-        None => {
-            return Err(Finding {
-                kind: ConditionType::SyncError,
-                message: format!(
-                    "{kind} {name}: the cluster doesn't know the kind {kind} of {api_version}; install its CustomResourceDefinition first"
-                ),
-                blocks: true,
-                unknown_kind: true,
-            });
-        }
-    };
+    let known = scope(group, version, &kind);
+    let what = format!("{kind} {name}");
+    let namespaced = known_scope(known, &what, &api_version, options.awaits_kind, findings)?;
     let namespace = if namespaced {
         let own = metadata
             .get("namespace")
@@ -223,6 +201,36 @@ fn manifest(
         options,
         has_references,
     }))
+}
+
+/// Whether the kind of `what` is namespaced. One that the cluster doesn't know blocks, unless the object `awaits` it.
+fn known_scope(
+    known: Option<bool>,
+    what: &str,
+    api_version: &str,
+    awaits: bool,
+    findings: &mut Vec<Finding>,
+) -> Result<bool, Finding> {
+    if let Some(namespaced) = known {
+        return Ok(namespaced);
+    }
+    let unknown = format!("{what}: the cluster doesn't know this kind of {api_version}");
+    let finding = |message: String| Finding {
+        kind: ConditionType::SyncError,
+        message,
+        blocks: !awaits,
+        unknown_kind: true,
+    };
+    if !awaits {
+        return Err(finding(format!(
+            "{unknown}; install its CustomResourceDefinition first"
+        )));
+    }
+    findings.push(finding(format!(
+        "{unknown} yet; the release waits for it where it comes to it"
+    )));
+    // What most kinds are. When the kind is there, the manifests are prepared anew.
+    Ok(true)
 }
 
 impl Stamp<'_> {

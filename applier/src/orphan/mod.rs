@@ -85,15 +85,15 @@ impl Orphans {
         known.found.clone()
     }
 
-    /// The application no longer wants to know, of any namespace but this one.
-    pub(crate) fn only(&self, hash: &str, namespace: Option<&str>) {
+    /// The application no longer wants to know.
+    pub(crate) fn forget(&self, namespace: &str, hash: &str) {
         let mut namespaces = self.lock();
-        for (name, known) in namespaces.iter_mut() {
-            if namespace != Some(name) {
-                known.asking.remove(hash);
+        if let Some(known) = namespaces.get_mut(namespace) {
+            known.asking.remove(hash);
+            if known.asking.is_empty() {
+                namespaces.remove(namespace);
             }
         }
-        namespaces.retain(|_, known| !known.asking.is_empty());
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Namespace>> {

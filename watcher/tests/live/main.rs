@@ -40,7 +40,7 @@ use serde_json::json;
 
 const NAMESPACE: &str = "argocd";
 /// Only ever waited for in full by a test that fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 struct World {
     stack: Stack,

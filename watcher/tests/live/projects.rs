@@ -1,5 +1,7 @@
 //! Projects that change under their applications.
 
+use k8s_openapi::api::core::v1::ConfigMap;
+
 use super::*;
 
 impl World {
@@ -143,4 +145,69 @@ async fn an_application_of_another_namespace_needs_the_flag_and_its_projects_per
     .await;
     // The project lets it in, but this watcher wasn't told to look there.
     assert!(said("team-b").await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_inherits_the_rules_of_a_global_one_and_says_so_to_the_appliers() {
+    let world = World::start().await;
+    world.git.commit(&[("web/a.yaml", "1")]);
+    world
+        .project(
+            "default",
+            json!({"sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}]}),
+        )
+        .await;
+    world
+        .project(
+            "base",
+            json!({"destinations": [{"server": "*", "namespace": "!web"}],
+                "namespaceResourceBlacklist": [{"group": "", "kind": "ResourceQuota"}]}),
+        )
+        .await;
+    world.create("web", false).await;
+    world.present("web", |_, _| true).await;
+
+    let settings: Api<ConfigMap> = Api::namespaced(world.client.clone(), NAMESPACE);
+    let say = async |global: &str| {
+        let data = json!({
+            "globalProjects": global, "application.sync.impersonation.enabled": "true",
+        });
+        let patch = Patch::Apply(json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "argocd-cm"}, "data": data,
+        }));
+        let params = PatchParams::apply("test").force();
+        settings.patch("argocd-cm", &params, &patch).await.unwrap();
+    };
+    say("- projectName: base\n  labelSelector: {}\n").await;
+    let refused = "do not match any of the allowed destinations in project 'default'";
+    world
+        .says("web", ConditionType::InvalidSpecError, refused)
+        .await;
+    eventually("the applier is told", || async {
+        let project = world
+            .bus
+            .get::<bus::message::project::Project>(Bucket::Projects, "default")
+            .await
+            .unwrap()?
+            .value;
+        let told = project.impersonation == api::settings::Impersonation::Enforced
+            && !project.spec.permits_namespace_resource("", "ResourceQuota");
+        told.then_some(())
+    })
+    .await;
+
+    // The global project's own change concerns who inherits from it.
+    world.project("base", json!({"destinations": []})).await;
+    world.is_fine("web").await;
+    world
+        .project(
+            "base",
+            json!({"destinations": [{"server": "*", "namespace": "!web"}]}),
+        )
+        .await;
+    world
+        .says("web", ConditionType::InvalidSpecError, refused)
+        .await;
+    say("").await;
+    world.is_fine("web").await;
 }
