@@ -120,6 +120,10 @@ mod tests {
 
     const SERVER: &str = "https://edge:6443";
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a literal is written at each call"
+    )]
     fn ask(
         impersonation: Impersonation,
         accounts: Value,

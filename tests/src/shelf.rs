@@ -78,14 +78,13 @@ impl Shelf {
             return Ok(None);
         };
         let mut roots = self.roots.lock().unwrap_or_else(PoisonError::into_inner);
-        let root = match roots.get(&folder) {
-            Some(root) => root.clone(),
-            None => {
-                let git = git2::Repository::open(self.folder.path().join("objects"))?;
-                let root = import(&git, &folder)?.to_string();
-                roots.insert(folder, root.clone());
-                root
-            }
+        let root = if let Some(root) = roots.get(&folder) {
+            root.clone()
+        } else {
+            let git = git2::Repository::open(self.folder.path().join("objects"))?;
+            let root = import(&git, &folder)?.to_string();
+            roots.insert(folder, root.clone());
+            root
         };
         let tree = Tree::new(Arc::clone(&self.objects), &root, ReadLimits::DEFAULT)?;
         Ok(Some(Arc::new(tree)))

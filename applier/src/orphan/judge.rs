@@ -72,6 +72,10 @@ mod tests {
 
     use super::*;
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a literal is written at each call"
+    )]
     fn said(orphaned_resources: Value, keys: &[(&str, &str, &str)]) -> Option<String> {
         let spec = serde_json::from_value(json!({
             "orphanedResources": orphaned_resources,

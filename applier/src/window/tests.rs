@@ -11,6 +11,10 @@ fn windows(list: Value) -> Vec<SyncWindow> {
     serde_json::from_value(list).unwrap()
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a literal is written at each call"
+)]
 fn spec(destination: Value) -> ApplicationSpec {
     serde_json::from_value(json!({"destination": destination})).unwrap()
 }
@@ -26,6 +30,10 @@ fn ask(list: Value, who: Who, begun: Option<&str>, now: &str) -> Verdict {
     verdict(&windows(list), asked, at(now))
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a literal is written at each call"
+)]
 fn nightly(kind: &str, more: Value) -> Value {
     let mut window =
         json!({"kind": kind, "schedule": "0 22 * * *", "duration": "2h", "applications": ["*"]});

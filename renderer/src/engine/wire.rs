@@ -36,6 +36,10 @@ impl Request {
 
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of its own of the chart's render, named where it is given"
+)]
 pub(crate) struct Helm {
     pub(crate) release_name: String,
     pub(crate) namespace: String,

@@ -82,7 +82,9 @@ pub(crate) async fn a_closed_window_holds_releases_and_healing_but_not_people_it
 
     // What is deleted by hand isn't healed while it is closed, and is at once when it opens.
     let maps = world.config_maps("windowed");
-    maps.delete("a", &Default::default()).await.unwrap();
+    maps.delete("a", &kube::api::DeleteParams::default())
+        .await
+        .unwrap();
     world.state(&app, "held again", is_held).await;
     assert!(world.config_map("windowed", "a").await.is_none());
     say(world, "windowed", json!({}), Impersonation::Off).await;
@@ -235,7 +237,9 @@ pub(crate) async fn what_nobody_has_in_the_namespace_is_told_where_the_project_a
         "Application has 1 orphaned resources: ConfigMap orphans/left"
     );
     // It is looked at again after a release.
-    maps.delete("left", &Default::default()).await.unwrap();
+    maps.delete("left", &kube::api::DeleteParams::default())
+        .await
+        .unwrap();
     let generation = world
         .release(&app, json!([config_map("a", "2"), deployment]))
         .await;

@@ -155,7 +155,7 @@ async fn pass(cases: &[Case], parallel: usize, side: &Side<'_>) -> anyhow::Resul
     let all = futures::stream::iter(cases)
         .map(|case| side.render(case))
         .buffer_unordered(parallel.max(1))
-        .try_for_each(|_| async { Ok(()) });
+        .try_for_each(|()| async { Ok(()) });
     tokio::pin!(all);
     let mut peak = 0_f64;
     let look = |peak: &mut f64| -> anyhow::Result<Usage> {

@@ -80,12 +80,12 @@ impl<'r> Replay<'r> {
         };
         let commit = replay.at.clone();
         let parents = replay.parents(&commit)?;
-        let mut rendered = replay.render(&parents, &commit).await?;
-        let definitions = replay.with_children(parents, &rendered);
-        let rest = missing(&definitions, &rendered);
-        rendered.extend(replay.render(&rest, &commit).await?);
+        let mut first_renders = replay.render(&parents, &commit).await?;
+        let definitions = replay.with_children(parents, &first_renders);
+        let rest = missing(&definitions, &first_renders);
+        first_renders.extend(replay.render(&rest, &commit).await?);
         for (key, (again, _)) in replay.render(&definitions, &commit).await? {
-            if rendered
+            if first_renders
                 .get(&key)
                 .is_some_and(|(first, _)| first.outcome != again.outcome)
             {
@@ -95,7 +95,7 @@ impl<'r> Replay<'r> {
         replay.apps = definitions
             .into_iter()
             .filter_map(|(key, definition)| {
-                let (known, _) = rendered.remove(&key)?;
+                let (known, _) = first_renders.remove(&key)?;
                 Some((key, App { definition, known }))
             })
             .collect();
