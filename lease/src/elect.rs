@@ -43,6 +43,9 @@ enum RequestError {
     Gone,
 }
 
+/// How often it is tried to give the Lease back while others change it.
+const RELEASES: usize = 5;
+
 type Updates = Pin<Box<dyn Stream<Item = watcher::Result<Option<Lease>>> + Send>>;
 
 /// One that may lead.
@@ -105,8 +108,9 @@ impl Candidate {
     }
 
     /// Gives the Lease back. A renewal that was under way may have changed it without our having seen the answer.
+    /// Whoever changes it again and again only makes it run out by itself.
     async fn release(&self, session: &Session, mut lease: Lease) -> Result<(), RequestError> {
-        loop {
+        for _ in 0..RELEASES {
             let free = released(&lease, Timestamp::now());
             match self.replace("releasing", &free).await {
                 Ok(_) => return Ok(()),
@@ -120,6 +124,7 @@ impl Candidate {
                 Err(error) => return Err(error),
             }
         }
+        Err(RequestError::Conflict)
     }
 
     /// Waits for the Lease to be free, and takes it.
