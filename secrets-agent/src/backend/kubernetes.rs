@@ -1,6 +1,6 @@
 //! Secrets of one namespace of Kubernetes, for who has no Vault: path `k8s/<name>` is Secret `<name>`, its data are the keys.
 //!
-//! Read with a plain GET, so that the values are in no buffer that isn't cleared but the HTTP client's own.
+//! Read as bytes, so that the values are in no buffer that isn't cleared but the HTTP client's own.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bus::seal::SecretValue;
+use futures::AsyncReadExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
@@ -17,6 +18,8 @@ use zeroize::Zeroizing;
 use super::{Backend, BackendError, Document};
 use crate::policy::SecretPath;
 
+/// The longest answer: a Secret holds 1 MiB of data, which is base64, and has metadata beside it.
+const MAX_BODY: usize = 4 << 20;
 /// The first segment of its paths.
 pub(super) const MOUNT: &str = "k8s";
 
@@ -107,12 +110,27 @@ impl Backend for KubernetesSecrets {
                     path: path.clone(),
                     why: "its name can't be sent to Kubernetes",
                 })?;
-        let body = self
+        let answer = self
             .client
-            .request_text(request)
+            .request_stream(request)
             .await
-            .map(Zeroizing::new)
             .map_err(|error| self.failed(path, &error))?;
+        // Allocated once: a buffer that grows leaves copies of what it held behind.
+        let mut body = Zeroizing::new(Vec::with_capacity(MAX_BODY));
+        let mut answer = std::pin::pin!(answer.take(MAX_BODY as u64));
+        answer
+            .read_to_end(&mut body)
+            .await
+            .map_err(|_| BackendError::Store {
+                path: path.clone(),
+                why: "the connection to Kubernetes broke".to_owned(),
+            })?;
+        if body.len() == MAX_BODY {
+            return Err(BackendError::Unreadable {
+                path: path.clone(),
+                why: "Kubernetes' answer is over the limit of 4 MiB",
+            });
+        }
         document(&body).ok_or_else(|| BackendError::Unreadable {
             path: path.clone(),
             why: "Kubernetes' answer is not a Secret",
@@ -158,8 +176,8 @@ struct Metadata {
     resource_version: String,
 }
 
-fn document(body: &str) -> Option<Document> {
-    let body: Body<'_> = serde_json::from_str(body).ok()?;
+fn document(body: &[u8]) -> Option<Document> {
+    let body: Body<'_> = serde_json::from_slice(body).ok()?;
     let values = body
         .data
         .into_iter()
@@ -181,7 +199,7 @@ mod tests {
     #[test]
     fn data_is_decoded_and_the_resource_version_counts() {
         let body = r#"{"kind":"Secret","metadata":{"name":"a","resourceVersion":"42"},"data":{"user":"YWRh","empty":""},"type":"Opaque"}"#;
-        let document = document(body).unwrap();
+        let document = document(body.as_bytes()).unwrap();
         assert_eq!(document.version, Some(42));
         assert_eq!(document.get("user").unwrap().expose(), b"ada");
         assert_eq!(document.get("empty").unwrap().expose(), b"");
@@ -189,14 +207,14 @@ mod tests {
 
     #[test]
     fn an_empty_secret_is_one_and_other_answers_are_none() {
-        assert!(document(r#"{"metadata":{"resourceVersion":"1"}}"#).is_some());
+        assert!(document(br#"{"metadata":{"resourceVersion":"1"}}"#).is_some());
         for body in [
             "",
             "{}",
             "[]",
             r#"{"metadata":{"resourceVersion":"1"},"data":{"a":"!"}}"#,
         ] {
-            assert!(document(body).is_none(), "{body}");
+            assert!(document(body.as_bytes()).is_none(), "{body}");
         }
     }
 }
