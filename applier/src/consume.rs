@@ -94,6 +94,8 @@ pub(crate) async fn run(
             },
             command = commands.recv() => match command {
                 Some((app, note)) => apps.send(&app, note),
+                // Commands end first when the process drains.
+                None if token.is_cancelled() => break,
                 None => return Err(ConsumeError::Commands),
             },
             changed = connections.changed() => match changed {
