@@ -290,6 +290,7 @@ impl App {
         if doomed.is_empty() {
             return;
         }
+        // What we made is cleared away also when the project no longer names an account for it.
         let writer = self
             .present()
             .and_then(|present| self.writer(&present).ok())
