@@ -120,13 +120,9 @@ mod tests {
 
     const SERVER: &str = "https://edge:6443";
 
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "a literal is written at each call"
-    )]
     fn ask(
         impersonation: Impersonation,
-        accounts: Value,
+        accounts: &Value,
         namespace: &str,
         allowed: &str,
     ) -> Result<Option<String>, AccountError> {
@@ -154,7 +150,7 @@ mod tests {
 
     #[test]
     fn the_first_destination_that_fits_names_the_account() {
-        let ask = |namespace| ask(Impersonation::Enforced, deployer(), namespace, "*");
+        let ask = |namespace| ask(Impersonation::Enforced, &deployer(), namespace, "*");
         assert_eq!(ask("shop-eu").unwrap().unwrap(), "shop-eu:deployer");
         assert_eq!(ask("other").unwrap().unwrap(), "ops:fallback");
     }
@@ -163,29 +159,29 @@ mod tests {
     fn without_a_destination_namespace_the_account_is_beside_the_application() {
         let accounts =
             json!([{"server": "*", "namespace": "", "defaultServiceAccount": "deployer"}]);
-        let account = ask(Impersonation::Enforced, accounts, "", "*");
+        let account = ask(Impersonation::Enforced, &accounts, "", "*");
         assert_eq!(account.unwrap().unwrap(), "argocd:deployer");
     }
 
     #[test]
     fn the_applier_acts_in_its_own_name_unless_argocd_cm_says_otherwise() {
         assert_eq!(
-            ask(Impersonation::Off, deployer(), "shop-eu", "*"),
+            ask(Impersonation::Off, &deployer(), "shop-eu", "*"),
             Ok(None)
         );
         assert_eq!(
-            ask(Impersonation::Optional, json!([]), "shop-eu", "*"),
+            ask(Impersonation::Optional, &json!([]), "shop-eu", "*"),
             Ok(None)
         );
         assert!(matches!(
-            ask(Impersonation::Enforced, json!([]), "shop-eu", "*"),
+            ask(Impersonation::Enforced, &json!([]), "shop-eu", "*"),
             Err(AccountError::None { .. })
         ));
     }
 
     #[test]
     fn a_project_cannot_name_an_account_that_this_applier_may_not_use() {
-        let ask = |allowed| ask(Impersonation::Enforced, deployer(), "shop-eu", allowed);
+        let ask = |allowed| ask(Impersonation::Enforced, &deployer(), "shop-eu", allowed);
         assert!(ask("shop-*:deployer").is_ok());
         assert!(matches!(
             ask("shop-*:other"),
@@ -200,7 +196,7 @@ mod tests {
                 json!([{"server": "*", "namespace": "*", "defaultServiceAccount": name}]);
             assert!(
                 matches!(
-                    ask(Impersonation::Enforced, accounts, "shop", "*"),
+                    ask(Impersonation::Enforced, &accounts, "shop", "*"),
                     Err(AccountError::Invalid { .. })
                 ),
                 "{name:?}"

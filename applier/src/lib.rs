@@ -1,9 +1,10 @@
 //! The applier: manifests become releases, and stay as they were released.
 //!
 //! `consume` (desired, manifests, projects) and `commands` → `app` (one task per application: `target` joins and prepares, `decide`
-//! says what to do) → `plan` (pure: steps) → `execute` (no choices) → `live` (watches, health, drift) → `publish`. `store` keeps in
-//! the cluster what must survive; `describe` tells what the cluster serves. Of several appliers of one cluster one does all that
-//! (`lead`), the others wait to go on for it.
+//! says what to do; `project`, `window` and `account`, what may be done, when and as whom) → `plan` (pure: steps) → `execute` (no
+//! choices) → `live` (watches, health, drift) → `publish`. `store` keeps in the cluster what must survive; `describe` tells what the
+//! cluster serves; `orphan` looks for what nobody has. Of several appliers of one cluster one does all that (`lead`), the others wait
+//! to go on for it.
 
 mod account;
 mod app;

@@ -208,3 +208,40 @@ async fn a_namespace_is_created_when_asked_for() -> anyhow::Result<()> {
         .await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_closed_sync_window_is_shown_and_a_commit_waits_until_it_opens() -> anyhow::Result<()> {
+    let scene = Scene::new("windowed").await?;
+    let project = |windows: serde_json::Value| {
+        json!({
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "AppProject",
+            "metadata": {"name": scene.name, "namespace": scene.towline.namespace()},
+            "spec": {
+                "sourceRepos": ["*"],
+                "destinations": [{"server": "*", "namespace": "*"}],
+                "syncWindows": windows,
+            },
+        })
+    };
+    let closed = json!([{"kind": "deny", "schedule": "* * * * *", "duration": "1h", "applications": ["*"],
+        "description": "the year's end"}]);
+    scene.cluster.apply(&project(closed)).await?;
+    let first = scene.repo.commit(
+        "first",
+        &[("web/config.yaml", &config_map("settings", "value", "1"))],
+    )?;
+    let app = scene
+        .app("web")
+        .strict()
+        .set("/spec/project", scene.name.as_str())
+        .create()
+        .await?;
+    app.condition("HeldBySyncWindow", &["denies", "the year's end"])
+        .await?;
+    app.is("OutOfSync", "Missing").await?;
+    scene.cluster.apply(&project(json!([]))).await?;
+    app.settled(&first).await?;
+    app.no_condition("HeldBySyncWindow").await?;
+    Ok(())
+}

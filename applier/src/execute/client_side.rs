@@ -1,13 +1,11 @@
 //! `ServerSideApply=false`, and what server-side apply refuses: a three-way merge, made here and sent as a merge patch.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use serde_json::{Map, Value};
-use zeroize::Zeroizing;
+use serde_json::Value;
 
 use super::three_way;
 use crate::cluster::{ApiKind, Cluster, ClusterError, Content, MANAGER, PatchForm};
 use crate::object::Key;
+use crate::secrets::Cleared;
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// How often an object that changes meanwhile is looked at anew.
@@ -22,10 +20,7 @@ pub(super) async fn apply(
     body: &Content,
     sensitive: bool,
 ) -> Result<(Value, bool), ClusterError> {
-    let mut wanted: Value = serde_json::from_slice(body).map_err(ClusterError::Unreadable)?;
-    if key.is_secret() {
-        encode(&mut wanted);
-    }
+    let mut wanted = Cleared::read(body)?;
     if !sensitive {
         let text = wanted.to_string();
         wanted["metadata"]["annotations"][LAST_APPLIED] = text.into();
@@ -33,7 +28,7 @@ pub(super) async fn apply(
     let mut attempt = 1;
     loop {
         let Some(mut live) = cluster.get(kind, key).await? else {
-            match cluster.create(kind, key, write(&wanted)?).await {
+            match cluster.create(kind, key, wanted.write()?).await {
                 Err(error) if error.is_conflict() && attempt < ATTEMPTS => attempt += 1,
                 created => return created.map(|object| (object, true)),
             }
@@ -44,12 +39,13 @@ pub(super) async fn apply(
             live["data"] = Value::Null;
         }
         let last = last(&live, sensitive);
-        let Some(mut patch) = three_way::patch(&last, &wanted, &live, is_built_in(kind)) else {
+        let Some(patch) = three_way::patch(&last, &wanted, &live, is_built_in(kind)) else {
             return Ok((live, false));
         };
+        let mut patch = Cleared::new(patch);
         patch["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"].clone();
         match cluster
-            .patch(kind, key, PatchForm::Merge, write(&patch)?)
+            .patch(kind, key, PatchForm::Merge, patch.write()?)
             .await
         {
             // It changed, or went, since it was looked at.
@@ -72,45 +68,7 @@ fn last(live: &Value, sensitive: bool) -> Value {
         .unwrap_or_default()
 }
 
-/// As the server keeps a Secret's `stringData`: among its data.
-fn encode(secret: &mut Value) {
-    let Some(Value::Object(texts)) = secret
-        .as_object_mut()
-        .and_then(|secret| secret.remove("stringData"))
-    else {
-        return;
-    };
-    if !secret["data"].is_object() {
-        secret["data"] = Value::Object(Map::new());
-    }
-    for (name, text) in texts {
-        if let Some(text) = text.as_str() {
-            secret["data"][name] = BASE64.encode(text).into();
-        }
-    }
-}
-
 /// Whether the kind is one of Kubernetes' own, whose lists are merged by item.
 fn is_built_in(kind: &ApiKind) -> bool {
     !kind.group.contains('.') || kind.group.ends_with(".k8s.io")
-}
-
-pub(super) fn write(value: &Value) -> Result<Content, ClusterError> {
-    serde_json::to_vec(value)
-        .map(Zeroizing::new)
-        .map_err(ClusterError::Unreadable)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn texts_of_a_secret_are_among_its_data() {
-        let mut secret = json!({"data": {"a": "eA=="}, "stringData": {"b": "y"}});
-        encode(&mut secret);
-        assert_eq!(secret, json!({"data": {"a": "eA==", "b": "eQ=="}}));
-    }
 }

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::client_side::write;
 use crate::cluster::{ApiKind, Cluster, ClusterError, Content, Deletion};
 use crate::object::Manifest;
+use crate::secrets::Cleared;
 
 /// How often an object that changes meanwhile is looked at anew.
 const ATTEMPTS: usize = 5;
@@ -30,9 +30,9 @@ pub(super) async fn replace(
             return Ok((object, true));
         }
         // Not every kind can be written without saying which version is replaced.
-        let mut wanted: Value = serde_json::from_slice(&body).map_err(ClusterError::Unreadable)?;
+        let mut wanted = Cleared::read(&body)?;
         wanted["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"].clone();
-        match cluster.replace(kind, key, write(&wanted)?).await {
+        match cluster.replace(kind, key, wanted.write()?).await {
             Err(error) if error.is_conflict() && attempt < ATTEMPTS => attempt += 1,
             replaced => return replaced.map(|object| (object, false)),
         }

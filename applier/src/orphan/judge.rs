@@ -72,11 +72,7 @@ mod tests {
 
     use super::*;
 
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "a literal is written at each call"
-    )]
-    fn said(orphaned_resources: Value, keys: &[(&str, &str, &str)]) -> Option<String> {
+    fn said(orphaned_resources: &Value, keys: &[(&str, &str, &str)]) -> Option<String> {
         let spec = serde_json::from_value(json!({
             "orphanedResources": orphaned_resources,
             "namespaceResourceBlacklist": [{"group": "", "kind": "LimitRange"}],
@@ -96,11 +92,11 @@ mod tests {
 
     #[test]
     fn a_project_is_warned_only_if_it_asks_for_it() {
-        assert_eq!(said(json!({}), &[CONFIG]), None);
-        assert_eq!(said(json!({"warn": false}), &[CONFIG]), None);
-        assert_eq!(said(json!({"warn": true}), &[]), None);
+        assert_eq!(said(&json!({}), &[CONFIG]), None);
+        assert_eq!(said(&json!({"warn": false}), &[CONFIG]), None);
+        assert_eq!(said(&json!({"warn": true}), &[]), None);
         assert_eq!(
-            said(json!({"warn": true}), &[CONFIG]).unwrap(),
+            said(&json!({"warn": true}), &[CONFIG]).unwrap(),
             "Application has 1 orphaned resources: ConfigMap shop/left"
         );
     }
@@ -112,14 +108,14 @@ mod tests {
             ("", "ServiceAccount", "default"),
             ("", "LimitRange", "l"),
         ];
-        assert_eq!(said(json!({"warn": true}), &keys), None);
+        assert_eq!(said(&json!({"warn": true}), &keys), None);
     }
 
     #[test]
     fn what_the_project_ignores_is_left_out_by_group_kind_and_name() {
         let ignoring = |item: Value| {
             let keys = [CONFIG, ("apps", "Deployment", "left")];
-            said(json!({"warn": true, "ignore": [item]}), &keys).unwrap()
+            said(&json!({"warn": true, "ignore": [item]}), &keys).unwrap()
         };
         assert!(!ignoring(json!({"kind": "ConfigMap"})).contains("ConfigMap"));
         assert!(ignoring(json!({"kind": "Deployment"})).contains("Deployment"));
@@ -134,7 +130,7 @@ mod tests {
             .iter()
             .map(|name| ("", "ConfigMap", &**name))
             .collect();
-        let said = said(json!({"warn": true}), &keys).unwrap();
+        let said = said(&json!({"warn": true}), &keys).unwrap();
         assert!(said.starts_with("Application has 20 orphaned resources: ConfigMap shop/c00, "));
         assert!(said.ends_with("c09, …"), "{said}");
     }

@@ -10,7 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::modifier::{self, Count, ModifierError};
+use super::cleared::Count;
+use super::modifier::{self, ModifierError};
 use super::value::{Resolved, SecretText};
 use crate::cluster::Content;
 

@@ -2,11 +2,13 @@
 //! their placeholders are.
 
 pub(crate) mod body;
+mod cleared;
 mod client;
 mod json_path;
 mod modifier;
 mod value;
 
 pub(crate) use body::BodyError;
+pub(crate) use cleared::Cleared;
 pub(crate) use client::Secrets;
 pub(crate) use value::Resolved;

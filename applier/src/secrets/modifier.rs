@@ -5,8 +5,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
+use super::cleared::Cleared;
 use super::json_path::{self, PathError};
 use super::value::SecretText;
 
@@ -107,47 +108,15 @@ fn indented(text: &str, width: usize) -> Option<SecretText> {
 
 /// The parser's own buffers aren't cleared, those of what it gave are.
 fn yaml(text: &str) -> Result<SecretText, ModifierError> {
-    let mut value: serde_json::Value =
-        serde_saphyr::from_str(text).map_err(|_| ModifierError::NotYaml)?;
-    let json = match &value {
-        serde_json::Value::String(text) => Ok(SecretText::text(text.as_str())),
-        other => {
-            let mut size = Count(0);
-            let counted = serde_json::to_writer(&mut size, other);
-            let mut json = Zeroizing::new(Vec::with_capacity(size.0));
-            counted
-                .and_then(|()| serde_json::to_writer(&mut *json, other))
-                .ok()
-                .and_then(|()| std::str::from_utf8(&json).ok().map(str::to_owned))
-                .map(|json| SecretText::Json(Zeroizing::new(json)))
-                .ok_or(ModifierError::NotYaml)
-        }
-    };
-    clear(&mut value);
-    json
-}
-
-fn clear(value: &mut serde_json::Value) {
-    match value {
-        serde_json::Value::String(text) => text.zeroize(),
-        serde_json::Value::Array(items) => items.iter_mut().for_each(clear),
-        serde_json::Value::Object(fields) => fields.values_mut().for_each(clear),
-        serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => {}
+    let value = Cleared::new(serde_saphyr::from_str(text).map_err(|_| ModifierError::NotYaml)?);
+    if let Some(text) = value.as_str() {
+        return Ok(SecretText::text(text));
     }
-}
-
-/// How much would be written.
-pub(super) struct Count(pub(super) usize);
-
-impl std::io::Write for Count {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+    let json = value.write().map_err(|_| ModifierError::NotYaml)?;
+    std::str::from_utf8(&json)
+        .ok()
+        .and_then(SecretText::of_json)
+        .ok_or(ModifierError::NotYaml)
 }
 
 #[cfg(test)]

@@ -11,16 +11,12 @@ fn windows(list: Value) -> Vec<SyncWindow> {
     serde_json::from_value(list).unwrap()
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "a literal is written at each call"
-)]
-fn spec(destination: Value) -> ApplicationSpec {
+fn spec(destination: &Value) -> ApplicationSpec {
     serde_json::from_value(json!({"destination": destination})).unwrap()
 }
 
 fn ask(list: Value, who: Who, begun: Option<&str>, now: &str) -> Verdict {
-    let spec = spec(json!({"server": "https://edge:6443", "namespace": "shop"}));
+    let spec = spec(&json!({"server": "https://edge:6443", "namespace": "shop"}));
     let asked = Asked {
         name: "web",
         spec: &spec,
@@ -30,11 +26,7 @@ fn ask(list: Value, who: Who, begun: Option<&str>, now: &str) -> Verdict {
     verdict(&windows(list), asked, at(now))
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "a literal is written at each call"
-)]
-fn nightly(kind: &str, more: Value) -> Value {
+fn nightly(kind: &str, more: &Value) -> Value {
     let mut window =
         json!({"kind": kind, "schedule": "0 22 * * *", "duration": "2h", "applications": ["*"]});
     for (key, value) in more.as_object().unwrap() {
@@ -54,7 +46,7 @@ fn without_windows_everything_is_open() {
 
 #[test]
 fn a_window_that_denies_is_closed_from_its_start_until_its_duration_is_over() {
-    let deny = || nightly("deny", json!({}));
+    let deny = || nightly("deny", &json!({}));
     for (now, open) in [
         ("2026-03-01T21:59:59Z", true),
         ("2026-03-01T22:00:00Z", false),
@@ -67,7 +59,7 @@ fn a_window_that_denies_is_closed_from_its_start_until_its_duration_is_over() {
 
 #[test]
 fn a_window_that_allows_is_the_only_time_that_is_open() {
-    let allow = || nightly("allow", json!({}));
+    let allow = || nightly("allow", &json!({}));
     assert!(!is_open(allow(), "2026-03-01T21:59:00Z"));
     assert!(is_open(allow(), "2026-03-01T22:30:00Z"));
     assert!(!is_open(allow(), "2026-03-02T00:00:00Z"));
@@ -75,7 +67,7 @@ fn a_window_that_allows_is_the_only_time_that_is_open() {
 
 #[test]
 fn what_is_closed_says_which_window_and_until_when() {
-    let window = nightly("deny", json!({"description": "CHG-7"}));
+    let window = nightly("deny", &json!({"description": "CHG-7"}));
     let Verdict::Closed { why, again } = ask(window, Who::Automation, None, "2026-03-01T22:30:00Z")
     else {
         panic!("open")
@@ -118,11 +110,11 @@ fn people_pass_where_every_window_in_the_way_lets_them() {
         } else {
             "2026-03-01T12:00:00Z"
         };
-        let manual = || nightly(kind, json!({"manualSync": true}));
+        let manual = || nightly(kind, &json!({"manualSync": true}));
         assert_eq!(ask(manual(), Who::Person, None, now), Verdict::Open);
         assert_ne!(ask(manual(), Who::Automation, None, now), Verdict::Open);
         assert_ne!(
-            ask(nightly(kind, json!({})), Who::Person, None, now),
+            ask(nightly(kind, &json!({})), Who::Person, None, now),
             Verdict::Open
         );
     }
@@ -132,16 +124,16 @@ fn people_pass_where_every_window_in_the_way_lets_them() {
 fn a_release_that_began_in_time_goes_on_only_with_overrun() {
     let now = "2026-03-01T22:30:00Z";
     let begun = Some("2026-03-01T21:59:00Z");
-    let overrun = || nightly("deny", json!({"syncOverrun": true}));
+    let overrun = || nightly("deny", &json!({"syncOverrun": true}));
     assert_eq!(ask(overrun(), Who::Automation, begun, now), Verdict::Open);
     assert_ne!(
-        ask(nightly("deny", json!({})), Who::Automation, begun, now),
+        ask(nightly("deny", &json!({})), Who::Automation, begun, now),
         Verdict::Open
     );
     // One that began when it wasn't allowed doesn't.
     let late = Some("2026-03-01T22:10:00Z");
     assert_ne!(ask(overrun(), Who::Automation, late, now), Verdict::Open);
-    let allow = nightly("allow", json!({"syncOverrun": true}));
+    let allow = nightly("allow", &json!({"syncOverrun": true}));
     assert_eq!(
         ask(
             allow,
@@ -155,14 +147,14 @@ fn a_release_that_began_in_time_goes_on_only_with_overrun() {
 
 #[test]
 fn a_schedule_is_read_in_its_time_zone_through_the_change_of_clocks() {
-    let berlin = || nightly("deny", json!({"timeZone": "Europe/Berlin"}));
+    let berlin = || nightly("deny", &json!({"timeZone": "Europe/Berlin"}));
     // Winter: UTC+1; summer: UTC+2.
     assert!(!is_open(berlin(), "2026-01-10T21:00:00Z"));
     assert!(is_open(berlin(), "2026-01-10T20:59:00Z"));
     assert!(!is_open(berlin(), "2026-07-10T20:00:00Z"));
     assert!(is_open(berlin(), "2026-07-10T22:00:00Z"));
     // A zone that isn't known is UTC.
-    let nowhere = nightly("deny", json!({"timeZone": "Mars/Olympus"}));
+    let nowhere = nightly("deny", &json!({"timeZone": "Mars/Olympus"}));
     assert!(!is_open(nowhere, "2026-01-10T22:00:00Z"));
 }
 
@@ -176,7 +168,7 @@ fn a_window_that_cannot_be_read_closes_and_is_named() {
         (json!({"kind": "maybe"}), "maybe"),
     ] {
         let verdict = ask(
-            nightly("deny", broken),
+            nightly("deny", &broken),
             Who::Automation,
             None,
             "2026-03-01T12:00:00Z",
@@ -190,7 +182,7 @@ fn a_window_that_cannot_be_read_closes_and_is_named() {
 
 #[test]
 fn a_schedule_that_never_comes_is_never_open() {
-    let never = nightly("deny", json!({"schedule": "0 0 30 2 *"}));
+    let never = nightly("deny", &json!({"schedule": "0 0 30 2 *"}));
     assert!(is_open(never, "2026-03-01T12:00:00Z"));
 }
 
@@ -198,7 +190,7 @@ fn a_schedule_that_never_comes_is_never_open() {
 fn windows_are_chosen_by_application_cluster_or_namespace() {
     let chosen = |window: Value| {
         let window: SyncWindow = serde_json::from_value(window).unwrap();
-        let spec = spec(json!({"server": "https://edge:6443", "namespace": "shop"}));
+        let spec = spec(&json!({"server": "https://edge:6443", "namespace": "shop"}));
         applies::applies(&window, "web-eu", &spec)
     };
     for (window, is) in [
@@ -229,6 +221,6 @@ fn windows_are_chosen_by_application_cluster_or_namespace() {
         assert_eq!(chosen(window.clone()), is, "{window}");
     }
     let window: SyncWindow = serde_json::from_value(json!({"clusters": ["edge"]})).unwrap();
-    let by_name = spec(json!({"name": "edge", "namespace": "shop"}));
+    let by_name = spec(&json!({"name": "edge", "namespace": "shop"}));
     assert!(applies::applies(&window, "web", &by_name));
 }

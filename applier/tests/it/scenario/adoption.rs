@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bus::message::state::{HealthStatus, SyncStatus};
-use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
@@ -116,10 +116,7 @@ pub(crate) async fn whoever_applied_it_before_it_is_taken_over_without_a_restart
     }
     let deployments = world.objects("Deployment", "deployments", "apps", NAMESPACE);
     eventually("every predecessor's pod runs", async || {
-        let list = deployments
-            .list(&kube::api::ListParams::default())
-            .await
-            .unwrap();
+        let list = deployments.list(&ListParams::default()).await.unwrap();
         list.items
             .iter()
             .all(|one| one.data["status"]["availableReplicas"] == 1)
@@ -321,7 +318,7 @@ async fn essence(world: &World) -> Vec<Value> {
         ("ConfigMap", "configmaps", ""),
     ] {
         let api = world.objects(kind, plural, group, NAMESPACE);
-        for object in api.list(&kube::api::ListParams::default()).await.unwrap() {
+        for object in api.list(&ListParams::default()).await.unwrap() {
             all.push(json!([
                 kind,
                 object.name_any(),
@@ -355,7 +352,7 @@ async fn managed(world: &World, name: &str) -> Vec<(DynamicObject, Vec<String>)>
 }
 
 async fn names(api: &Api<DynamicObject>) -> Vec<String> {
-    let list = api.list(&kube::api::ListParams::default()).await.unwrap();
+    let list = api.list(&ListParams::default()).await.unwrap();
     let mut names: Vec<String> = list.iter().map(ResourceExt::name_any).collect();
     names.sort();
     names

@@ -3,7 +3,7 @@
 use bus::message::condition::ConditionType;
 use bus::message::state::{HealthStatus, OperationPhase, SyncStatus};
 use kube::ResourceExt;
-use kube::api::{Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::world::{App, World, config_map, eventually, noted};
@@ -80,10 +80,7 @@ pub(crate) async fn replace_writes_the_whole_object(world: &World) {
     let gadget = json!({"apiVersion": "y.io/v1", "kind": "Gadget", "metadata": {"name": "kept"}});
     let gadgets = world.objects("Gadget", "gadgets", "y.io", "replace");
     let made = serde_json::from_value(gadget).unwrap();
-    gadgets
-        .create(&kube::api::PostParams::default(), &made)
-        .await
-        .unwrap();
+    gadgets.create(&PostParams::default(), &made).await.unwrap();
     let mut changed = definition.clone();
     changed["metadata"]["labels"]["changed"] = "yes".into();
     released(world, &app, json!([changed])).await;
@@ -294,7 +291,7 @@ pub(crate) async fn an_object_waits_for_its_kind_where_it_says_so(world: &World)
     let api: kube::Api<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition> =
         kube::Api::all(world.client.clone());
     api.create(
-        &kube::api::PostParams::default(),
+        &PostParams::default(),
         &serde_json::from_value(definition).unwrap(),
     )
     .await
@@ -397,7 +394,7 @@ pub(crate) async fn dependents_stay_when_pruning_orphans_them(world: &World) {
     })
     .await;
     let sets = world.objects("ReplicaSet", "replicasets", "apps", "orphan");
-    let sets = sets.list(&kube::api::ListParams::default()).await.unwrap();
+    let sets = sets.list(&ListParams::default()).await.unwrap();
     assert!(
         sets.items[0].owner_references().is_empty(),
         "left to itself"

@@ -6,7 +6,7 @@ use bus::message::condition::ConditionType;
 use bus::message::project::Project;
 use bus::message::state::{ApplierState, OperationPhase, SyncStatus};
 use bus::subject::Bucket;
-use kube::api::PostParams;
+use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::world::{App, World, config_map, eventually};
@@ -82,9 +82,7 @@ pub(crate) async fn a_closed_window_holds_releases_and_healing_but_not_people_it
 
     // What is deleted by hand isn't healed while it is closed, and is at once when it opens.
     let maps = world.config_maps("windowed");
-    maps.delete("a", &kube::api::DeleteParams::default())
-        .await
-        .unwrap();
+    maps.delete("a", &DeleteParams::default()).await.unwrap();
     world.state(&app, "held again", is_held).await;
     assert!(world.config_map("windowed", "a").await.is_none());
     say(world, "windowed", json!({}), Impersonation::Off).await;
@@ -237,9 +235,7 @@ pub(crate) async fn what_nobody_has_in_the_namespace_is_told_where_the_project_a
         "Application has 1 orphaned resources: ConfigMap orphans/left"
     );
     // It is looked at again after a release.
-    maps.delete("left", &kube::api::DeleteParams::default())
-        .await
-        .unwrap();
+    maps.delete("left", &DeleteParams::default()).await.unwrap();
     let generation = world
         .release(&app, json!([config_map("a", "2"), deployment]))
         .await;
