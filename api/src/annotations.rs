@@ -33,6 +33,8 @@ pub const LINK_PREFIX: &str = "link.argocd.argoproj.io/";
 pub const HELM_HOOK: &str = "helm.sh/hook";
 pub const HELM_HOOK_WEIGHT: &str = "helm.sh/hook-weight";
 pub const HELM_HOOK_DELETE_POLICY: &str = "helm.sh/hook-delete-policy";
+/// `keep`: stays when its release is deleted.
+pub const HELM_RESOURCE_POLICY: &str = "helm.sh/resource-policy";
 
 /// Label on the Secrets that Argo CD reads: `repository`, `repo-creds` or `cluster`.
 pub const SECRET_TYPE: &str = "argocd.argoproj.io/secret-type";
@@ -61,6 +63,8 @@ pub const ROLLBACK: &str = "towline.dev/rollback";
 pub const SYNC_TIMEOUT: &str = "towline.dev/sync-timeout";
 /// The folder of a Kustomize overlay that takes a chart's output as its first resource.
 pub const LAST_MILE: &str = "towline.dev/last-mile";
+/// How many objects a release may prune without a confirmation: a number, or a percentage of the application's objects.
+pub const MAX_DELETIONS: &str = "towline.dev/max-deletions";
 /// On an AppProject: Vault paths that its applications may read, one glob per line or comma.
 pub const SECRET_PATHS: &str = "towline.dev/secret-paths";
 /// `enabled`: a child Application's health counts for its parent.

@@ -15,7 +15,7 @@ use super::target::{Target, TargetError};
 use super::unchanged;
 use crate::live::{Chain, Owner};
 use crate::object::Finding;
-use crate::plan::{Presence, Presences, Pruning};
+use crate::plan::{Presence, Presences};
 
 /// How soon something that failed for reasons of the moment is looked at again.
 const AGAIN_MS: u64 = 2_000;
@@ -166,22 +166,7 @@ impl App {
     ) -> Situation<'a> {
         let spec = &target.present.spec;
         let record = self.record.as_ref();
-        let leaving = match Self::pruning(target, false) {
-            Pruning::No => 0,
-            pruning => record.map_or(0, |record| {
-                let leaving = unchanged::leaving(&record.inventory, &target.manifests, live);
-                let members = record.inventory.values().filter(|item| !item.hook).count();
-                let empty = target
-                    .manifests
-                    .iter()
-                    .all(|manifest| manifest.hook.is_some());
-                if crate::plan::withheld(leaving, members, empty, pruning).is_none() {
-                    leaving
-                } else {
-                    0
-                }
-            }),
-        };
+        let leaving = self.leaving(target, live).0.len();
         let mut difference =
             unchanged::difference(&target.manifests, unchanged, live, leaving, &self.applied);
         difference.changed |= self.namespace_is_due(target);
@@ -192,6 +177,7 @@ impl App {
             automated: spec.automated(),
             self_heal: spec.self_heal(),
             asked: !self.requests.is_empty(),
+            approved: self.approves_deletions(target),
             target: target.generation,
             difference,
             failure: record.and_then(|record| record.failure.as_ref()),
@@ -237,19 +223,6 @@ impl App {
         self.present
             .clone()
             .or_else(|| self.record.as_ref()?.desired.clone())
-    }
-
-    pub(super) fn pruning(target: &Target, confirmed: bool) -> Pruning {
-        let spec = &target.present.spec;
-        if confirmed {
-            Pruning::Confirmed
-        } else if spec.prune() {
-            Pruning::Automated {
-                allow_empty: spec.allow_empty(),
-            }
-        } else {
-            Pruning::No
-        }
     }
 
     /// What the project and our bounds say of what would be applied.

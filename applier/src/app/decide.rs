@@ -20,6 +20,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) self_heal: bool,
     /// A person asked for a release.
     pub(crate) asked: bool,
+    /// A person agreed to deletions that the last release left.
+    pub(crate) approved: bool,
     pub(crate) target: Generation,
     pub(crate) difference: Difference,
     pub(crate) failure: Option<&'a Failure>,
@@ -80,8 +82,9 @@ pub(crate) fn decide(situation: &Situation<'_>, now_ms: u64) -> Decision {
         return Decision::Recover;
     }
     let differs = situation.difference.changed || situation.difference.leaving;
-    // A pinned release is carried through whoever syncs the application.
-    if differs && (situation.automated || situation.pinned) {
+    let approved = situation.approved && situation.difference.leaving;
+    // A pinned release is carried through whoever syncs the application, and so is what somebody agreed to.
+    if differs && (situation.automated || situation.pinned || approved) {
         return match failure {
             None => Decision::Release,
             Some(failure) => again(failure, situation.retry, now_ms),
@@ -209,6 +212,7 @@ mod tests {
             automated: true,
             self_heal: true,
             asked: false,
+            approved: false,
             target: Generation(2),
             difference: Difference::default(),
             failure: None,
@@ -290,6 +294,26 @@ mod tests {
             ..situation()
         };
         assert_eq!(decide(&pinned, 0), Decision::Release);
+    }
+
+    #[test]
+    fn deletions_that_a_person_agreed_to_are_carried_out_without_automation() {
+        let leaving = Difference {
+            leaving: true,
+            ..Difference::default()
+        };
+        let agreed = Situation {
+            approved: true,
+            automated: false,
+            difference: leaving,
+            ..situation()
+        };
+        assert_eq!(decide(&agreed, 0), Decision::Release);
+        let other = Situation {
+            difference: CHANGED,
+            ..agreed
+        };
+        assert_eq!(decide(&other, 0), Decision::Rest);
     }
 
     #[test]

@@ -8,8 +8,9 @@ use super::App;
 use super::steps::uids;
 use crate::execute;
 use crate::live::Owner;
+use crate::object::Key;
 use crate::plan::wait::{self, Waited};
-use crate::plan::{self, Step};
+use crate::plan::{self, Defaults, Presences, Step};
 
 /// How soon a deletion that failed is tried again.
 const AGAIN_MS: u64 = 5_000;
@@ -106,13 +107,9 @@ impl App {
         let run = if let Some(run) = self.deletion.take().filter(|run| run.uid == deleted.uid) {
             run
         } else {
-            let inventory = self.record.as_ref().map(|record| &record.inventory);
-            let steps = inventory
-                .map(|inventory| plan::deletion::deletion(inventory, &live))
-                .unwrap_or_default();
             Run {
                 uid: deleted.uid.clone(),
-                steps,
+                steps: self.deletion_steps(&live),
                 at: 0,
                 since: Self::now(),
             }
@@ -166,7 +163,12 @@ impl App {
                     return false;
                 }
             }
-            Step::CreateNamespace(_) | Step::Apply { .. } | Step::Await { .. } | Step::Applied => {}
+            Step::CreateNamespace(_)
+            | Step::Apply { .. }
+            | Step::Await { .. }
+            | Step::AwaitEnd(_)
+            | Step::Passed(_)
+            | Step::Applied => {}
         }
         self.deletion = Some(Run {
             at: run.at + 1,
@@ -174,6 +176,17 @@ impl App {
             ..run
         });
         true
+    }
+
+    fn deletion_steps(&self, live: &Presences) -> Vec<Step> {
+        let (namespace, name) = (self.id.namespace(), self.id.name());
+        let own = Key::new(api::GROUP, "Application", namespace, name);
+        let present = self.present();
+        let defaults = present.map(|present| Defaults::of(&present.spec));
+        let Some(record) = &self.record else {
+            return Vec::new();
+        };
+        plan::deletion::deletion(&record.inventory, live, &own, defaults.unwrap_or_default())
     }
 
     fn deletion_failed(&mut self, message: &str) {

@@ -11,9 +11,9 @@ use super::target::Target;
 use crate::execute;
 use crate::metrics::ReleaseEnd;
 use crate::object::Key;
-use crate::plan::hooks::{self, End};
+use crate::plan::hooks::{self, AttemptEnd, End};
 use crate::plan::{Presence, Presences};
-use crate::store::Failure;
+use crate::store::{Asked, Failure};
 
 impl App {
     /// Applied, and healthy as far as that was waited for.
@@ -28,7 +28,8 @@ impl App {
         );
         self.landed(&running, live, true);
         self.end_operation(&running, OperationPhase::Succeeded, &message);
-        self.write_outcome(&running, live).await;
+        self.write_outcome(&running, AttemptEnd::Succeeded, live)
+            .await;
         self.ctx.metrics.release(ReleaseEnd::Succeeded);
         let (id, user) = (running.id, running.cause.user());
         self.say(
@@ -49,7 +50,7 @@ impl App {
         self.landed(&running, live, false);
         self.failed(&running, why, true);
         self.end_operation(&running, OperationPhase::Failed, why);
-        self.write_outcome(&running, live).await;
+        self.write_outcome(&running, AttemptEnd::Failed, live).await;
         self.tell_failure(&running, why);
         answer(running.request);
     }
@@ -61,7 +62,7 @@ impl App {
         };
         self.failed(&running, why, false);
         self.end_operation(&running, OperationPhase::Failed, why);
-        self.write_outcome(&running, live).await;
+        self.write_outcome(&running, AttemptEnd::Failed, live).await;
         self.tell_failure(&running, why);
         answer(running.request);
     }
@@ -82,7 +83,7 @@ impl App {
             failure.attempts = u32::MAX;
         }
         self.end_operation(&running, OperationPhase::Failed, &why);
-        self.write_outcome(&running, live).await;
+        self.write_outcome(&running, AttemptEnd::Failed, live).await;
         self.ctx.metrics.release(ReleaseEnd::Terminated);
         self.say(
             EventKind::ReleaseFailed,
@@ -181,17 +182,20 @@ impl App {
             return;
         };
         let target = &running.target;
-        let partial = running
-            .request
-            .as_ref()
-            .is_some_and(|request| !request.resources.is_empty());
-        if partial {
+        if running.is_partial() {
             return;
         }
         record.head = record.head.max(target.generation);
         record.live = Some((target.generation, target.digest.clone()));
         record.desired = Some(target.present.clone());
         record.failure = None;
+        let withheld = running.plan.withheld.as_ref();
+        record.asked = withheld
+            .filter(|withheld| withheld.can_be_approved())
+            .map(|_| Asked {
+                manifests: target.digest.clone(),
+                since: running.started,
+            });
         let wanted: std::collections::HashSet<&Key> = target
             .manifests
             .iter()
@@ -261,6 +265,7 @@ impl App {
         let operation = operation(running, phase, message, Some(Self::now()));
         if let Some(record) = &mut self.record {
             record.operation = Some(operation);
+            record.progress = None;
             if let Some(request) = &running.request {
                 record.remember_command(&request.id);
             }
@@ -268,8 +273,8 @@ impl App {
     }
 
     /// Outcome first, then the hooks: a crash in between is caught up by [`App::clean_up_after_crash`].
-    async fn write_outcome(&mut self, running: &Running, live: &Presences) {
-        let doomed = hooks::cleanup(&running.target.manifests, live, &running.attempt);
+    async fn write_outcome(&mut self, running: &Running, ended: AttemptEnd, live: &Presences) {
+        let doomed = hooks::cleanup(&running.target.manifests, live, &running.attempt, ended);
         if let Some(record) = &mut self.record {
             record.hooks_to_delete.clone_from(&doomed);
         }
@@ -282,7 +287,8 @@ impl App {
     }
 
     pub(super) async fn clean_hooks(&mut self, running: &Running, live: &Presences) {
-        let doomed = hooks::cleanup(&running.target.manifests, live, &running.attempt);
+        let left = AttemptEnd::Left;
+        let doomed = hooks::cleanup(&running.target.manifests, live, &running.attempt, left);
         self.delete_hooks(&doomed, live).await;
     }
 
@@ -344,7 +350,7 @@ impl App {
             let Some(Presence::Present(facts)) = live.get(&manifest.key) else {
                 continue;
             };
-            if facts.attempt.as_deref() != Some(&*running.attempt) {
+            if !hooks::is_of_attempt(facts, &running.attempt) {
                 continue;
             }
             let how = match hooks::end(facts) {

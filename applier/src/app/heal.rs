@@ -76,7 +76,7 @@ impl App {
                 .iter()
                 .map(|&at| Job {
                     manifest: &target.manifests[at],
-                    attempt: "",
+                    mark: "",
                     adopt: None,
                 })
                 .collect();

@@ -13,6 +13,7 @@ mod heal;
 mod namespace;
 mod orphans;
 mod presence;
+mod prune;
 mod release;
 mod resolve;
 mod steps;

@@ -14,7 +14,7 @@ use super::target::Target;
 use super::unchanged;
 use crate::metrics::ReleaseEnd;
 use crate::object::Key;
-use crate::plan::{self, Input, Item, Plan, Policy, Presence, Presences};
+use crate::plan::{self, Defaults, Input, Item, Plan, Policy, Presence, Presences};
 use crate::secrets::Resolved;
 use crate::store::Record;
 
@@ -43,10 +43,21 @@ pub(crate) struct Running {
     pub(crate) planned: u64,
     pub(crate) applied_at: Option<u64>,
     pub(crate) waits_for: String,
+    /// What failed; hooks for that run before the release ends.
+    pub(crate) wrong: Option<String>,
     pub(crate) results: BTreeMap<Key, ResourceResult>,
     pub(crate) request: Option<Request>,
     /// Values of the release's references; dropped with it.
     pub(super) resolved: Resolved,
+}
+
+impl Running {
+    /// Whether only some of the objects were asked for.
+    pub(super) fn is_partial(&self) -> bool {
+        self.request
+            .as_ref()
+            .is_some_and(|request| !request.resources.is_empty())
+    }
 }
 
 impl App {
@@ -80,6 +91,7 @@ impl App {
             Some(request) => request.cause.clone(),
             None => self.cause(),
         };
+        let policy = self.policy(&target, request.as_ref());
         let mut record = match self.record.take() {
             Some(record) => record,
             None => Record::new(self.id.clone(), target.present.uid.clone()),
@@ -94,21 +106,7 @@ impl App {
         // Should it be deleted before it ever landed, its objects must be told from others'.
         record.desired.get_or_insert_with(|| target.present.clone());
         let attempt = format!("{id}.{retries}");
-        let policy = policy(&target, request.as_ref());
-        let unchanged = unchanged::with_secrets(
-            &target.manifests,
-            &self.applied,
-            &resolved,
-            &self.ctx.digest_key,
-        );
-        let plan = plan::release(&Input {
-            manifests: &target.manifests,
-            live,
-            unchanged: &unchanged,
-            inventory: &record.inventory,
-            policy: &policy,
-            attempt: &attempt,
-        });
+        let (plan, wrong) = self.planned(&target, live, &record, &resolved, &policy, &attempt);
         if let Some((key, owner)) = plan.shared.first()
             && target.present.spec.option("FailOnSharedResource") == Some("true")
         {
@@ -120,7 +118,7 @@ impl App {
             return true;
         }
         // What a crash could orphan is written down before it exists.
-        let grown = grow(&mut record, &target, live, policy.only.as_deref());
+        let grown = grow(&mut record, &target, live, &policy);
         if grown {
             record.operation = Some(begun(&target, id, retries, cause.clone(), now));
             let saved = self
@@ -161,11 +159,60 @@ impl App {
             planned: now,
             applied_at: None,
             waits_for: String::new(),
+            wrong,
             results: BTreeMap::new(),
             request,
             resolved,
         });
         true
+    }
+
+    /// The plan of an attempt, and what failed in it before this process began.
+    fn planned(
+        &self,
+        target: &Target,
+        live: &Presences,
+        record: &Record,
+        resolved: &Resolved,
+        policy: &Policy,
+        attempt: &str,
+    ) -> (Plan, Option<String>) {
+        let progress = record
+            .progress
+            .clone()
+            .filter(|progress| progress.attempt == attempt);
+        let passed = progress.as_ref().and_then(|progress| progress.passed);
+        let wrong = progress.and_then(|progress| progress.wrong);
+        let key = &self.ctx.digest_key;
+        let unchanged = unchanged::with_secrets(&target.manifests, &self.applied, resolved, key);
+        let mut plan = plan::release(&Input {
+            manifests: &target.manifests,
+            live,
+            unchanged: &unchanged,
+            inventory: &record.inventory,
+            policy,
+            attempt,
+            passed,
+        });
+        if wrong.is_some() {
+            plan.steps = plan::hooks::failure(&target.manifests, live, attempt, passed);
+        }
+        (plan, wrong)
+    }
+
+    fn policy(&self, target: &Target, request: Option<&Request>) -> Policy {
+        let spec = &target.present.spec;
+        Policy {
+            pruning: self.pruning(target, request),
+            limit: self.limit(),
+            defaults: Defaults::of(spec),
+            create_namespace: super::namespace::wanted(target).map(str::to_owned),
+            force: request.is_some_and(|request| request.force),
+            only_changed: spec.option("ApplyOutOfSyncOnly") == Some("true"),
+            only: request
+                .map(|request| request.resources.clone())
+                .filter(|only| !only.is_empty()),
+        }
     }
 
     pub(super) async fn supersede(&mut self, live: &Presences) {
@@ -256,19 +303,6 @@ fn attempt_of(record: &Record, target: &Target, asked: Option<&ReleaseCause>) ->
     }
 }
 
-fn policy(target: &Target, request: Option<&Request>) -> Policy {
-    let spec = &target.present.spec;
-    Policy {
-        pruning: App::pruning(target, request.is_some_and(|request| request.prune)),
-        create_namespace: super::namespace::wanted(target).map(str::to_owned),
-        force: request.is_some_and(|request| request.force),
-        only_changed: spec.option("ApplyOutOfSyncOnly") == Some("true"),
-        only: request
-            .map(|request| request.resources.clone())
-            .filter(|only| !only.is_empty()),
-    }
-}
-
 /// The operation as it is written down before the first step.
 fn begun(
     target: &Target,
@@ -294,10 +328,10 @@ fn begun(
 }
 
 /// Adds what the release will bring to the inventory. Whether anything is new.
-fn grow(record: &mut Record, target: &Target, live: &Presences, only: Option<&[String]>) -> bool {
+fn grow(record: &mut Record, target: &Target, live: &Presences, policy: &Policy) -> bool {
     let mut grown = false;
     for manifest in &target.manifests {
-        let left_out = only.is_some_and(|only| !only.contains(&manifest.key.path()));
+        let left_out = !policy.is_about(&manifest.key);
         if left_out || matches!(live.get(&manifest.key), Some(Presence::Others(_))) {
             continue;
         }

@@ -3,17 +3,24 @@
 use bus::message::event::{Event, EventKind};
 use bus::message::state::{OperationPhase, ResourceResult, ResultStatus};
 
+use super::finish::operation;
 use super::target::Target;
 use super::{App, unchanged};
 use crate::cluster::Cluster;
 use crate::execute::{self, Adoption, ApplyError, Job};
 use crate::object::{Key, Manifest, Phase};
-use crate::plan::wait::{self, Waited};
-use crate::plan::{Presence, Presences, Step, Why};
+use crate::plan::wait::{self, Wait, Waited};
+use crate::plan::{self, HookProgress, Presence, Presences, Step, Turn, Why};
 use crate::store::Applied;
 
 /// How soon the cluster's kinds are asked for again when one is missing.
 const KINDS_AGAIN_MS: u64 = 1_000;
+
+/// How soon the record is written again when it couldn't be.
+const UNSAVED_AGAIN_MS: u64 = 2_000;
+
+/// The record couldn't be written.
+struct Unsaved;
 
 pub(crate) enum Progress {
     /// For a watch event.
@@ -29,7 +36,7 @@ impl App {
             return Progress::Ended;
         };
         let Some(step) = running.plan.steps.get(running.at).cloned() else {
-            self.succeed(live).await;
+            self.end(live).await;
             return Progress::Ended;
         };
         let target = running.target.clone();
@@ -60,11 +67,29 @@ impl App {
                 self.applied_all(&target);
                 Ok(())
             }
-            Step::Await { batch, .. } => {
-                let applications = target.present.assess_applications;
+            Step::Await { phase, batch } => {
+                let wait = Wait {
+                    attempt: &running.attempt,
+                    phase: *phase,
+                    applications: target.present.assess_applications,
+                };
                 let manifests = batch.iter().map(|&at| &target.manifests[at]);
-                let waited = wait::healthy(manifests, live, &running.attempt, applications);
-                self.note_hooks(batch, live);
+                let waited = wait::healthy(manifests, live, wait);
+                self.note_hooks(*phase, batch, live);
+                return self.waited(waited, live).await;
+            }
+            Step::Passed(turn) => {
+                let passed = Some(*turn);
+                if self.note_progress(passed).await.is_err() {
+                    // Were it lost with this process, a hook could run again.
+                    self.look_again_at(Self::now() + UNSAVED_AGAIN_MS);
+                    return Progress::Waiting;
+                }
+                Ok(())
+            }
+            Step::AwaitEnd(batch) => {
+                let manifests = batch.iter().map(|&at| &target.manifests[at]);
+                let waited = wait::ended(manifests, live, &running.attempt);
                 return self.waited(waited, live).await;
             }
             Step::AwaitGone(keys) => {
@@ -77,10 +102,74 @@ impl App {
                 self.next_step();
                 Progress::Moved
             }
-            Err(message) => {
-                self.fail(&message, live).await;
-                Progress::Ended
+            Err(message) => self.go_wrong(&message, live).await,
+        }
+    }
+
+    /// Something failed: what a failure calls for is done before the release ends.
+    async fn go_wrong(&mut self, why: &str, live: &Presences) -> Progress {
+        let Some(running) = &mut self.running else {
+            return Progress::Ended;
+        };
+        let steps = match running.wrong.take() {
+            None => {
+                running.wrong = Some(why.to_owned());
+                let manifests = &running.target.manifests;
+                if running.is_partial() {
+                    Vec::new()
+                } else {
+                    // Hooks for failures come after all that can have passed.
+                    plan::hooks::failure(manifests, live, &running.attempt, None)
+                }
             }
+            Some(first) => {
+                running.wrong = Some(format!("{first}; after that {why}"));
+                Vec::new()
+            }
+        };
+        if steps.is_empty() {
+            self.end(live).await;
+            return Progress::Ended;
+        }
+        running.plan.steps = steps;
+        running.at = 0;
+        running.waits_for.clear();
+        match self.note_progress(None).await {
+            Ok(()) => Progress::Moved,
+            // The record is written again and again until it is there; nothing runs twice but after a crash before that.
+            Err(Unsaved) => Progress::Waiting,
+        }
+    }
+
+    /// Writes down how far the attempt is: the turn that is over, or the last one that was, and whether it failed.
+    async fn note_progress(&mut self, passed: Option<Turn>) -> Result<(), Unsaved> {
+        let (Some(running), Some(record)) = (&self.running, &mut self.record) else {
+            return Ok(());
+        };
+        let before = record
+            .progress
+            .take()
+            .filter(|progress| progress.attempt == running.attempt);
+        record.progress = Some(HookProgress {
+            attempt: running.attempt.clone(),
+            passed: passed.or(before.and_then(|progress| progress.passed)),
+            wrong: running.wrong.clone(),
+        });
+        // By it the attempt is known again.
+        record.operation = Some(operation(running, OperationPhase::Running, "", None));
+        self.save(None).await;
+        if self.unsaved { Err(Unsaved) } else { Ok(()) }
+    }
+
+    /// Nothing is left to do.
+    async fn end(&mut self, live: &Presences) {
+        let Some(running) = &self.running else {
+            return;
+        };
+        match (running.wrong.clone(), running.applied_at) {
+            (None, _) => self.succeed(live).await,
+            (Some(why), Some(_)) => self.end_unhealthy(&why, live).await,
+            (Some(why), None) => self.fail(&why, live).await,
         }
     }
 
@@ -107,38 +196,30 @@ impl App {
                 }
                 Progress::Waiting
             }
-            Waited::Failed(message) => {
-                if self
-                    .running
-                    .as_ref()
-                    .is_some_and(|running| running.applied_at.is_some())
-                {
-                    self.end_unhealthy(&message, live).await;
-                } else {
-                    self.fail(&message, live).await;
-                }
-                Progress::Ended
-            }
+            Waited::Failed(message) => self.go_wrong(&message, live).await,
         }
     }
 
     /// Writes down which hooks of a batch have finished, and how.
-    fn note_hooks(&mut self, batch: &[usize], live: &Presences) {
+    fn note_hooks(&mut self, phase: Phase, batch: &[usize], live: &Presences) {
         let Some(running) = &mut self.running else {
             return;
+        };
+        let wait = Wait {
+            attempt: &running.attempt,
+            phase,
+            applications: false,
         };
         let manifests = batch.iter().map(|&at| &running.target.manifests[at]);
         for manifest in manifests.filter(|manifest| manifest.hook.is_some()) {
             let Some(result) = running.results.get_mut(&manifest.key) else {
                 continue;
             };
-            result.hook_phase = Some(
-                match wait::healthy([manifest], live, &running.attempt, false) {
-                    Waited::Met => OperationPhase::Succeeded,
-                    Waited::Pending(_) => OperationPhase::Running,
-                    Waited::Failed(_) => OperationPhase::Failed,
-                },
-            );
+            result.hook_phase = Some(match wait::healthy([manifest], live, wait) {
+                Waited::Met => OperationPhase::Succeeded,
+                Waited::Pending(_) => OperationPhase::Running,
+                Waited::Failed(_) => OperationPhase::Failed,
+            });
         }
     }
 
@@ -161,12 +242,17 @@ impl App {
             return Ok(());
         };
         let adoption = Adoption::of(&target.present);
+        let mark = phase.mark(&running.attempt);
         let jobs = batch
             .iter()
             .map(|&at| &target.manifests[at])
             .map(|manifest| Job {
                 manifest,
-                attempt: &running.attempt,
+                mark: if manifest.hook.is_some() {
+                    &mark
+                } else {
+                    &running.attempt
+                },
                 adopt: (manifest.hook.is_none()
                     && !self.applied.contains_key(&manifest.key)
                     && matches!(live.get(&manifest.key), Some(Presence::Present(_))))

@@ -2,7 +2,7 @@
 
 use super::decide::Difference;
 use crate::object::Manifest;
-use crate::plan::{Item, Presence, Presences};
+use crate::plan::{Presence, Presences};
 use crate::secrets::{Resolved, body};
 use crate::store::{AppliedMap, DigestKey};
 
@@ -82,19 +82,4 @@ pub(super) fn difference(
         }
     }
     difference
-}
-
-/// Items of the inventory that left the manifests, are still there, and count for that.
-pub(super) fn leaving<'a>(
-    inventory: impl IntoIterator<Item = (&'a crate::object::Key, &'a Item)>,
-    manifests: &[Manifest],
-    live: &Presences,
-) -> usize {
-    let wanted: std::collections::HashSet<_> =
-        manifests.iter().map(|manifest| &manifest.key).collect();
-    inventory
-        .into_iter()
-        .filter(|(key, item)| !item.hook && !item.options.keep_on_prune && !item.options.ignore_extraneous && !wanted.contains(key))
-        .filter(|(key, _)| matches!(live.get(*key), Some(Presence::Present(facts)) if facts.proven && !facts.deleting))
-        .count()
 }

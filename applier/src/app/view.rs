@@ -15,7 +15,7 @@ use super::target::Target;
 use super::{App, unchanged};
 use crate::live::Look;
 use crate::object::{Key, Manifest};
-use crate::plan::{self, Facts, Presence, Presences};
+use crate::plan::{Facts, Presence, Presences};
 
 /// What was shown last.
 #[derive(Default)]
@@ -125,10 +125,14 @@ impl App {
             deleted: self.deleted.clone(),
         };
         if let Some(running) = &self.running {
-            let message = if running.waits_for.is_empty() {
+            let doing = if running.waits_for.is_empty() {
                 "applying".to_owned()
             } else {
                 format!("waiting: {}", running.waits_for)
+            };
+            let message = match &running.wrong {
+                Some(why) => format!("{why}; {doing}"),
+                None => doing,
             };
             state.operation = Some(operation(running, OperationPhase::Running, &message, None));
         }
@@ -391,14 +395,7 @@ impl App {
                 );
             }
         }
-        let Some(record) = &self.record else { return };
-        let leaving = unchanged::leaving(&record.inventory, &target.manifests, live);
-        let members = record.inventory.values().filter(|item| !item.hook).count();
-        let empty = target
-            .manifests
-            .iter()
-            .all(|manifest| manifest.hook.is_some());
-        let withheld = plan::withheld(leaving, members, empty, Self::pruning(target, false));
+        let (_, withheld) = self.leaving(target, live);
         if let Some(message) = withheld.and_then(|withheld| withheld.confirmation()) {
             add(ConditionType::ConfirmationNeeded, &message);
         }

@@ -18,8 +18,8 @@ use crate::secrets::{BodyError, Resolved, body};
 /// One object to apply.
 pub(crate) struct Job<'a> {
     pub(crate) manifest: &'a Manifest,
-    /// For hooks: the attempt that runs it.
-    pub(crate) attempt: &'a str,
+    /// For hooks and what each release makes anew: the attempt that makes it, and a hook's phase.
+    pub(crate) mark: &'a str,
     /// How it is taken over, if it is there and we never applied it.
     pub(crate) adopt: Option<&'a Adoption>,
 }
@@ -192,7 +192,7 @@ fn content(job: &Job<'_>, resolved: &Resolved) -> Result<Content, ApplyError> {
     // What is made anew by each release is known by its attempt, as hooks are.
     let rendered = if manifest.hook.is_some() || manifest.recreates() {
         let mut marked = manifest.body.clone();
-        marked["metadata"]["annotations"][ATTEMPT] = job.attempt.into();
+        marked["metadata"]["annotations"][ATTEMPT] = job.mark.into();
         body::render(&marked, resolved)
     } else {
         body::render(&manifest.body, resolved)

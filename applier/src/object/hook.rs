@@ -1,24 +1,53 @@
-//! Hooks: objects that run at a phase of a release instead of belonging to what stays.
+//! Hooks: objects that run at a phase of a release or of a deletion instead of belonging to what stays.
 
 use std::collections::BTreeMap;
 
 use api::annotations;
+use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// When a hook runs, in the order of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Phase {
     PreSync,
     Sync,
     PostSync,
+    /// When a release failed.
+    SyncFail,
 }
 
 impl Phase {
+    const ALL: [Self; 4] = [Self::PreSync, Self::Sync, Self::PostSync, Self::SyncFail];
+
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::PreSync => "PreSync",
             Self::Sync => "Sync",
             Self::PostSync => "PostSync",
+            Self::SyncFail => "SyncFail",
         }
     }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|phase| phase.as_str() == word)
+    }
+
+    fn of_helm(word: &str) -> Option<Self> {
+        match word {
+            "pre-install" | "pre-upgrade" => Some(Self::PreSync),
+            "post-install" | "post-upgrade" => Some(Self::PostSync),
+            _ => None,
+        }
+    }
+
+    /// What an object that runs in this phase is marked with: a plan that is made again knows by it what has run.
+    pub(crate) fn mark(self, attempt: &str) -> String {
+        format!("{attempt}.{}", self.as_str())
+    }
+}
+
+/// The last phase of `attempt` that an object with this mark was made for; none if another attempt made it.
+pub(crate) fn reached(mark: &str, attempt: &str) -> Option<Phase> {
+    Phase::parse(mark.strip_prefix(attempt)?.strip_prefix('.')?)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +57,29 @@ pub(crate) enum DeletePolicy {
     HookFailed,
 }
 
+impl DeletePolicy {
+    fn parse(word: &str) -> Option<Self> {
+        match word {
+            "BeforeHookCreation" => Some(Self::BeforeHookCreation),
+            "HookSucceeded" => Some(Self::HookSucceeded),
+            "HookFailed" => Some(Self::HookFailed),
+            _ => None,
+        }
+    }
+
+    fn of_helm(word: &str) -> Option<Self> {
+        match word {
+            "before-hook-creation" => Some(Self::BeforeHookCreation),
+            "hook-succeeded" => Some(Self::HookSucceeded),
+            "hook-failed" => Some(Self::HookFailed),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hook {
-    /// Empty for a hook of phases that this version doesn't run; such an object is left out, with a finding.
+    /// In the order of time, at least one. It runs anew in each.
     pub(crate) phases: Vec<Phase>,
     pub(crate) delete: Vec<DeletePolicy>,
 }
@@ -41,62 +90,46 @@ pub(crate) enum Role {
     /// Part of what stays.
     Member,
     Hook(Hook),
-    /// `hook: Skip`.
+    /// `hook: Skip`, or one of Helm's that Argo CD never runs.
     Skipped,
     /// A hook of phases that aren't run; the words.
     Unsupported(String),
 }
 
-/// Argo CD's own annotation counts before Helm's.
-pub(crate) fn role(annotations_of: &BTreeMap<&str, &str>) -> Role {
-    let argo = annotations_of.get(annotations::HOOK).copied();
-    let helm = annotations_of.get(annotations::HELM_HOOK).copied();
-    let words: Vec<&str> = argo
-        .or(helm)
-        .map(|text| {
-            text.split(',')
-                .map(str::trim)
-                .filter(|word| !word.is_empty())
-                .collect()
-        })
-        .unwrap_or_default();
-    // Helm's CRD hook is an ordinary object to Argo CD.
-    if words.is_empty() || (argo.is_none() && words == ["crd-install"]) {
-        return Role::Member;
-    }
-    if words.contains(&"Skip") {
+/// Helm's annotation counts where Argo CD's names no type.
+pub(crate) fn role(notes: &BTreeMap<&str, &str>) -> Role {
+    let argo = words(notes, annotations::HOOK);
+    let helm = words(notes, annotations::HELM_HOOK);
+    let types = |parse: fn(&str) -> Option<Phase>, words: &[&str]| -> Vec<Phase> {
+        Phase::ALL
+            .into_iter()
+            .filter(|phase| words.iter().any(|word| parse(word) == Some(*phase)))
+            .collect()
+    };
+    let named = types(Phase::parse, &argo);
+    let phases = if !named.is_empty() {
+        named
+    } else if argo.contains(&"Skip") {
         return Role::Skipped;
+    } else {
+        types(Phase::of_helm, &helm)
+    };
+    if !phases.is_empty() {
+        return Role::Hook(Hook {
+            phases,
+            delete: delete_policies(notes),
+        });
     }
-    let mut phases = Vec::new();
-    for word in &words {
-        let phase = match *word {
-            "PreSync" => Phase::PreSync,
-            "Sync" => Phase::Sync,
-            "PostSync" => Phase::PostSync,
-            "pre-install" | "pre-upgrade" if argo.is_none() => Phase::PreSync,
-            "post-install" | "post-upgrade" if argo.is_none() => Phase::PostSync,
-            _ => continue,
-        };
-        if !phases.contains(&phase) {
-            phases.push(phase);
-        }
+    match (&argo[..], &helm[..]) {
+        // Helm's CRD hook is an ordinary object to Argo CD.
+        ([], [] | ["crd-install"]) => Role::Member,
+        ([], helm) if helm.iter().all(|word| HELM_OTHERS.contains(word)) => Role::Skipped,
+        ([], helm) => Role::Unsupported(helm.join(",")),
+        (argo, _) => Role::Unsupported(argo.join(",")),
     }
-    if phases.is_empty() {
-        // Helm's tests and its hooks of other actions are never part of a sync.
-        let of_helm = argo.is_none() && words.iter().all(|word| HELM_OTHERS.contains(word));
-        return if of_helm {
-            Role::Skipped
-        } else {
-            Role::Unsupported(words.join(","))
-        };
-    }
-    phases.sort_unstable();
-    Role::Hook(Hook {
-        phases,
-        delete: delete_policies(annotations_of),
-    })
 }
 
+/// Helm's tests and its hooks of other actions are never part of a sync.
 const HELM_OTHERS: [&str; 7] = [
     "test",
     "test-success",
@@ -107,41 +140,37 @@ const HELM_OTHERS: [&str; 7] = [
     "post-delete",
 ];
 
-fn delete_policies(annotations_of: &BTreeMap<&str, &str>) -> Vec<DeletePolicy> {
+/// Those of both annotations together.
+fn delete_policies(notes: &BTreeMap<&str, &str>) -> Vec<DeletePolicy> {
+    let argo = words(notes, annotations::HOOK_DELETE_POLICY);
+    let helm = words(notes, annotations::HELM_HOOK_DELETE_POLICY);
+    let named = (argo.into_iter().filter_map(DeletePolicy::parse))
+        .chain(helm.into_iter().filter_map(DeletePolicy::of_helm));
     let mut policies = Vec::new();
-    for key in [
-        annotations::HOOK_DELETE_POLICY,
-        annotations::HELM_HOOK_DELETE_POLICY,
-    ] {
-        for word in annotations_of
-            .get(key)
-            .copied()
-            .unwrap_or_default()
-            .split(',')
-            .map(str::trim)
-        {
-            let policy = match word {
-                "BeforeHookCreation" | "before-hook-creation" => DeletePolicy::BeforeHookCreation,
-                "HookSucceeded" | "hook-succeeded" => DeletePolicy::HookSucceeded,
-                "HookFailed" | "hook-failed" => DeletePolicy::HookFailed,
-                _ => continue,
-            };
-            if !policies.contains(&policy) {
-                policies.push(policy);
-            }
-        }
-        if !policies.is_empty() {
-            return policies;
+    for policy in named {
+        if !policies.contains(&policy) {
+            policies.push(policy);
         }
     }
-    vec![DeletePolicy::BeforeHookCreation]
+    if policies.is_empty() {
+        policies.push(DeletePolicy::BeforeHookCreation);
+    }
+    policies
+}
+
+fn words<'a>(notes: &BTreeMap<&str, &'a str>, key: &str) -> Vec<&'a str> {
+    let text = notes.get(key).copied().unwrap_or_default();
+    text.split(',')
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
+        .collect()
 }
 
 /// The wave: Argo CD's annotation, else Helm's weight, else 0.
-pub(crate) fn wave(annotations_of: &BTreeMap<&str, &str>) -> i64 {
+pub(crate) fn wave(notes: &BTreeMap<&str, &str>) -> i64 {
     [annotations::SYNC_WAVE, annotations::HELM_HOOK_WEIGHT]
         .iter()
-        .find_map(|key| annotations_of.get(key)?.trim().parse().ok())
+        .find_map(|key| notes.get(key)?.trim().parse().ok())
         .unwrap_or(0)
 }
 
@@ -149,42 +178,94 @@ pub(crate) fn wave(annotations_of: &BTreeMap<&str, &str>) -> i64 {
 mod tests {
     use super::*;
 
-    fn hook(pairs: &[(&'static str, &'static str)]) -> Role {
+    fn read(pairs: &[(&'static str, &'static str)]) -> Role {
         role(&pairs.iter().copied().collect())
+    }
+
+    fn phases(pairs: &[(&'static str, &'static str)]) -> Vec<Phase> {
+        match read(pairs) {
+            Role::Hook(hook) => hook.phases,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
     fn helms_hooks_become_argo_cds_phases() {
-        let Role::Hook(hook) = hook(&[(annotations::HELM_HOOK, "pre-install,pre-upgrade")]) else {
+        let Role::Hook(hook) = read(&[(annotations::HELM_HOOK, "pre-install,pre-upgrade")]) else {
             panic!("no hook")
         };
         assert_eq!(hook.phases, [Phase::PreSync]);
         assert_eq!(hook.delete, [DeletePolicy::BeforeHookCreation]);
-    }
-
-    #[test]
-    fn argo_cds_word_wins_over_helms() {
-        let role = hook(&[
-            (annotations::HELM_HOOK, "pre-install"),
-            (annotations::HOOK, "PostSync"),
-        ]);
-        assert!(matches!(role, Role::Hook(hook) if hook.phases == [Phase::PostSync]));
-    }
-
-    #[test]
-    fn helms_tests_and_delete_hooks_are_left_out_in_silence() {
-        assert_eq!(hook(&[(annotations::HELM_HOOK, "test")]), Role::Skipped);
         assert_eq!(
-            hook(&[(annotations::HELM_HOOK, "pre-delete")]),
-            Role::Skipped
+            phases(&[(annotations::HELM_HOOK, "post-upgrade, pre-install,test")]),
+            [Phase::PreSync, Phase::PostSync]
         );
     }
 
     #[test]
-    fn a_phase_that_is_not_run_is_said_not_guessed() {
+    fn argo_cds_word_wins_over_helms_unless_it_names_no_type() {
+        let both = |argo| {
+            phases(&[
+                (annotations::HELM_HOOK, "pre-install"),
+                (annotations::HOOK, argo),
+            ])
+        };
+        assert_eq!(both("PostSync"), [Phase::PostSync]);
+        assert_eq!(both("Whenever"), [Phase::PreSync]);
+    }
+
+    #[test]
+    fn one_object_can_run_in_several_phases_in_the_order_of_time() {
         assert_eq!(
-            hook(&[(annotations::HOOK, "SyncFail")]),
-            Role::Unsupported("SyncFail".to_owned())
+            phases(&[(annotations::HOOK, "SyncFail, PostSync,PreSync,PostSync")]),
+            [Phase::PreSync, Phase::PostSync, Phase::SyncFail]
+        );
+    }
+
+    #[test]
+    fn skip_counts_only_where_no_type_stands_beside_it() {
+        assert_eq!(read(&[(annotations::HOOK, "Skip")]), Role::Skipped);
+        let skipped = [
+            (annotations::HELM_HOOK, "pre-install"),
+            (annotations::HOOK, "Skip"),
+        ];
+        assert_eq!(read(&skipped), Role::Skipped);
+        assert_eq!(phases(&[(annotations::HOOK, "Skip,Sync")]), [Phase::Sync]);
+    }
+
+    #[test]
+    fn helms_tests_are_left_out_in_silence_and_its_definitions_stay() {
+        assert_eq!(read(&[(annotations::HELM_HOOK, "test")]), Role::Skipped);
+        assert_eq!(
+            read(&[(annotations::HELM_HOOK, "crd-install")]),
+            Role::Member
+        );
+        assert_eq!(read(&[(annotations::HOOK, "")]), Role::Member);
+    }
+
+    #[test]
+    fn a_phase_that_is_not_known_is_said_not_guessed() {
+        assert_eq!(
+            read(&[(annotations::HOOK, "presync")]),
+            Role::Unsupported("presync".to_owned())
+        );
+    }
+
+    #[test]
+    fn the_policies_of_both_annotations_count() {
+        let Role::Hook(hook) = read(&[
+            (annotations::HOOK, "Sync"),
+            (annotations::HOOK_DELETE_POLICY, "HookSucceeded"),
+            (
+                annotations::HELM_HOOK_DELETE_POLICY,
+                "hook-failed,hook-succeeded",
+            ),
+        ]) else {
+            panic!("no hook")
+        };
+        assert_eq!(
+            hook.delete,
+            [DeletePolicy::HookSucceeded, DeletePolicy::HookFailed]
         );
     }
 
@@ -199,5 +280,14 @@ mod tests {
         .into();
         assert_eq!(wave(&both), 2);
         assert_eq!(wave(&[(annotations::SYNC_WAVE, "soon")].into()), 0);
+    }
+
+    #[test]
+    fn a_mark_tells_the_attempt_and_the_phase() {
+        let mark = Phase::PostSync.mark("3.0");
+        assert_eq!(reached(&mark, "3.0"), Some(Phase::PostSync));
+        assert_eq!(reached(&mark, "3"), None);
+        assert_eq!(reached(&mark, "3.01"), None);
+        assert_eq!(reached("13.0.Sync", "3.0"), None);
     }
 }

@@ -55,6 +55,15 @@ impl Key {
             self.group, self.kind, self.namespace, self.name
         )
     }
+
+    /// Whether a command's name means this object: a namespace that is left out is any.
+    pub(crate) fn is_named(&self, path: &str) -> bool {
+        let mut parts = path.splitn(4, '/');
+        let mut part = || parts.next().unwrap_or_default();
+        let (group, kind, namespace, name) = (part(), part(), part(), part());
+        (group, kind, name) == (&*self.group, &*self.kind, &*self.name)
+            && (namespace.is_empty() || *namespace == *self.namespace)
+    }
 }
 
 /// For people: `Deployment shop/web`, with the group where it isn't a well-known one's.
@@ -75,4 +84,17 @@ impl fmt::Display for Key {
 /// `apps/v1` → (`apps`, `v1`); the core group is empty.
 pub(crate) fn group_version(api_version: &str) -> (&str, &str) {
     api_version.split_once('/').unwrap_or(("", api_version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_without_a_namespace_means_the_object_in_any() {
+        let key = Key::new("apps", "Deployment", "shop", "web");
+        assert!(key.is_named(&key.path()) && key.is_named("apps/Deployment//web"));
+        assert!(!key.is_named("apps/Deployment/other/web"));
+        assert!(!key.is_named("Deployment/web") && !key.is_named(""));
+    }
 }

@@ -7,9 +7,9 @@ mod options;
 mod order;
 mod prepare;
 
-pub(crate) use hook::{DeletePolicy, Hook, Phase};
+pub(crate) use hook::{DeletePolicy, Hook, Phase, reached};
 pub(crate) use key::Key;
 pub(crate) use manifest::Manifest;
-pub(crate) use options::{Options, warning as option_warning};
+pub(crate) use options::{Options, Say, warning as option_warning};
 pub(crate) use order::rank;
 pub(crate) use prepare::{Finding, Stamp, prepare};

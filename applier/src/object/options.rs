@@ -5,36 +5,138 @@ use std::collections::BTreeMap;
 use api::annotations;
 use serde::{Deserialize, Serialize};
 
+/// What is said of an object's deletion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum Say {
+    #[default]
+    Nothing,
+    /// `false`: it stays.
+    No,
+    /// `confirm`: only with a person's word.
+    Confirm,
+    /// `true`, whatever the application says.
+    Yes,
+}
+
+impl Say {
+    pub(crate) fn read(value: &str) -> Self {
+        match value {
+            "false" => Self::No,
+            "confirm" => Self::Confirm,
+            "true" => Self::Yes,
+            _ => Self::Nothing,
+        }
+    }
+
+    /// The object's own word, else the application's.
+    pub(crate) fn or(self, application: Self) -> Self {
+        match self {
+            Self::Nothing => application,
+            own => own,
+        }
+    }
+
+    /// As it is stored: whether it stays as long as nobody says otherwise, and what is more to say.
+    fn stored(self) -> (bool, Option<Word>) {
+        match self {
+            Self::Nothing => (false, None),
+            Self::No => (true, None),
+            Self::Confirm => (true, Some(Word::Confirm)),
+            Self::Yes => (false, Some(Word::Yes)),
+        }
+    }
+
+    fn of_stored(kept: bool, word: Option<Word>) -> Self {
+        match (kept, word) {
+            (_, Some(Word::Confirm)) => Self::Confirm,
+            (_, Some(Word::Yes)) => Self::Yes,
+            (true, None) => Self::No,
+            (false, None) => Self::Nothing,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(from = "Stored", into = "Stored")]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "sync options are independent switches"
 )]
 pub(crate) struct Options {
-    /// `Prune=false`: stays when it leaves the manifests.
-    #[serde(rename = "p", default, skip_serializing_if = "is_no")]
-    pub(crate) keep_on_prune: bool,
-    /// `Delete=false`: stays when the application is deleted.
-    #[serde(rename = "d", default, skip_serializing_if = "is_no")]
-    pub(crate) keep_on_delete: bool,
+    /// `Prune`, of the object itself.
+    pub(crate) prune: Say,
+    /// `Delete`, of the object itself, or Helm's `resource-policy: keep`.
+    pub(crate) delete: Say,
+    /// `PruneLast=true`, of the object itself.
+    pub(crate) prune_last: bool,
     /// `Replace=true`: written as a whole instead of applied.
-    #[serde(skip)]
     pub(crate) replace: bool,
     /// `Force=true`: deleted and made again when the server refuses the change.
-    #[serde(skip)]
     pub(crate) force: bool,
     /// `ServerSideApply=false`.
-    #[serde(skip)]
     pub(crate) client_side: bool,
     /// `Validate=false`: unknown fields are the server's to drop.
-    #[serde(skip)]
     pub(crate) lenient: bool,
     /// `SkipDryRunOnMissingResource=true`: its kind may come to be during the release.
-    #[serde(skip)]
     pub(crate) awaits_kind: bool,
     /// `IgnoreExtraneous` of the compare options: its staying behind makes nothing out of sync.
-    #[serde(rename = "x", default, skip_serializing_if = "is_no")]
     pub(crate) ignore_extraneous: bool,
+}
+
+/// What an inventory keeps of them: all that counts when the object has left the manifests.
+#[derive(Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "sync options are independent switches"
+)]
+struct Stored {
+    #[serde(rename = "p", default, skip_serializing_if = "is_no")]
+    keep_on_prune: bool,
+    #[serde(rename = "d", default, skip_serializing_if = "is_no")]
+    keep_on_delete: bool,
+    #[serde(rename = "x", default, skip_serializing_if = "is_no")]
+    ignore_extraneous: bool,
+    #[serde(rename = "l", default, skip_serializing_if = "is_no")]
+    prune_last: bool,
+    #[serde(rename = "pw", default, skip_serializing_if = "Option::is_none")]
+    prune: Option<Word>,
+    #[serde(rename = "dw", default, skip_serializing_if = "Option::is_none")]
+    delete: Option<Word>,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+enum Word {
+    #[serde(rename = "c")]
+    Confirm,
+    #[serde(rename = "y")]
+    Yes,
+}
+
+impl From<Options> for Stored {
+    fn from(options: Options) -> Self {
+        let (keep_on_prune, prune) = options.prune.stored();
+        let (keep_on_delete, delete) = options.delete.stored();
+        Self {
+            keep_on_prune,
+            keep_on_delete,
+            ignore_extraneous: options.ignore_extraneous,
+            prune_last: options.prune_last,
+            prune,
+            delete,
+        }
+    }
+}
+
+impl From<Stored> for Options {
+    fn from(stored: Stored) -> Self {
+        Self {
+            prune: Say::of_stored(stored.keep_on_prune, stored.prune),
+            delete: Say::of_stored(stored.keep_on_delete, stored.delete),
+            ignore_extraneous: stored.ignore_extraneous,
+            prune_last: stored.prune_last,
+            ..Self::default()
+        }
+    }
 }
 
 impl Options {
@@ -43,13 +145,15 @@ impl Options {
         let words = |note| notes.get(note).copied().unwrap_or_default().split(',');
         let own: Vec<&str> = words(annotations::SYNC_OPTIONS).collect();
         let mut compare = words(annotations::COMPARE_OPTIONS);
-        let is = |name: &str, value: &str| option(&own, name) == Some(value);
+        let say = |name: &str| option(&own, name).map_or(Say::Nothing, Say::read);
         let either = |name: &str, value: &str| {
             option(&own, name).or_else(|| option(application, name)) == Some(value)
         };
+        let kept = words(annotations::HELM_RESOURCE_POLICY).any(|word| word.trim() == "keep");
         Self {
-            keep_on_prune: is("Prune", "false") || is("Prune", "confirm"),
-            keep_on_delete: is("Delete", "false") || is("Delete", "confirm"),
+            prune: say("Prune"),
+            delete: if kept { Say::No } else { say("Delete") },
+            prune_last: option(&own, "PruneLast") == Some("true"),
             replace: either("Replace", "true"),
             force: either("Force", "true"),
             client_side: either("ServerSideApply", "false"),
@@ -94,7 +198,7 @@ fn is_no(flag: &bool) -> bool {
 mod tests {
     use super::*;
 
-    fn read(annotation: &'static str, application: &[String]) -> Options {
+    fn read(annotation: &str, application: &[String]) -> Options {
         Options::read(
             &[(annotations::SYNC_OPTIONS, annotation)].into(),
             application,
@@ -103,12 +207,31 @@ mod tests {
 
     #[test]
     fn an_object_says_for_itself_whether_it_stays() {
-        let options = read("Prune=false, Delete=false", &[]);
-        assert!(options.keep_on_prune && options.keep_on_delete);
-        assert_eq!(
-            Options::read(&BTreeMap::new(), &["Prune=false".to_owned()]),
-            Options::default()
-        );
+        let options = read("Prune=false, Delete=confirm", &["Prune=true".to_owned()]);
+        assert_eq!((options.prune, options.delete), (Say::No, Say::Confirm));
+        assert_eq!(Say::Nothing.or(Say::No), Say::No);
+        assert_eq!(Say::Yes.or(Say::No), Say::Yes);
+    }
+
+    #[test]
+    fn what_helm_keeps_stays_when_the_application_is_deleted() {
+        let notes = [(annotations::HELM_RESOURCE_POLICY, "keep")].into();
+        let options = Options::read(&notes, &[]);
+        assert_eq!((options.prune, options.delete), (Say::Nothing, Say::No));
+    }
+
+    #[test]
+    fn what_counts_after_an_object_left_is_stored_and_older_records_are_read() {
+        for word in ["false", "confirm", "true", ""] {
+            let options = read(&format!("Prune={word},Delete={word},PruneLast=true"), &[]);
+            let text = serde_json::to_string(&options).unwrap();
+            assert_eq!(serde_json::from_str::<Options>(&text).unwrap(), options);
+        }
+        let older: Options = serde_json::from_str(r#"{"p":true,"d":true}"#).unwrap();
+        assert_eq!((older.prune, older.delete), (Say::No, Say::No));
+        // An older reader keeps what waits for a word.
+        let text = serde_json::to_string(&read("Prune=confirm", &[])).unwrap();
+        assert_eq!(text, r#"{"p":true,"pw":"c"}"#);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use bus::message::desired::Tracking;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::hook::{Role, role, wave};
+use super::hook::{Hook, Phase, Role, role, wave};
 use super::key::group_version;
 use super::{Key, Manifest, Options};
 use crate::secrets::body::has_references;
@@ -77,8 +77,8 @@ pub(crate) fn prepare(
     };
     let mut prepared = Prepared::default();
     let mut seen: HashMap<Key, usize> = HashMap::new();
-    for object in objects {
-        match manifest(object, stamp, scope, &mut prepared.findings) {
+    for (object, phase) in objects.into_iter().flat_map(runs) {
+        match manifest(object, phase, stamp, scope, &mut prepared.findings) {
             Ok(Some(manifest)) => {
                 if let Some(&at) = seen.get(&manifest.key) {
                     prepared.findings.push(Finding::warning(
@@ -101,8 +101,23 @@ pub(crate) fn prepare(
     prepared
 }
 
+/// A hook without a name of its own is another object in each of its phases; the phase is then said.
+fn runs(object: Value) -> Vec<(Value, Option<Phase>)> {
+    let metadata = &object["metadata"];
+    let named = text(metadata, "name").is_some_and(|name| !name.is_empty());
+    match role(&strings(&metadata["annotations"])) {
+        Role::Hook(hook) if !named && hook.phases.len() > 1 => hook
+            .phases
+            .into_iter()
+            .map(|phase| (object.clone(), Some(phase)))
+            .collect(),
+        _ => vec![(object, None)],
+    }
+}
+
 fn manifest(
     mut body: Value,
+    phase: Option<Phase>,
     stamp: &Stamp<'_>,
     scope: impl Fn(&str, &str, &str) -> Option<bool>,
     findings: &mut Vec<Finding>,
@@ -118,13 +133,16 @@ fn manifest(
     let notes = strings(&body["metadata"]["annotations"]);
     let hook = match role(&notes) {
         Role::Member => None,
-        Role::Hook(hook) => Some(hook),
+        Role::Hook(hook) => Some(Hook {
+            phases: phase.map_or(hook.phases, |phase| vec![phase]),
+            ..hook
+        }),
         Role::Skipped => return Ok(None),
         Role::Unsupported(words) => {
             let name = text(&body["metadata"], "name").unwrap_or_default();
             findings.push(Finding::warning(
                 ConditionType::InvalidSpecError,
-                format!("{kind} {name} is a hook of {words}, which isn't run yet; it is left out"),
+                format!("{kind} {name} is a hook of {words}, which nothing runs; it is left out"),
             ));
             return Ok(None);
         }
@@ -146,7 +164,10 @@ fn manifest(
         (Some(name), _) if !name.is_empty() => name.to_owned(),
         // The same release after a restart must find its own hook again: the name is made of what both know.
         (_, Some(prefix)) if hook.is_some() => {
-            let name = format!("{prefix}{:x}", stamp.generation.0);
+            let phase = phase.map_or(String::new(), |phase| {
+                format!("-{}", phase.as_str().to_ascii_lowercase())
+            });
+            let name = format!("{prefix}{:x}{phase}", stamp.generation.0);
             metadata.remove("generateName");
             metadata.insert("name".to_owned(), name.clone().into());
             name
@@ -442,5 +463,17 @@ mod tests {
             run(job.clone()).manifests[0].digest,
             run(job).manifests[0].digest
         );
+    }
+
+    #[test]
+    fn a_generated_hook_of_several_phases_is_an_object_in_each() {
+        let prepared = run(json!([{"apiVersion": "batch/v1", "kind": "Job",
+            "metadata": {"generateName": "tell-", "annotations": {"argocd.argoproj.io/hook": "SyncFail,PostSync"}}}]));
+        let names: Vec<&str> = prepared
+            .manifests
+            .iter()
+            .map(|manifest| &*manifest.key.name)
+            .collect();
+        assert_eq!(names, ["tell-ff-postsync", "tell-ff-syncfail"]);
     }
 }

@@ -2,22 +2,28 @@
 //!
 //! A plan is never stored. After a crash the same question is asked again, and what is live by then is left out of the answer.
 
+pub(crate) mod approval;
 pub(crate) mod deletion;
 mod guard;
 pub(crate) mod heal;
 pub(crate) mod hooks;
+mod leaving;
+mod progress;
 mod prune;
 mod release;
 mod step;
 pub(crate) mod wait;
+mod wave;
 
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod simulate;
 
-pub(crate) use guard::withheld;
-pub(crate) use release::{Input, Plan, Policy, Pruning, release};
+pub(crate) use guard::{Bounds, Limit, Pruning, Withheld, judge};
+pub(crate) use leaving::{Defaults, Leaving, leaving};
+pub(crate) use progress::{HookProgress, Turn};
+pub(crate) use release::{Input, Plan, Policy, release};
 pub(crate) use step::{Step, Why};
 
 use std::collections::HashMap;

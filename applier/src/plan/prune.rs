@@ -1,68 +1,84 @@
 //! Deleting in reverse: last waves first, and within a wave what needs others before what others need.
 
+use std::collections::BTreeMap;
+
 use super::step::{Step, Why};
-use super::{Facts, Item, Presence, Presences};
 use crate::object::{Key, rank};
 
-/// What may be deleted of `leaving`: there, proven ours, and not on its way out already.
-pub(crate) fn provable(leaving: &[(Key, Item)], live: &Presences) -> Vec<(Key, i64)> {
-    leaving
+/// An object that is to go. One that is on its way out already is only waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Going {
+    pub(crate) key: Key,
+    pub(crate) wave: i64,
+    pub(crate) deleting: bool,
+}
+
+/// By wave from last to first; each waits until the one before it is gone.
+pub(super) fn steps(mut objects: Vec<Going>, why: Why) -> Vec<Step> {
+    objects.sort_by_key(|object| std::cmp::Reverse(object.wave));
+    let mut steps = Vec::new();
+    for wave in objects.chunk_by(|a, b| a.wave == b.wave) {
+        steps.extend(deletes(wave, why));
+        steps.push(gone(wave));
+    }
+    steps
+}
+
+/// One wave: a batch for each kind, what needs others before what others need.
+pub(super) fn deletes(objects: &[Going], why: Why) -> Vec<Step> {
+    let mut keys: Vec<&Key> = objects
         .iter()
-        .filter(|(key, _)| {
-            matches!(
-                live.get(key),
-                Some(Presence::Present(Facts {
-                    proven: true,
-                    deleting: false,
-                    ..
-                }))
-            )
+        .filter(|object| !object.deleting)
+        .map(|object| &object.key)
+        .collect();
+    keys.sort_by(|a, b| {
+        let order = rank(&b.kind).cmp(&rank(&a.kind));
+        order.then_with(|| (&a.kind, a).cmp(&(&b.kind, b)))
+    });
+    keys.chunk_by(|a, b| a.kind == b.kind && a.group == b.group)
+        .map(|batch| Step::Delete {
+            keys: batch.iter().copied().cloned().collect(),
+            why,
         })
-        .map(|(key, item)| (key.clone(), item.wave))
         .collect()
 }
 
-/// Batches of one kind, by wave from last to first; each wave waits until the one before it is gone. The last one isn't
-/// waited for unless `to_the_end`.
-pub(crate) fn steps(mut keys: Vec<(Key, i64)>, why: Why, to_the_end: bool) -> Vec<Step> {
-    keys.sort_by(|(a, wave_a), (b, wave_b)| {
-        wave_b
-            .cmp(wave_a)
-            .then_with(|| rank(&b.kind).cmp(&rank(&a.kind)))
-            .then_with(|| (&a.kind, a).cmp(&(&b.kind, b)))
-    });
-    let mut steps = Vec::new();
-    let mut waves = keys.chunk_by(|(_, a), (_, b)| a == b).peekable();
-    while let Some(wave) = waves.next() {
-        for batch in wave.chunk_by(|(a, _), (b, _)| a.kind == b.kind && a.group == b.group) {
-            steps.push(Step::Delete {
-                keys: batch.iter().map(|(key, _)| key.clone()).collect(),
-                why,
-            });
-        }
-        if to_the_end || waves.peek().is_some() {
-            steps.push(Step::AwaitGone(
-                wave.iter().map(|(key, _)| key.clone()).collect(),
-            ));
-        }
+pub(super) fn gone(objects: &[Going]) -> Step {
+    Step::AwaitGone(objects.iter().map(|object| object.key.clone()).collect())
+}
+
+/// Beside which wave of a release each object goes, as in Argo CD: the waves of all that leaves change places, the last with the
+/// first, so that what came last goes first.
+pub(super) fn beside_waves(objects: Vec<Going>) -> BTreeMap<i64, Vec<Going>> {
+    let mut waves: BTreeMap<i64, Vec<Going>> = BTreeMap::new();
+    for object in objects {
+        waves.entry(object.wave).or_default().push(object);
     }
-    steps
+    let numbers: Vec<i64> = waves.keys().rev().copied().collect();
+    numbers.into_iter().zip(waves.into_values()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn going(kind: &str, wave: i64) -> Going {
+        Going {
+            key: Key::new("", kind, "n", "a"),
+            wave,
+            deleting: false,
+        }
+    }
+
     #[test]
     fn what_came_last_goes_first() {
-        let key = |kind: &str| Key::new("", kind, "n", "a");
-        let keys = vec![
-            (key("Namespace"), -1),
-            (key("ConfigMap"), 0),
-            (key("Deployment"), 0),
-            (key("Job"), 5),
+        let objects = vec![
+            going("Namespace", -1),
+            going("ConfigMap", 0),
+            going("Deployment", 0),
+            going("Job", 5),
         ];
-        let order: Vec<String> = steps(keys, Why::Deleted, false)
+        let order: Vec<String> = steps(objects, Why::Deleted)
             .iter()
             .map(|step| match step {
                 Step::Delete { keys, .. } => keys[0].kind.to_string(),
@@ -78,8 +94,30 @@ mod tests {
                 "Deployment",
                 "ConfigMap",
                 "wait",
-                "Namespace"
+                "Namespace",
+                "wait"
             ]
         );
+    }
+
+    #[test]
+    fn what_is_on_its_way_out_is_waited_for_and_not_deleted_again() {
+        let leaves = Going {
+            deleting: true,
+            ..going("Job", 5)
+        };
+        let steps = steps(vec![leaves, going("ConfigMap", 0)], Why::Pruned);
+        assert!(matches!(&steps[0], Step::AwaitGone(keys) if &*keys[0].kind == "Job"));
+        assert!(matches!(&steps[1], Step::Delete { keys, .. } if &*keys[0].kind == "ConfigMap"));
+    }
+
+    #[test]
+    fn the_waves_of_what_leaves_change_places() {
+        let order = beside_waves(vec![going("a", 0), going("b", 7), going("c", 3)]);
+        let order: Vec<(i64, &str)> = order
+            .iter()
+            .map(|(wave, objects)| (*wave, &*objects[0].key.kind))
+            .collect();
+        assert_eq!(order, [(0, "b"), (3, "c"), (7, "a")]);
     }
 }

@@ -1,11 +1,12 @@
 //! A release's steps: phase → wave → kind, then what left the manifests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::guard::{self, Withheld};
+use super::guard::{self, Bounds, Limit, Pruning, Withheld};
+use super::leaving::{self, Defaults, Leaving};
 use super::step::{Batch, Step, Why};
-use super::{Facts, Item, Presence, Presences, prune};
-use crate::object::{DeletePolicy, Key, Manifest, Phase, rank};
+use super::{Facts, Item, Presence, Presences, Turn, hooks, prune, wave};
+use crate::object::{Key, Manifest, Phase};
 
 pub(crate) struct Input<'a> {
     pub(crate) manifests: &'a [Manifest],
@@ -16,11 +17,15 @@ pub(crate) struct Input<'a> {
     pub(crate) policy: &'a Policy,
     /// Names this attempt in the annotations of its hooks.
     pub(crate) attempt: &'a str,
+    /// Up to where its hooks are over.
+    pub(crate) passed: Option<Turn>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Policy {
     pub(crate) pruning: Pruning,
+    pub(crate) limit: Limit,
+    pub(crate) defaults: Defaults,
     /// The destination's namespace, with `CreateNamespace=true`.
     pub(crate) create_namespace: Option<String>,
     /// Apply also what is in sync.
@@ -31,14 +36,13 @@ pub(crate) struct Policy {
     pub(crate) only: Option<Vec<String>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pruning {
-    No,
-    Automated {
-        allow_empty: bool,
-    },
-    /// A person asked for it.
-    Confirmed,
+impl Policy {
+    /// Whether the release is about this object.
+    pub(crate) fn is_about(&self, key: &Key) -> bool {
+        self.only
+            .as_ref()
+            .is_none_or(|only| only.iter().any(|name| key.is_named(name)))
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,163 +64,123 @@ pub(crate) fn release(input: &Input<'_>) -> Plan {
             plan.shared.push((manifest.key.clone(), owner.clone()));
         }
     }
-    let waves = waves(input);
-    let last_sync = waves
-        .iter()
-        .rposition(|(phase, _, _)| *phase == Phase::Sync);
-    let mut deletions = deletions(input, &mut plan.withheld);
-    for (at, (phase, _, batch)) in waves.iter().enumerate() {
-        plan.steps.extend(wave(input, *phase, batch));
-        let is_last = at + 1 == waves.len();
-        if Some(at) == last_sync {
-            // What is replaced goes before anyone waits for what replaces it.
-            plan.steps.append(&mut deletions);
+    let (goes, withheld) = deletions(input);
+    plan.withheld = withheld;
+    let (last, beside): (Vec<Leaving>, Vec<Leaving>) =
+        goes.into_iter().partition(|leaving| leaving.last);
+    let going = |leaving: Vec<Leaving>| leaving.into_iter().map(|leaving| leaving.object).collect();
+    let (last, mut beside) = (going(last), prune::beside_waves(going(beside)));
+    for phase in [Phase::PreSync, Phase::Sync, Phase::PostSync] {
+        let mut leaving = if phase == Phase::Sync {
+            std::mem::take(&mut beside)
+        } else {
+            BTreeMap::new()
+        };
+        let mut waves = waves(input, phase);
+        let numbers: BTreeSet<i64> = waves.keys().chain(leaving.keys()).copied().collect();
+        for number in numbers {
+            let batch = waves.remove(&number).unwrap_or_default();
+            let gone = leaving.remove(&number).unwrap_or_default();
+            // What is replaced may be in the way of what replaces it.
+            plan.steps.extend(prune::deletes(&gone, Why::Pruned));
+            let due = |at: usize| is_due(input, phase, at);
+            plan.steps.extend(wave::applies(
+                input.manifests,
+                input.live,
+                input.attempt,
+                phase,
+                &batch,
+                due,
+            ));
+            let hooks = batch.iter().any(|&at| input.manifests[at].hook.is_some());
+            if !batch.is_empty() {
+                plan.steps.push(Step::Await { phase, batch });
+            }
+            if hooks {
+                let wave = number;
+                plan.steps.push(Step::Passed(Turn { phase, wave }));
+            }
+            if !gone.is_empty() {
+                plan.steps.push(prune::gone(&gone));
+            }
         }
-        if is_last {
-            plan.steps.push(Step::Applied);
+        if phase == Phase::Sync {
+            plan.steps
+                .extend(prune::steps(Vec::clone(&last), Why::Pruned));
         }
-        plan.steps.push(Step::Await {
-            phase: *phase,
-            batch: batch.clone(),
-        });
     }
-    plan.steps.append(&mut deletions);
-    if waves.is_empty() {
-        plan.steps.push(Step::Applied);
+    // Nothing comes after it that could mind.
+    if let Some(Step::AwaitGone(_)) = plan.steps.last() {
+        plan.steps.pop();
     }
+    let does = |step: &Step| {
+        matches!(
+            step,
+            Step::CreateNamespace(_) | Step::Apply { .. } | Step::Delete { .. }
+        )
+    };
+    let done = plan.steps.iter().rposition(does);
+    plan.steps
+        .insert(done.map_or(0, |at| at + 1), Step::Applied);
     plan
 }
 
-/// (phase, wave, manifests) in order.
-fn waves(input: &Input<'_>) -> Vec<(Phase, i64, Batch)> {
-    let mut waves: BTreeMap<(Phase, i64), Batch> = BTreeMap::new();
+/// Manifests of a phase by wave, in order.
+fn waves(input: &Input<'_>, phase: Phase) -> BTreeMap<i64, Batch> {
+    let mut waves: BTreeMap<i64, Batch> = BTreeMap::new();
     for (at, manifest) in input.manifests.iter().enumerate() {
         if matches!(input.live.get(&manifest.key), Some(Presence::Others(_))) {
             continue;
         }
-        if let Some(only) = &input.policy.only
-            && (manifest.hook.is_some() || !only.contains(&manifest.key.path()))
-        {
+        let partial = input.policy.only.is_some();
+        if (partial && manifest.hook.is_some()) || !input.policy.is_about(&manifest.key) {
             continue;
         }
-        match &manifest.hook {
-            None => waves
-                .entry((Phase::Sync, manifest.wave))
-                .or_default()
-                .push(at),
-            // An object has one name: a hook of several phases runs in the first of them.
-            Some(hook) => {
-                if let Some(&phase) = hook.phases.first() {
-                    waves.entry((phase, manifest.wave)).or_default().push(at);
-                }
-            }
+        if hooks::has_turn(manifest, phase, input.passed) {
+            waves.entry(manifest.wave).or_default().push(at);
         }
+    }
+    for batch in waves.values_mut() {
+        wave::sort(input.manifests, batch);
     }
     waves
-        .into_iter()
-        .map(|((phase, wave), mut batch)| {
-            batch.sort_by(|&a, &b| {
-                let (a, b) = (&input.manifests[a].key, &input.manifests[b].key);
-                (rank(&a.kind), &a.kind, a).cmp(&(rank(&b.kind), &b.kind, b))
-            });
-            (phase, wave, batch)
-        })
-        .collect()
 }
 
-/// The applies of one wave, one kind after another, each hook's remains deleted first.
-fn wave(input: &Input<'_>, phase: Phase, batch: &[usize]) -> Vec<Step> {
-    let mut steps = Vec::new();
-    let remains: Vec<Key> = batch
-        .iter()
-        .filter(|&&at| leaves_remains(input, at))
-        .map(|&at| input.manifests[at].key.clone())
-        .collect();
-    if !remains.is_empty() {
-        steps.push(Step::Delete {
-            keys: remains.clone(),
-            why: Why::BeforeHook,
-        });
-        steps.push(Step::AwaitGone(remains));
-    }
-    let same_kind = |&a: &usize, &b: &usize| {
-        let (a, b) = (&input.manifests[a].key, &input.manifests[b].key);
-        a.kind == b.kind && a.group == b.group
-    };
-    for kind in batch.chunk_by(same_kind) {
-        let due: Batch = kind
-            .iter()
-            .copied()
-            .filter(|&at| is_due(input, at))
-            .collect();
-        if !due.is_empty() {
-            steps.push(Step::Apply { phase, batch: due });
-        }
-    }
-    steps
-}
-
-fn is_due(input: &Input<'_>, at: usize) -> bool {
+fn is_due(input: &Input<'_>, phase: Phase, at: usize) -> bool {
     let manifest = &input.manifests[at];
+    if manifest.hook.is_some() {
+        return hooks::is_due(manifest, input.live, input.attempt, phase);
+    }
     let facts = match input.live.get(&manifest.key) {
         Some(Presence::Present(facts)) => facts,
         Some(Presence::Others(_)) => return false,
         Some(Presence::Absent) | None => return true,
     };
-    if manifest.hook.is_some() {
-        return !is_of_attempt(facts, input.attempt);
-    }
     if manifest.recreates() && !input.policy.only_changed && !is_of_attempt(facts, input.attempt) {
         return true;
     }
     input.policy.force || facts.drifted || facts.deleting || !facts.proven || !input.unchanged[at]
 }
 
-fn leaves_remains(input: &Input<'_>, at: usize) -> bool {
-    let manifest = &input.manifests[at];
-    let before = manifest
-        .hook
-        .as_ref()
-        .is_some_and(|hook| hook.delete.contains(&DeletePolicy::BeforeHookCreation));
-    matches!(input.live.get(&manifest.key), Some(Presence::Present(facts))
-        if before && facts.proven && !is_of_attempt(facts, input.attempt))
-}
-
 fn is_of_attempt(facts: &Facts, attempt: &str) -> bool {
     facts.attempt.as_deref() == Some(attempt)
 }
 
-fn deletions(input: &Input<'_>, withheld: &mut Option<Withheld>) -> Vec<Step> {
-    if input.policy.only.is_some() {
-        return Vec::new();
-    }
-    let wanted: std::collections::HashSet<&Key> = input
-        .manifests
-        .iter()
-        .map(|manifest| &manifest.key)
-        .collect();
-    let leaving: Vec<(Key, Item)> = input
-        .inventory
-        .iter()
-        .filter(|(key, item)| !item.hook && !item.options.keep_on_prune && !wanted.contains(key))
-        .filter(|(key, _)| matches!(input.live.get(*key), Some(Presence::Present(facts)) if facts.proven))
-        .map(|(key, item)| (key.clone(), item.clone()))
-        .collect();
-    let members = input.inventory.values().filter(|item| !item.hook).count();
-    let render_is_empty = input
-        .manifests
-        .iter()
-        .all(|manifest| manifest.hook.is_some());
-    match guard::withheld(
-        leaving.len(),
-        members,
-        render_is_empty,
-        input.policy.pruning,
-    ) {
-        None => prune::steps(prune::provable(&leaving, input.live), Why::Pruned, false),
-        why => {
-            *withheld = why;
-            Vec::new()
-        }
-    }
+/// What goes, and why the rest of what left doesn't.
+fn deletions(input: &Input<'_>) -> (Vec<Leaving>, Option<Withheld>) {
+    let policy = input.policy;
+    let mut leaving = leaving::leaving(
+        input.inventory,
+        input.manifests,
+        input.live,
+        policy.defaults,
+    );
+    leaving.retain(|leaving| policy.is_about(&leaving.object.key));
+    let bounds = Bounds::of(
+        policy.pruning,
+        policy.limit,
+        input.inventory,
+        input.manifests,
+    );
+    guard::judge(leaving, bounds)
 }

@@ -1,5 +1,6 @@
 //! The steps of a plan, in the order in which they are carried out.
 
+use super::progress::Turn;
 use crate::object::{Key, Phase};
 
 /// Manifests by their index.
@@ -13,6 +14,10 @@ pub(crate) enum Step {
     Apply { phase: Phase, batch: Batch },
     /// Until all are healthy, and hooks among them finished.
     Await { phase: Phase, batch: Batch },
+    /// The hooks of this turn are over, which is written down.
+    Passed(Turn),
+    /// Until no hook of the attempt runs any more, however each ended.
+    AwaitEnd(Batch),
     /// Objects of one kind, all at once.
     Delete { keys: Vec<Key>, why: Why },
     /// Until none of them is there.

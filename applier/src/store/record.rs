@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::drift::Reference;
 use crate::object::Key;
-use crate::plan::Item;
+use crate::plan::{HookProgress, Item};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -45,9 +45,25 @@ pub(crate) struct Record {
     pub(crate) hooks_to_delete: Vec<Key>,
     #[serde(default)]
     pub(crate) operation: Option<Operation>,
+    /// How far the running attempt has come with its hooks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) progress: Option<HookProgress>,
+    /// Deletions that a person has been asked about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) asked: Option<Asked>,
     /// What was last written of the destination's namespace, by digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) namespace: Option<Box<str>>,
+}
+
+/// A release left objects where they are until a person agrees that they go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Asked {
+    /// The manifests that the objects aren't in: the word counts for no others.
+    pub(crate) manifests: Digest,
+    /// Unix milliseconds: an earlier word doesn't count.
+    pub(crate) since: u64,
 }
 
 /// An attempt that failed, so that it isn't tried again and again.
@@ -86,6 +102,8 @@ impl Record {
             commands: Vec::new(),
             hooks_to_delete: Vec::new(),
             operation: None,
+            progress: None,
+            asked: None,
             namespace: None,
         }
     }

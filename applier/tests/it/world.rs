@@ -187,7 +187,7 @@ impl World {
         let present = Present {
             uid: app.uid.clone(),
             spec: serde_json::from_value(app.spec.clone()).unwrap(),
-            annotations: BTreeMap::new(),
+            annotations: app.notes.clone(),
             server: None,
             cluster_name: None,
             sources: vec![ResolvedSource {
@@ -416,6 +416,8 @@ pub(crate) struct App {
     pub id: AppId,
     pub uid: String,
     pub spec: Value,
+    /// Annotations of the Application.
+    pub notes: BTreeMap<String, String>,
     generation: std::sync::atomic::AtomicU64,
 }
 
@@ -430,6 +432,7 @@ impl App {
                 "project": "default",
                 "syncPolicy": {"automated": {"prune": true, "selfHeal": true}},
             }),
+            notes: BTreeMap::new(),
             generation: std::sync::atomic::AtomicU64::new(clock::now_ms()),
         }
     }
@@ -441,6 +444,13 @@ impl App {
                 + 1,
         )
     }
+}
+
+/// Now, as annotations have it.
+pub(crate) fn timestamp() -> String {
+    let now = i64::try_from(clock::now_ms()).unwrap();
+    let now = k8s_openapi::jiff::Timestamp::from_millisecond(now).unwrap();
+    api::Timestamp::from(now).to_string()
 }
 
 pub(crate) fn config_map(name: &str, value: &str) -> Value {
