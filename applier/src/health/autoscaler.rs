@@ -22,21 +22,38 @@ pub(super) fn autoscaler(object: Fields<'_>) -> Health {
     }
 }
 
-/// The first condition that says something decides.
+/// One condition that says what is wrong outweighs all others.
 fn judge<'a>(conditions: impl Iterator<Item = (&'a str, Condition<'a>)>) -> Health {
+    let mut works = None;
     for (kind, condition) in conditions {
-        match (kind, condition.reason) {
-            ("AbleToScale", "FailedGetScale" | "FailedUpdateScale")
-            | ("ScalingActive", "FailedGetResourceMetric" | "InvalidSelector") => {
-                return Health::degraded(condition.message);
-            }
-            ("AbleToScale" | "ScalingLimited", _) if condition.is_true() => {
-                return Health::healthy(condition.message);
-            }
-            _ => {}
+        if is_fault(kind, condition.reason) {
+            return Health::degraded(condition.message);
+        }
+        if matches!(kind, "AbleToScale" | "ScalingLimited") && condition.is_true() {
+            works = works.or(Some(condition.message));
         }
     }
-    Health::progressing("Waiting to autoscale")
+    match works {
+        Some(message) => Health::healthy(message),
+        None => Health::progressing("Waiting to autoscale"),
+    }
+}
+
+fn is_fault(kind: &str, reason: &str) -> bool {
+    match kind {
+        "AbleToScale" => matches!(reason, "FailedGetScale" | "FailedUpdateScale"),
+        "ScalingActive" => matches!(
+            reason,
+            "FailedGetResourceMetric"
+                | "FailedGetContainerResourceMetric"
+                | "FailedGetObjectMetric"
+                | "FailedGetPodsMetric"
+                | "FailedGetExternalMetric"
+                | "FailedComputeMetricsReplicas"
+                | "InvalidSelector"
+        ),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

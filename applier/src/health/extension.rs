@@ -1,7 +1,7 @@
 //! What extends the API itself: objects of the kinds that it serves must wait for it.
 
 use super::Health;
-use super::fields::{Condition, Fields};
+use super::fields::Fields;
 
 pub(super) fn api_service(object: Fields<'_>) -> Health {
     match object.condition("Available") {
@@ -11,9 +11,15 @@ pub(super) fn api_service(object: Fields<'_>) -> Health {
     }
 }
 
-/// Argo CD calls a definition degraded until it is established; that is a moment that every new one goes through, so here it
-/// progresses.
+/// Argo CD calls a definition degraded while it has conditions and none says `Established`; that is a moment that every new one goes
+/// through, so here it progresses.
 pub(super) fn definition(object: Fields<'_>) -> Health {
+    if let Some(terminating) = object
+        .condition("Terminating")
+        .filter(|terminating| terminating.is_true())
+    {
+        return Health::progressing(format!("Is being deleted: {}", terminating.says()));
+    }
     if let Some(names) = object
         .condition("NamesAccepted")
         .filter(|names| names.is_false())
@@ -26,13 +32,12 @@ pub(super) fn definition(object: Fields<'_>) -> Health {
     {
         return Health::degraded(format!("The schema is not structural: {}", schema.says()));
     }
-    if object
-        .condition("Established")
-        .is_some_and(Condition::is_true)
-    {
-        Health::healthy("")
-    } else {
-        Health::progressing("Waiting to be established")
+    match object.condition("Established") {
+        Some(established) if established.is_true() => Health::healthy(""),
+        Some(established) if established.reason != "Installing" => {
+            Health::degraded(format!("Is not established: {}", established.says()))
+        }
+        _ => Health::progressing("Waiting to be established"),
     }
 }
 

@@ -27,8 +27,9 @@ pub(super) fn job(object: Fields<'_>) -> Health {
 }
 
 pub(super) fn cron_job(object: Fields<'_>) -> Health {
+    // As in Argo CD: that a schedule rests says nothing of the application as a whole.
     if object.is_true("/spec/suspend") {
-        return Health::suspended("CronJob is suspended");
+        return Health::healthy("CronJob is suspended");
     }
     if !object.has("/status") {
         return Health::progressing("Waiting for the CronJob to be observed");
@@ -114,7 +115,7 @@ mod tests {
         let (early, late) = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z");
         assert_eq!(
             cron(json!({"suspend": true}), json!({})),
-            HealthStatus::Suspended
+            HealthStatus::Healthy
         );
         assert_eq!(cron(json!({}), Value::Null), HealthStatus::Progressing);
         assert_eq!(cron(json!({}), json!({})), HealthStatus::Healthy);

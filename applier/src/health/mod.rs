@@ -100,6 +100,9 @@ fn awaits_its_hook(object: Fields<'_>) -> bool {
 }
 
 #[cfg(test)]
+mod cases;
+
+#[cfg(test)]
 mod tests {
     use serde_json::json;
 

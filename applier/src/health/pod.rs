@@ -9,8 +9,8 @@ pub(super) fn pod(object: Fields<'_>) -> Health {
     // A pod that ends by itself is mostly a hook: it may still succeed once its image can be pulled, and failing it early would
     // end the hook before its pod has run. So only pods that must stay up are judged by what they wait for.
     let policy = object.text("/spec/restartPolicy");
-    let stays_up =
-        policy == "Always" || object.annotation(api::annotations::IGNORE_RESTART_POLICY) == "true";
+    let stays_up = matches!(policy, "Always" | "")
+        || object.annotation(api::annotations::IGNORE_RESTART_POLICY) == "true" && !is_hook(object);
     if stays_up {
         let waiting: Vec<String> = containers(object)
             .filter_map(|container| {
@@ -32,11 +32,18 @@ pub(super) fn pod(object: Fields<'_>) -> Health {
     match object.text("/status/phase") {
         "Succeeded" => Health::healthy(message),
         "Failed" => Health::degraded(why_failed(object)),
-        "Running" if policy == "Always" => running(object),
-        // One that ends by itself is not done while it runs; one without a phase nobody has looked at yet.
-        "" | "Pending" | "Running" => Health::progressing(message),
+        "Running" if stays_up => running(object),
+        // One that ends by itself is not done while it runs.
+        "Pending" | "Running" => Health::progressing(message),
         _ => Health::unknown(message),
     }
+}
+
+/// A hook's phase ends with its pod, whatever the pod says of itself.
+fn is_hook(object: Fields<'_>) -> bool {
+    [api::annotations::HOOK, api::annotations::HELM_HOOK]
+        .iter()
+        .any(|key| !object.annotation(key).is_empty())
 }
 
 fn running(object: Fields<'_>) -> Health {
@@ -141,7 +148,7 @@ mod tests {
             pod("Always", json!({"phase": "Pending"})).status,
             HealthStatus::Progressing
         );
-        assert_eq!(pod("Always", json!({})).status, HealthStatus::Progressing);
+        assert_eq!(pod("Always", json!({})).status, HealthStatus::Unknown);
         assert_eq!(
             pod("Never", json!({"phase": "Succeeded"})).status,
             HealthStatus::Healthy
