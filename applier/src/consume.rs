@@ -1,4 +1,4 @@
-//! From the bus to the applications: state (desired, manifests, projects) as it comes, each to its application's task.
+//! From the bus to the applications: state (desired, manifests, projects, settings) as it comes, each to its application's task.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bus::message::desired::Desired;
 use bus::message::manifests::Manifests;
 use bus::message::project::Project;
+use bus::message::settings::Settings;
 use bus::subject::{self, Bucket, Stream};
 use bus::{AppId, Update};
 use tokio::sync::mpsc;
@@ -54,6 +55,9 @@ pub(crate) async fn run(
         .bus
         .watch_stream::<Manifests>(Stream::Manifests, &subject::manifests_of(&ctx.id));
     let mut projects = ctx.bus.watch_bucket::<Project>(Bucket::Projects, ">");
+    let mut settings = ctx
+        .bus
+        .watch_bucket::<Settings>(Bucket::Settings, Settings::KEY);
     let mut connections = ctx.bus.connections();
     let mut apps = Applications {
         ctx: ctx.clone(),
@@ -91,6 +95,12 @@ pub(crate) async fn run(
                 },
                 Update::Ready => {}
                 Update::Unreadable { subject, error } => tracing::error!(subject, error, "unreadable project"),
+            },
+            update = settings.next() => match update {
+                Update::Put(stored) => if ctx.settings.put(stored.value) { apps.tell_all(|| Note::Settings) },
+                // A broker that was wiped says nothing about the ConfigMap: what it said holds until it is published again.
+                Update::Deleted { .. } | Update::Ready => {}
+                Update::Unreadable { subject, error } => tracing::error!(subject, error, "unreadable settings"),
             },
             command = commands.recv() => match command {
                 Some((app, note)) => apps.send(&app, note),

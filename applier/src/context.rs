@@ -13,6 +13,7 @@ use crate::orphan::Orphans;
 use crate::project::{Bounds, Projects};
 use crate::publish::Publisher;
 use crate::secrets::Secrets;
+use crate::settings::SettingsHandle;
 use crate::store::{DigestKey, Store};
 
 pub(crate) struct Context {
@@ -26,6 +27,7 @@ pub(crate) struct Context {
     pub(crate) kinds: KindsHandle,
     pub(crate) store: Store,
     pub(crate) projects: Arc<Projects>,
+    pub(crate) settings: SettingsHandle,
     pub(crate) bounds: Bounds,
     pub(crate) secrets: Secrets,
     pub(crate) digest_key: DigestKey,

@@ -23,6 +23,7 @@ use crate::orphan::{self, Orphans};
 use crate::project::{Bounds, Projects};
 use crate::publish::Publisher;
 use crate::secrets::Secrets;
+use crate::settings::SettingsHandle;
 use crate::store::{DigestKey, Loaded, Store};
 use crate::{LOOK, commands, consume};
 
@@ -158,6 +159,7 @@ impl Leader {
             kinds,
             store,
             projects: Arc::new(Projects::default()),
+            settings: SettingsHandle::default(),
             bounds,
             secrets: Secrets::new(bus.clone(), id.clone(), keys),
             digest_key,

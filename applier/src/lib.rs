@@ -27,6 +27,7 @@ mod plan;
 mod project;
 mod publish;
 mod secrets;
+mod settings;
 mod store;
 mod window;
 

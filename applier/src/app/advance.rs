@@ -62,6 +62,7 @@ impl App {
             // The watch wakes us when it has seen everything.
             return false;
         }
+        self.mask(&target);
         let owner = Owner {
             hash: &self.hash,
             tracking: &target.present.tracking,

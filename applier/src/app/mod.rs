@@ -10,6 +10,7 @@ mod deletion;
 mod explain;
 mod finish;
 mod heal;
+mod ignore;
 mod namespace;
 mod orphans;
 mod presence;
@@ -52,6 +53,8 @@ pub(crate) enum Note {
     Command(Box<Command>, oneshot::Sender<Outcome>),
     /// Projects changed.
     Projects,
+    /// What argocd-cm says about objects changed.
+    Settings,
     /// Everything that the broker holds has been delivered.
     Ready,
     /// A new connection to the broker, which may have lost what was said before.
@@ -97,6 +100,8 @@ pub(crate) struct App {
     /// UID of the deletion that was carried out.
     deleted: Option<String>,
     paces: HashMap<Key, HealPace>,
+    /// Which fields don't count.
+    ignores: ignore::Known,
     /// Drifted objects that an event told of.
     told_drift: HashSet<Key>,
     explained: HashMap<Key, u64>,
@@ -158,6 +163,7 @@ impl App {
             deletion: None,
             deleted: None,
             paces: HashMap::new(),
+            ignores: ignore::Known::default(),
             told_drift: HashSet::new(),
             explained: HashMap::new(),
             compared: HashMap::new(),
@@ -217,6 +223,8 @@ impl App {
             }
             Note::Command(command, done) => self.command(*command, done).await,
             Note::Projects => self.check_project(),
+            // Looked at with the next step.
+            Note::Settings => {}
             Note::Ready => self.broker_ready = true,
             Note::Reconnected => {
                 self.shown.not_sent();

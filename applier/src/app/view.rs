@@ -330,6 +330,9 @@ impl App {
                     );
                 }
             }
+            for problem in &self.ignores.problems {
+                add(ConditionType::CustomizationWarning, problem);
+            }
             if let Some(live) = live {
                 self.about_live(target, live, &mut add);
             }

@@ -7,4 +7,6 @@ mod request;
 
 pub(crate) use discovery::{ApiKind, Kinds};
 pub(crate) use error::ClusterError;
-pub(crate) use request::{ApplyParameters, Cluster, Content, Deletion, MANAGER, PatchForm};
+pub(crate) use request::{
+    Applied, ApplyParameters, Cluster, Content, Deletion, MANAGER, PatchForm,
+};

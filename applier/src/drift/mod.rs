@@ -5,12 +5,16 @@
 //! one that is still ours and differs was changed behind the back of field ownership. Fields that were never ours are no drift,
 //! and what defaulting or a webhook did to our own apply is part of the reference.
 
+mod ignore;
+mod jq;
 mod owned;
 mod packed;
+mod place;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub(crate) use self::ignore::{Global, Ignores, Keep, Mask};
 use self::owned::{Field, Values};
 use self::packed::Packed;
 
@@ -37,18 +41,18 @@ pub struct Drift {
 
 impl Reference {
     /// The reference of an object as the API server answered it to an apply by `manager`.
-    pub fn of(applied: &Value, manager: &str) -> Self {
-        Self::with(applied, manager, Values::All)
+    pub(crate) fn of(applied: &Value, manager: &str, mask: &Mask) -> Self {
+        Self::with(applied, manager, mask, Values::All)
     }
 
     /// The reference of an object whose live form will be seen as metadata only (a Secret): values of metadata are compared, of
     /// everything else just whether it is still ours. No digest of such a value is made.
-    pub fn metadata_only(applied: &Value, manager: &str) -> Self {
-        Self::with(applied, manager, Values::Metadata)
+    pub(crate) fn metadata_only(applied: &Value, manager: &str, mask: &Mask) -> Self {
+        Self::with(applied, manager, mask, Values::Metadata)
     }
 
-    fn with(applied: &Value, manager: &str, values: Values) -> Self {
-        let fields = owned::fields(applied, manager, values);
+    fn with(applied: &Value, manager: &str, mask: &Mask, values: Values) -> Self {
+        let fields = owned::fields(&mask.of(applied).counted(), manager, values);
         Self {
             manager: manager.to_owned(),
             values,
@@ -57,20 +61,23 @@ impl Reference {
     }
 
     /// Whether nothing was ours: the object was not applied server-side by this manager.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }
 
     /// What drifted, if anything did. Nothing is lost when `live` is as old as the reference or newer; an older one is not told
-    /// apart from a change.
-    pub fn drift(&self, live: &Value) -> Option<Drift> {
+    /// apart from a change. What `mask` ignores is no drift.
+    pub(crate) fn drift(&self, live: &Value, mask: &Mask) -> Option<Drift> {
         if self.is_empty() {
             return None;
         }
-        let now = owned::fields(live, &self.manager, self.values);
+        let ignored = mask.of(live);
+        let counted = ignored.counted();
+        let now = owned::fields(&counted, &self.manager, self.values);
         let mut drifted = self.differing(&now);
+        drifted.retain(|field| !ignored.covers(&field.path));
         if now.is_empty() || drifted.iter().any(|field| field.mark.is_container()) {
-            let anyones = owned::anyones(live, self.values);
+            let anyones = owned::anyones(&counted, self.values);
             drifted.retain(|field| !is_filled_by_others(field, &anyones));
             if now.is_empty() {
                 // Ownership was reset as a whole. What still has its value needs no naming.

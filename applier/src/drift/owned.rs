@@ -92,17 +92,10 @@ pub(super) fn other_owners(object: &Value, manager: &str, paths: &[String]) -> V
         .iter()
         .filter(|entry| !is_apply_of(entry, manager))
         .filter(|entry| {
-            let mut walk = Walk {
-                values: Values::Metadata,
-                found: Vec::new(),
-            };
-            if let Some(set) = tree(entry) {
-                walk.node(&mut String::new(), set, None, &[]);
-            }
-            walk.found.iter().any(|field| {
+            names(entry).iter().any(|field| {
                 paths
                     .iter()
-                    .any(|path| field.path == *path || is_beneath(&field.path, path))
+                    .any(|path| field == path || is_beneath(field, path))
             })
         })
         .filter_map(|entry| entry.get("manager").and_then(Value::as_str))
@@ -111,6 +104,28 @@ pub(super) fn other_owners(object: &Value, manager: &str, paths: &[String]) -> V
     owners.sort();
     owners.dedup();
     owners
+}
+
+/// The paths of all fields that one of `managers` owns, in whatever way.
+pub(super) fn paths(object: &Value, managers: &[&str]) -> Vec<String> {
+    let is_theirs = |entry: &&Value| {
+        let manager = entry.get("manager").and_then(Value::as_str);
+        manager.is_some_and(|manager| managers.contains(&manager))
+    };
+    let theirs = entries(object).iter().filter(is_theirs);
+    theirs.flat_map(names).collect()
+}
+
+/// The paths of the fields of an entry, without their values.
+fn names(entry: &Value) -> Vec<String> {
+    let mut walk = Walk {
+        values: Values::Metadata,
+        found: Vec::new(),
+    };
+    if let Some(set) = tree(entry) {
+        walk.node(&mut String::new(), set, None, &[]);
+    }
+    walk.found.into_iter().map(|field| field.path).collect()
 }
 
 /// Whether `path` is a part of what `above` names.

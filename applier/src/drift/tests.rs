@@ -42,13 +42,17 @@ fn deployment_set() -> Value {
 }
 
 fn reference() -> Reference {
-    Reference::of(&object(deployment("app:1", 2), &deployment_set(), &[]), US)
+    Reference::of(
+        &object(deployment("app:1", 2), &deployment_set(), &[]),
+        US,
+        &Mask::default(),
+    )
 }
 
 #[test]
 fn an_unchanged_object_has_not_drifted() {
     let applied = object(deployment("app:1", 2), &deployment_set(), &[]);
-    assert_eq!(reference().drift(&applied), None);
+    assert_eq!(reference().drift(&applied, &Mask::default()), None);
 }
 
 #[test]
@@ -65,7 +69,7 @@ fn what_others_own_may_change_as_they_like() {
     live["status"] = json!({"replicas": 2});
     live["spec"]["template"]["spec"]["containers"][0]["image"] = "side:2".into();
     live["metadata"]["labels"]["other"] = "x".into();
-    assert_eq!(reference().drift(&live), None);
+    assert_eq!(reference().drift(&live, &Mask::default()), None);
 }
 
 #[test]
@@ -79,7 +83,7 @@ fn an_edit_by_hand_is_drift_and_names_field_and_manager() {
     );
     let live = object(deployment("app:1", 5), &set, &[edit]);
     assert_eq!(
-        reference().drift(&live),
+        reference().drift(&live, &Mask::default()),
         Some(Drift {
             fields: vec!["spec.replicas".into()],
             managers: vec!["kubectl-edit".into()]
@@ -100,7 +104,7 @@ fn a_field_inside_a_keyed_list_is_named_by_its_keys() {
         &set,
         &[("kubectl-set", "Update", theirs)],
     );
-    let drift = reference().drift(&live).unwrap();
+    let drift = reference().drift(&live, &Mask::default()).unwrap();
     assert_eq!(
         drift.fields,
         [r#"spec.template.spec.containers[name="app"].image"#]
@@ -111,7 +115,7 @@ fn a_field_inside_a_keyed_list_is_named_by_its_keys() {
 #[test]
 fn a_value_that_changed_without_a_new_owner_is_drift_too() {
     let live = object(deployment("app:2", 2), &deployment_set(), &[]);
-    let drift = reference().drift(&live).unwrap();
+    let drift = reference().drift(&live, &Mask::default()).unwrap();
     assert_eq!(
         drift.fields,
         [r#"spec.template.spec.containers[name="app"].image"#]
@@ -129,7 +133,7 @@ fn what_is_gone_as_a_whole_is_named_once() {
         .unwrap()
         .truncate(1);
     assert_eq!(
-        reference().drift(&live).unwrap().fields,
+        reference().drift(&live, &Mask::default()).unwrap().fields,
         [r#"spec.template.spec.containers[name="app"]"#]
     );
 }
@@ -141,14 +145,14 @@ fn an_item_is_found_by_its_keys_wherever_it_stands() {
         .as_array_mut()
         .unwrap()
         .reverse();
-    assert_eq!(reference().drift(&live), None);
+    assert_eq!(reference().drift(&live, &Mask::default()), None);
 }
 
 #[test]
 fn a_shared_field_stays_ours_while_its_value_stays() {
     let theirs = ("kubectl", "Apply", json!({"f:spec": {"f:replicas": {}}}));
     let live = object(deployment("app:1", 2), &deployment_set(), &[theirs]);
-    assert_eq!(reference().drift(&live), None);
+    assert_eq!(reference().drift(&live, &Mask::default()), None);
 }
 
 #[test]
@@ -158,9 +162,9 @@ fn the_same_manager_name_updating_or_writing_status_is_not_us() {
         {"manager": US, "operation": "Update", "fieldsV1": {"f:data": {"f:a": {}}}},
         {"manager": US, "operation": "Apply", "subresource": "status", "fieldsV1": {"f:data": {"f:a": {}}}},
     ]);
-    let reference = Reference::of(&content, US);
+    let reference = Reference::of(&content, US, &Mask::default());
     assert!(reference.is_empty());
-    assert_eq!(reference.drift(&content), None);
+    assert_eq!(reference.drift(&content, &Mask::default()), None);
 }
 
 #[test]
@@ -177,7 +181,10 @@ fn a_key_with_dots_is_one_step() {
         &[],
     );
     assert_eq!(
-        Reference::of(&applied, US).drift(&live).unwrap().fields,
+        Reference::of(&applied, US, &Mask::default())
+            .drift(&live, &Mask::default())
+            .unwrap()
+            .fields,
         [r#"data["app.conf"]"#]
     );
 }
@@ -195,23 +202,27 @@ fn an_indivisible_map_or_list_is_compared_as_a_whole_whatever_the_order_of_its_k
     let reference = Reference::of(
         &of(r#"{"selector": {"a": "1", "b": "2"}, "args": ["x", "y"]}"#),
         US,
+        &Mask::default(),
     );
     assert_eq!(
-        reference.drift(&of(
-            r#"{"args": ["x", "y"], "selector": {"b": "2", "a": "1"}}"#
-        )),
+        reference.drift(
+            &of(r#"{"args": ["x", "y"], "selector": {"b": "2", "a": "1"}}"#),
+            &Mask::default()
+        ),
         None
     );
     let swapped = reference
-        .drift(&of(
-            r#"{"selector": {"a": "1", "b": "2"}, "args": ["y", "x"]}"#,
-        ))
+        .drift(
+            &of(r#"{"selector": {"a": "1", "b": "2"}, "args": ["y", "x"]}"#),
+            &Mask::default(),
+        )
         .unwrap();
     assert_eq!(swapped.fields, ["spec.args"]);
     let grown = reference
-        .drift(&of(
-            r#"{"selector": {"a": "1", "b": "2", "c": ""}, "args": ["x", "y"]}"#,
-        ))
+        .drift(
+            &of(r#"{"selector": {"a": "1", "b": "2", "c": ""}, "args": ["x", "y"]}"#),
+            &Mask::default(),
+        )
         .unwrap();
     assert_eq!(grown.fields, ["spec.selector"]);
 }
@@ -234,8 +245,14 @@ fn a_map_that_we_own_empty_may_be_filled_by_others() {
         &set,
         &[theirs],
     );
-    assert_eq!(Reference::of(&applied, US).drift(&live), None);
-    assert_eq!(Reference::of(&live, US).drift(&applied), None);
+    assert_eq!(
+        Reference::of(&applied, US, &Mask::default()).drift(&live, &Mask::default()),
+        None
+    );
+    assert_eq!(
+        Reference::of(&live, US, &Mask::default()).drift(&applied, &Mask::default()),
+        None
+    );
 }
 
 #[test]
@@ -250,7 +267,7 @@ fn a_map_that_was_ours_empty_and_left_our_set_is_drift_only_when_it_is_gone() {
         &set,
         &[],
     );
-    let reference = Reference::of(&omitted, US);
+    let reference = Reference::of(&omitted, US, &Mask::default());
     let filled = object(
         content(
             json!({"annotations": {"revision": "1"}}),
@@ -261,14 +278,14 @@ fn a_map_that_was_ours_empty_and_left_our_set_is_drift_only_when_it_is_gone() {
             "f:metadata": {"f:annotations": {".": {}, "f:revision": {}}}, "f:spec": {"f:emptyDir": {"f:sizeLimit": {}}},
         }))],
     );
-    assert_eq!(reference.drift(&filled), None);
+    assert_eq!(reference.drift(&filled, &Mask::default()), None);
     let replaced = object(
         content(json!({}), json!({"hostPath": {"path": "/"}, "x": 1})),
         &without,
         &[theirs(json!({"f:spec": {"f:hostPath": {"f:path": {}}}}))],
     );
     assert_eq!(
-        reference.drift(&replaced).unwrap().fields,
+        reference.drift(&replaced, &Mask::default()).unwrap().fields,
         ["spec.emptyDir"]
     );
 }
@@ -277,8 +294,14 @@ fn a_map_that_was_ours_empty_and_left_our_set_is_drift_only_when_it_is_gone() {
 fn an_indivisible_list_that_was_emptied_is_drift() {
     let set = json!({"f:args": {}});
     let of = |args: Value| object(json!({"metadata": {}, "args": args}), &set, &[]);
-    let reference = Reference::of(&of(json!(["x"])), US);
-    assert_eq!(reference.drift(&of(json!([]))).unwrap().fields, ["args"]);
+    let reference = Reference::of(&of(json!(["x"])), US, &Mask::default());
+    assert_eq!(
+        reference
+            .drift(&of(json!([])), &Mask::default())
+            .unwrap()
+            .fields,
+        ["args"]
+    );
 }
 
 #[test]
@@ -300,7 +323,7 @@ fn what_defaulting_put_into_our_empty_map_may_be_taken_by_its_owner() {
         &[theirs],
     );
     assert_eq!(
-        Reference::of(&applied, US).drift(&live),
+        Reference::of(&applied, US, &Mask::default()).drift(&live, &Mask::default()),
         None,
         "healing could not change it back: it was never ours"
     );
@@ -321,10 +344,10 @@ fn a_member_of_a_set_is_there_or_not() {
         &[],
     );
     let less = object(json!({"metadata": {"finalizers": ["a/b"]}}), &without, &[]);
-    let reference = Reference::of(&applied, US);
-    assert_eq!(reference.drift(&more), None);
+    let reference = Reference::of(&applied, US, &Mask::default());
+    assert_eq!(reference.drift(&more, &Mask::default()), None);
     assert_eq!(
-        reference.drift(&less).unwrap().fields,
+        reference.drift(&less, &Mask::default()).unwrap().fields,
         [r#"metadata.finalizers[="c/d"]"#]
     );
 }
@@ -333,7 +356,7 @@ fn a_member_of_a_set_is_there_or_not() {
 fn numbers_texts_and_absence_are_different_values() {
     let set = json!({"f:spec": {"f:x": {}}});
     let of = |x: Value| object(json!({"metadata": {}, "spec": {"x": x}}), &set, &[]);
-    let reference = Reference::of(&of(json!(1)), US);
+    let reference = Reference::of(&of(json!(1)), US, &Mask::default());
     for other in [
         json!("1"),
         json!(true),
@@ -341,20 +364,25 @@ fn numbers_texts_and_absence_are_different_values() {
         json!([1]),
         json!({"y": 1}),
     ] {
-        assert!(reference.drift(&of(other.clone())).is_some(), "{other}");
+        assert!(
+            reference
+                .drift(&of(other.clone()), &Mask::default())
+                .is_some(),
+            "{other}"
+        );
     }
-    assert_eq!(reference.drift(&of(json!(1))), None);
+    assert_eq!(reference.drift(&of(json!(1)), &Mask::default()), None);
 }
 
 #[test]
 fn a_reset_of_all_ownership_is_drift_even_with_every_value_in_place() {
     let mut live = object(deployment("app:1", 2), &deployment_set(), &[]);
     live["metadata"]["managedFields"] = json!([]);
-    let none = reference().drift(&live).unwrap();
+    let none = reference().drift(&live, &Mask::default()).unwrap();
     assert!(!none.fields.is_empty());
     live["metadata"]["managedFields"] =
         json!([{"manager": "other", "operation": "Update", "fieldsV1": deployment_set()}]);
-    let taken = reference().drift(&live).unwrap();
+    let taken = reference().drift(&live, &Mask::default()).unwrap();
     assert_eq!(taken.fields, ["metadata.managedFields"]);
 }
 
@@ -369,10 +397,16 @@ fn a_secret_is_compared_by_ownership_and_metadata_alone() {
     let seen = |label: &str, set: &Value, others: &[(&str, &str, Value)]| {
         object(json!({"metadata": {"labels": {"a": label}}}), set, others)
     };
-    let reference = Reference::metadata_only(&applied, US);
-    assert_eq!(reference.drift(&seen("1", &set, &[])), None);
+    let reference = Reference::metadata_only(&applied, US, &Mask::default());
     assert_eq!(
-        reference.drift(&seen("2", &set, &[])).unwrap().fields,
+        reference.drift(&seen("1", &set, &[]), &Mask::default()),
+        None
+    );
+    assert_eq!(
+        reference
+            .drift(&seen("2", &set, &[]), &Mask::default())
+            .unwrap()
+            .fields,
         ["metadata.labels.a"]
     );
     let mut taken = set.clone();
@@ -385,7 +419,9 @@ fn a_secret_is_compared_by_ownership_and_metadata_alone() {
         "Update",
         json!({"f:data": {"f:password": {}}}),
     );
-    let drift = reference.drift(&seen("1", &taken, &[edit])).unwrap();
+    let drift = reference
+        .drift(&seen("1", &taken, &[edit]), &Mask::default())
+        .unwrap();
     assert_eq!(
         drift,
         Drift {
@@ -406,6 +442,7 @@ fn a_reference_holds_no_digest_of_a_secrets_value() {
                 &[],
             ),
             US,
+            &Mask::default(),
         )
     };
     assert_eq!(of("b25l"), of("dHdv"));
@@ -436,7 +473,9 @@ fn a_great_drift_names_a_bounded_number_of_fields() {
         &json!({"f:data": {"f:other": {}}}),
         &[],
     );
-    let drift = Reference::of(&applied, US).drift(&live).unwrap();
+    let drift = Reference::of(&applied, US, &Mask::default())
+        .drift(&live, &Mask::default())
+        .unwrap();
     assert_eq!(drift.fields.len(), MAX_NAMED + 1);
     assert_eq!(drift.fields.last().unwrap(), "and 150 more");
 }
@@ -449,9 +488,61 @@ fn malformed_managed_fields_are_no_fields() {
         json!([1, {"manager": US, "operation": "Apply", "fieldsV1": ["f:a"]}]),
     ] {
         let live = json!({"metadata": {"managedFields": managed}});
-        assert!(Reference::of(&live, US).is_empty(), "{live}");
+        assert!(
+            Reference::of(&live, US, &Mask::default()).is_empty(),
+            "{live}"
+        );
     }
     let odd = json!({"f:a": {}, "k:not json": {}, "i:x": {}, "z:b": {}, "nothing": {}});
     let live = object(json!({"metadata": {}, "a": 1}), &odd, &[]);
-    assert_eq!(Reference::of(&live, US).drift(&live), None);
+    assert_eq!(
+        Reference::of(&live, US, &Mask::default()).drift(&live, &Mask::default()),
+        None
+    );
+}
+
+#[test]
+fn what_is_ignored_is_no_drift_whoever_changes_removes_or_owns_it() {
+    let rules = json!([{"group": "apps", "kind": "Deployment", "jsonPointers": ["/spec/replicas"],
+        "jqPathExpressions": [".spec.template.spec.containers[] | select(.name == \"app\") | .image"]}]);
+    let (ignores, _) = Ignores::of(
+        &serde_json::from_value::<Vec<_>>(rules).unwrap(),
+        &Global::default(),
+    );
+    let mask = ignores.mask(&crate::object::Key::new("apps", "Deployment", "", "web"));
+    let taken = [("hpa", "Update", json!({"f:spec": {"f:replicas": {}}}))];
+    let mut set = deployment_set();
+    set["f:spec"].as_object_mut().unwrap().remove("f:replicas");
+    let live = object(deployment("other:1", 7), &set, &taken);
+    assert!(reference().drift(&live, &Mask::default()).is_some());
+    assert_eq!(reference().drift(&live, &mask), None);
+    let mut changed = live;
+    changed["metadata"]["labels"]["app.kubernetes.io/name"] = "else".into();
+    let drift = reference().drift(&changed, &mask).unwrap();
+    assert_eq!(
+        drift.fields,
+        ["metadata.labels[\"app.kubernetes.io/name\"]"]
+    );
+}
+
+#[test]
+fn what_is_ignored_within_an_indivisible_value_does_not_make_it_differ() {
+    let rules =
+        json!([{"group": "apps", "kind": "Deployment", "jsonPointers": ["/spec/list/0/theirs"]}]);
+    let (ignores, _) = Ignores::of(
+        &serde_json::from_value::<Vec<_>>(rules).unwrap(),
+        &Global::default(),
+    );
+    let mask = ignores.mask(&crate::object::Key::new("apps", "Deployment", "", "web"));
+    let set = json!({"f:spec": {"f:list": {}}});
+    let of = |theirs: u32, ours: u32| {
+        object(
+            json!({"spec": {"list": [{"ours": ours, "theirs": theirs}]}}),
+            &set,
+            &[],
+        )
+    };
+    let reference = Reference::of(&of(1, 1), US, &mask);
+    assert_eq!(reference.drift(&of(2, 1), &mask), None);
+    assert!(reference.drift(&of(2, 2), &mask).is_some());
 }

@@ -6,11 +6,11 @@ use futures::future::join_all;
 use serde_json::Value;
 
 use super::adopt::{self, Adoption};
-use super::{client_side, replace};
+use super::{client_side, replace, respect};
 use crate::account::Account;
 use crate::cluster::{ApiKind, ApplyParameters, Cluster, ClusterError, Content, MANAGER};
 use crate::context::Context;
-use crate::drift::Reference;
+use crate::drift::{Mask, Reference};
 use crate::live::ATTEMPT;
 use crate::object::{Key, Manifest};
 use crate::secrets::{BodyError, Resolved, body};
@@ -157,7 +157,10 @@ async fn apply(
         }
     }
     let body = content(job, resolved)?;
-    let written = write(cluster, &kind, manifest, body)
+    let mask = ctx.live.mask(key);
+    let respected =
+        (manifest.options.respects_ignored && manifest.hook.is_none()).then_some(&*mask);
+    let written = write(cluster, &kind, manifest, body, respected)
         .await
         .map_err(failed)?;
     let Written {
@@ -166,9 +169,9 @@ async fn apply(
         client_side,
     } = written;
     let reference = Arc::new(if sensitive {
-        Reference::metadata_only(&object, MANAGER)
+        Reference::metadata_only(&object, MANAGER, &mask)
     } else {
-        Reference::of(&object, MANAGER)
+        Reference::of(&object, MANAGER, &mask)
     });
     let overridden = before.map(|before| {
         moved.extend(adopt::overridden(&before, &object));
@@ -226,19 +229,20 @@ async fn write(
     kind: &ApiKind,
     manifest: &Manifest,
     body: Content,
+    respected: Option<&Mask>,
 ) -> Result<Written, ClusterError> {
     if manifest.options.replace {
-        let replaced = replace::replace(cluster, kind, manifest, body).await?;
+        let replaced = replace::replace(cluster, kind, manifest, body, respected).await?;
         return Ok(Written::new(replaced));
     }
     let key = &manifest.key;
-    match patch(cluster, kind, manifest, &body).await {
+    match patch(cluster, kind, manifest, &body, respected).await {
         Err(error) if manifest.is_forced() && matches!(error.code(), Some(409 | 422)) => {
             let Some(live) = cluster.get(kind, key).await? else {
                 return Err(error);
             };
             replace::make_way(cluster, kind, manifest, &live, &body).await?;
-            let written = patch(cluster, kind, manifest, &body).await?;
+            let written = patch(cluster, kind, manifest, &body, None).await?;
             Ok(Written {
                 created: true,
                 ..written
@@ -254,22 +258,28 @@ async fn patch(
     kind: &ApiKind,
     manifest: &Manifest,
     body: &Content,
+    respected: Option<&Mask>,
 ) -> Result<Written, ClusterError> {
     let (key, options) = (&manifest.key, manifest.options);
     let sensitive = manifest.is_sensitive();
+    let client_side = || client_side::apply(cluster, kind, key, body, sensitive, respected);
     if options.client_side {
-        let applied = client_side::apply(cluster, kind, key, body, sensitive).await?;
+        let applied = client_side().await?;
         return Ok(Written::new(applied));
     }
     let parameters = ApplyParameters {
         dry_run: false,
         lenient: options.lenient,
     };
-    match cluster.apply(kind, key, body.clone(), parameters).await {
+    let applied = match respected {
+        Some(mask) => respect::apply(cluster, kind, key, body, mask, parameters).await,
+        None => cluster.apply(kind, key, body.clone(), parameters).await,
+    };
+    match applied {
         Ok(applied) => Ok(Written::new((applied.object, applied.created))),
         Err(error) if error.is_apply_schema() => {
             let why = error.describe(sensitive);
-            match client_side::apply(cluster, kind, key, body, sensitive).await {
+            match client_side().await {
                 Ok(applied) => Ok(Written {
                     // With Validate=false that is what was asked for.
                     client_side: (!options.lenient).then_some(why),

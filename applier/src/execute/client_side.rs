@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::three_way;
+use super::{respect, three_way};
 use crate::cluster::{ApiKind, Cluster, ClusterError, Content, MANAGER, PatchForm};
+use crate::drift::Mask;
 use crate::object::Key;
 use crate::secrets::Cleared;
 
@@ -19,6 +20,7 @@ pub(super) async fn apply(
     key: &Key,
     body: &Content,
     sensitive: bool,
+    respected: Option<&Mask>,
 ) -> Result<(Value, bool), ClusterError> {
     let mut wanted = Cleared::read(body)?;
     if !sensitive {
@@ -38,7 +40,12 @@ pub(super) async fn apply(
             // Its values aren't asked for.
             live["data"] = Value::Null;
         }
-        let last = last(&live, sensitive);
+        let mut last = last(&live, sensitive);
+        if let Some(mask) = respected {
+            // What doesn't count and isn't written must not be taken for dropped.
+            last = mask.without(&last);
+        }
+        let wanted = respect::whole(&wanted, &live, respected);
         let Some(patch) = three_way::patch(&last, &wanted, &live, is_built_in(kind)) else {
             return Ok((live, false));
         };

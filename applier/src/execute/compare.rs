@@ -1,4 +1,5 @@
-//! What an apply would change, by the server's own dry run: for objects that we have never applied and may not.
+//! What an apply would change of the fields that count, by the server's own dry run: for objects that we have never applied and
+//! may not.
 
 use serde_json::Value;
 
@@ -27,7 +28,9 @@ pub(crate) async fn differs(ctx: &Context, manifest: &Manifest) -> Result<bool, 
         .cluster
         .apply(&kind, &manifest.key, content, parameters)
         .await?;
-    Ok(essence(live) != essence(would_be.object))
+    let mask = ctx.live.mask(&manifest.key);
+    let counted = |object: &Value| essence(mask.without(object));
+    Ok(counted(&live) != counted(&would_be.object))
 }
 
 /// Without what every write changes, and without the marks that are only ours.

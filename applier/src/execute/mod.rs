@@ -7,6 +7,7 @@ pub(crate) mod compare;
 mod delete;
 mod namespace;
 mod replace;
+mod respect;
 mod three_way;
 
 pub(crate) use adopt::Adoption;

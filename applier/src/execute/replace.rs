@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
+use super::respect;
 use crate::cluster::{ApiKind, Cluster, ClusterError, Content, Deletion};
+use crate::drift::Mask;
 use crate::object::Manifest;
 use crate::secrets::Cleared;
 
@@ -16,11 +18,17 @@ pub(super) async fn replace(
     kind: &ApiKind,
     manifest: &Manifest,
     body: Content,
+    respected: Option<&Mask>,
 ) -> Result<(Value, bool), ClusterError> {
     let key = &manifest.key;
     let mut attempt = 1;
     loop {
-        let Some(live) = cluster.get(kind, key).await? else {
+        // Values of a Secret are needed only where some of them stay.
+        let live = match respected {
+            Some(_) => cluster.get_whole(kind, key).await?,
+            None => cluster.get(kind, key).await?,
+        };
+        let Some(live) = live.map(Cleared::new) else {
             let object = cluster.create(kind, key, body).await?;
             return Ok((object, true));
         };
@@ -30,7 +38,7 @@ pub(super) async fn replace(
             return Ok((object, true));
         }
         // Not every kind can be written without saying which version is replaced.
-        let mut wanted = Cleared::read(&body)?;
+        let mut wanted = respect::whole(&*Cleared::read(&body)?, &live, respected);
         wanted["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"].clone();
         match cluster.replace(kind, key, wanted.write()?).await {
             Err(error) if error.is_conflict() && attempt < ATTEMPTS => attempt += 1,

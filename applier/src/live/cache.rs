@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use super::Entry;
 use super::entry::version_of;
-use crate::drift::Reference;
+use crate::drift::{Mask, Reference};
 use crate::object::Key;
 
 /// What the cache knows of one object.
@@ -26,6 +26,8 @@ pub(crate) enum Look {
 struct Slot {
     look: Look,
     reference: Option<Arc<Reference>>,
+    /// Which of its fields don't count.
+    mask: Arc<Mask>,
     /// An apply is under way: what the watch says meanwhile waits for the apply's answer.
     applying: bool,
     stashed: Option<Value>,
@@ -104,6 +106,26 @@ impl Live {
         self.lock().slots.entry(key.clone()).or_default().reference = Some(reference);
     }
 
+    /// Which fields of the object don't count. What was found to have drifted, or not to, with other rules is looked at anew.
+    pub(crate) fn set_mask(&self, key: &Key, mask: &Arc<Mask>) {
+        let mut inner = self.lock();
+        let slot = inner.slots.entry(key.clone()).or_default();
+        if slot.mask == *mask {
+            return;
+        }
+        let drifted = matches!(&slot.look, Look::Present(entry) if entry.drift.is_some());
+        if drifted || !mask.covers(&slot.mask) {
+            slot.look = Look::Unknown;
+        }
+        slot.mask = mask.clone();
+    }
+
+    pub(crate) fn mask(&self, key: &Key) -> Arc<Mask> {
+        let inner = self.lock();
+        let slot = inner.slots.get(key);
+        slot.map_or_else(Arc::default, |slot| slot.mask.clone())
+    }
+
     /// Drops what is known of objects that nobody manages any more.
     pub(crate) fn forget(&self, key: &Key) {
         self.lock().slots.remove(key);
@@ -116,7 +138,7 @@ impl Live {
 
     /// A GET by name, or a watch, found this.
     pub(crate) fn found(&self, key: &Key, object: Value) {
-        let (reference, label_key) = {
+        let (reference, mask, label_key) = {
             let mut inner = self.lock();
             let slot = inner.slots.entry(key.clone()).or_default();
             if slot.applying {
@@ -126,13 +148,14 @@ impl Live {
                 }
                 return;
             }
-            (slot.reference.clone(), inner.label_key.clone())
+            let (reference, mask) = (slot.reference.clone(), slot.mask.clone());
+            (reference, mask, inner.label_key.clone())
         };
         // Outside the lock: comparing takes longer than looking up.
         let Some(mut entry) = Entry::of(&object, &label_key) else {
             return;
         };
-        entry.drift = reference.and_then(|reference| reference.drift(&object));
+        entry.drift = reference.and_then(|reference| reference.drift(&object, &mask));
         self.put(key, entry);
     }
 

@@ -77,6 +77,9 @@ pub(crate) struct Options {
     pub(crate) client_side: bool,
     /// `Validate=false`: unknown fields are the server's to drop.
     pub(crate) lenient: bool,
+    /// `RespectIgnoreDifferences=true`, of the application: fields that don't count aren't written.
+    #[serde(skip)]
+    pub(crate) respects_ignored: bool,
     /// `SkipDryRunOnMissingResource=true`: its kind may come to be during the release.
     pub(crate) awaits_kind: bool,
     /// `IgnoreExtraneous` of the compare options: its staying behind makes nothing out of sync.
@@ -158,6 +161,7 @@ impl Options {
             force: either("Force", "true"),
             client_side: either("ServerSideApply", "false"),
             lenient: either("Validate", "false"),
+            respects_ignored: option(application, "RespectIgnoreDifferences") == Some("true"),
             awaits_kind: either("SkipDryRunOnMissingResource", "true"),
             ignore_extraneous: compare.any(|word| word.trim() == "IgnoreExtraneous"),
         }

@@ -77,3 +77,12 @@ async fn hooks_run_in_their_time_and_nothing_goes_before_its_time() {
     scenario::prune::an_application_says_how_many_may_go_at_once(&world).await;
     scenario::prune::what_is_pruned_last_stays_until_all_is_healthy(&world).await;
 }
+
+/// What is drift and what isn't, on a stack of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drift_is_what_counts_of_what_we_set() {
+    let world = World::start().await;
+    scenario::ignored::a_field_that_does_not_count_is_nobodys_drift(&world).await;
+    scenario::ignored::what_does_not_count_is_not_written_where_that_is_respected(&world).await;
+    scenario::ignored::argocd_cm_says_what_counts_from_the_moment_that_it_says_so(&world).await;
+}

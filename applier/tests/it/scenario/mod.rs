@@ -3,6 +3,7 @@ pub(crate) mod crash;
 pub(crate) mod deletion;
 pub(crate) mod drift;
 pub(crate) mod hooks;
+pub(crate) mod ignored;
 pub(crate) mod load;
 pub(crate) mod options;
 pub(crate) mod pin;
