@@ -67,6 +67,8 @@ pub const LAST_MILE: &str = "towline.dev/last-mile";
 pub const MAX_DELETIONS: &str = "towline.dev/max-deletions";
 /// On an AppProject: Vault paths that its applications may read, one glob per line or comma.
 pub const SECRET_PATHS: &str = "towline.dev/secret-paths";
+/// On an AppProject: kinds that may hold secret placeholders beside the data of Secrets, as `Kind`, `group/Kind` or `*`.
+pub const SECRET_KINDS: &str = "towline.dev/secret-kinds";
 /// `enabled`: a child Application's health counts for its parent.
 pub const APP_OF_APPS_HEALTH: &str = "towline.dev/app-of-apps-health";
 

@@ -129,8 +129,8 @@ mod tests {
         let project = Project {
             name: "team".to_owned(),
             spec: serde_json::from_value(json!({"destinationServiceAccounts": accounts})).unwrap(),
-            secret_paths: Vec::new(),
             impersonation,
+            ..Project::default()
         };
         let spec: ApplicationSpec = serde_json::from_value(
             json!({"destination": {"server": SERVER, "namespace": namespace}}),

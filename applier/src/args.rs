@@ -79,6 +79,15 @@ pub struct Args {
         value_delimiter = ','
     )]
     pub allow_service_accounts: Vec<String>,
+    /// Kinds that may hold secret placeholders beside the data of Secrets, `Kind`, `group/Kind` or `*`, whatever a project says
+    #[arg(
+        long,
+        env = "TOWLINE_ALLOW_SECRET_KINDS",
+        default_value = "*",
+        value_name = "KIND",
+        value_delimiter = ','
+    )]
+    pub allow_secret_kinds: Vec<String>,
     /// Requests to the API server at once
     #[arg(long, env = "TOWLINE_IN_FLIGHT", default_value_t = 32, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub in_flight: u16,

@@ -68,6 +68,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         allow_namespaces,
         namespaced_only,
         allow_service_accounts,
+        allow_secret_kinds,
         in_flight,
         observe,
     } = args;
@@ -96,6 +97,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
                 namespaces: allow_namespaces,
                 cluster_objects: !namespaced_only,
                 accounts: allow_service_accounts,
+                secret_kinds: allow_secret_kinds,
             },
             store_namespace,
             keys,

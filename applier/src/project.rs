@@ -12,6 +12,7 @@ use bus::message::desired::Present;
 use bus::message::project::Project;
 
 use crate::object::{Finding, Manifest};
+use crate::secrets::Placement;
 
 /// The projects as last published, by name.
 #[derive(Default)]
@@ -56,6 +57,8 @@ pub(crate) struct Bounds {
     pub(crate) cluster_objects: bool,
     /// Globs of service accounts, `namespace:name`, that may be acted as.
     pub(crate) accounts: Vec<String>,
+    /// Kinds that may hold placeholders beside the data of Secrets, as a project's annotation names them.
+    pub(crate) secret_kinds: Vec<String>,
 }
 
 /// One mistake in a project can concern every object: a person needs to see a few.
@@ -124,6 +127,7 @@ pub(crate) fn check(
     }
     for manifest in manifests {
         let key = &manifest.key;
+        findings.extend(misplaced(manifest, project, bounds));
         if key.namespace.is_empty() {
             if !project
                 .spec
@@ -177,6 +181,33 @@ pub(crate) fn check(
     findings
 }
 
+/// Why the placeholders of a manifest may not stand where they do.
+fn misplaced(manifest: &Manifest, project: &Project, bounds: &Bounds) -> Option<Finding> {
+    match manifest.placeholders {
+        Placement::Nowhere | Placement::SecretData => return None,
+        Placement::Elsewhere => {}
+    }
+    let key = &manifest.key;
+    let permits = |kinds| api::project::kinds_include(kinds, &key.group, &key.kind);
+    let message = if !permits(&project.secret_kinds) {
+        format!(
+            "{key}: a secret's placeholder stands outside of the data of a Secret, where more people read it; if that is meant, add {} to \
+             annotation {} of project {}",
+            kind(manifest),
+            api::annotations::SECRET_KINDS,
+            project.name
+        )
+    } else if !permits(&bounds.secret_kinds) {
+        format!(
+            "{key}: this applier was started without leave for secrets in {}; see --allow-secret-kinds",
+            kind(manifest)
+        )
+    } else {
+        return None;
+    };
+    Some(Finding::blocking(ConditionType::SecretError, message))
+}
+
 fn refused(message: String) -> Finding {
     Finding::blocking(ConditionType::InvalidSpecError, message)
 }
@@ -211,7 +242,7 @@ mod tests {
             wave: 0,
             hook: None,
             options: Options::default(),
-            has_references: false,
+            placeholders: Placement::Nowhere,
         }
     }
 
@@ -219,8 +250,7 @@ mod tests {
         let project = Project {
             name: "p".to_owned(),
             spec: serde_json::from_value(project).unwrap(),
-            secret_paths: Vec::new(),
-            impersonation: api::settings::Impersonation::Off,
+            ..Project::default()
         };
         let spec: ApplicationSpec =
             serde_json::from_value(json!({"project": "p", "destination": {"server": IN_CLUSTER_SERVER, "namespace": "shop"}}))
@@ -229,6 +259,7 @@ mod tests {
             namespaces: vec![allow.to_owned()],
             cluster_objects: true,
             accounts: vec!["*".to_owned()],
+            secret_kinds: vec!["*".to_owned()],
         };
         check(Some(&project), &spec, IN_CLUSTER, &bounds, &[manifest])
     }
@@ -248,8 +279,7 @@ mod tests {
                 json!({"destinations": [{"server": "https://edge:6443", "namespace": "shop"}]}),
             )
             .unwrap(),
-            secret_paths: Vec::new(),
-            impersonation: api::settings::Impersonation::Off,
+            ..Project::default()
         };
         let spec: ApplicationSpec = serde_json::from_value(
             json!({"project": "p", "destination": {"name": "edge", "namespace": "shop"}}),
@@ -259,6 +289,7 @@ mod tests {
             namespaces: vec!["*".to_owned()],
             cluster_objects: true,
             accounts: vec!["*".to_owned()],
+            secret_kinds: vec!["*".to_owned()],
         };
         let judged = |server| {
             let place = Place {
@@ -293,12 +324,42 @@ mod tests {
     }
 
     #[test]
+    fn placeholders_outside_of_secrets_need_the_word_of_project_and_applier() {
+        let judged = |kinds: &[&str], allowed: &[&str], placeholders| {
+            let strings = |list: &[&str]| list.iter().map(|it| (*it).to_owned()).collect();
+            let project = Project {
+                name: "p".to_owned(),
+                secret_kinds: strings(kinds),
+                ..Project::default()
+            };
+            let bounds = Bounds {
+                namespaces: Vec::new(),
+                cluster_objects: true,
+                accounts: Vec::new(),
+                secret_kinds: strings(allowed),
+            };
+            let manifest = Manifest {
+                placeholders,
+                ..manifest("ConfigMap", "shop")
+            };
+            misplaced(&manifest, &project, &bounds).map(|finding| finding.message)
+        };
+        assert_eq!(judged(&[], &[], Placement::SecretData), None);
+        let refused = judged(&["apps/Deployment"], &["*"], Placement::Elsewhere).unwrap();
+        assert!(refused.contains("ConfigMap") && refused.contains("towline.dev/secret-kinds"));
+        let bounded = judged(&["ConfigMap"], &["Ingress"], Placement::Elsewhere).unwrap();
+        assert!(bounded.contains("--allow-secret-kinds"));
+        assert_eq!(judged(&["ConfigMap"], &["*"], Placement::Elsewhere), None);
+    }
+
+    #[test]
     fn without_a_project_nothing_is_applied() {
         let spec: ApplicationSpec = serde_json::from_value(json!({"destination": {}})).unwrap();
         let bounds = Bounds {
             namespaces: vec!["*".to_owned()],
             cluster_objects: true,
             accounts: Vec::new(),
+            secret_kinds: Vec::new(),
         };
         assert!(check(None, &spec, IN_CLUSTER, &bounds, &[])[0].blocks);
     }

@@ -16,7 +16,9 @@ pub(crate) async fn project(
         .apply(&json!({
             "apiVersion": "argoproj.io/v1alpha1",
             "kind": "AppProject",
-            "metadata": {"name": name, "namespace": namespace, "annotations": {"towline.dev/secret-paths": paths}},
+            "metadata": {"name": name, "namespace": namespace, "annotations": {
+                "towline.dev/secret-paths": paths, "towline.dev/secret-kinds": "ConfigMap, apps/Deployment",
+            }},
             "spec": {
                 "sourceRepos": ["*"],
                 "destinations": [{"namespace": "*", "server": "*"}],

@@ -45,14 +45,14 @@ impl Scope {
                 .and_then(|annotations| annotations.get(name))
                 .and_then(Value::as_str)
         };
-        if annotation(IGNORE).is_some_and(is_true) {
+        let kind = object["kind"].as_str().unwrap_or_default();
+        if annotation(IGNORE).is_some_and(is_true) || is_handed_on(object, kind) {
             return Ok(Self {
                 ignored: true,
                 ..Self::default()
             });
         }
         let optional = annotation(REMOVE_MISSING).is_some_and(is_true);
-        let kind = object["kind"].as_str().unwrap_or_default();
         if optional && !matches!(kind, "Secret" | "ConfigMap") {
             return Err(ScopeError {
                 kind: kind.to_owned(),
@@ -77,6 +77,16 @@ impl Scope {
                 None => text.contains(super::OPEN),
             }
     }
+}
+
+/// Whether it holds placeholders only for the objects that it brings: a value in an Application would be desired state, which every
+/// service reads.
+fn is_handed_on(object: &Value, kind: &str) -> bool {
+    let group = object["apiVersion"]
+        .as_str()
+        .and_then(|version| version.split_once('/'));
+    group.is_some_and(|(group, _)| group == crate::GROUP)
+        && matches!(kind, "Application" | "ApplicationSet" | "AppProject")
 }
 
 /// What Go's `strconv.ParseBool` takes for true.

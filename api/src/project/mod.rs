@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 use crate::{Extra, GROUP, VERSION, annotations, application::ApplicationDestination};
 
 mod inherit;
+mod kinds;
 mod permits;
 mod roles;
 mod window;
 
+pub use kinds::kinds_include;
 pub use permits::Destination;
 pub use roles::{JwtToken, JwtTokens, ProjectRole};
 pub use window::SyncWindow;
@@ -230,14 +232,20 @@ impl AppProject {
     /// Vault paths (globs) that the project's applications may read, from the annotation
     /// `towline.dev/secret-paths`: separated by commas, spaces or lines. `None` without it.
     pub fn secret_paths(&self) -> Option<Vec<&str>> {
-        let text = self
-            .metadata
-            .annotations
-            .as_ref()?
-            .get(annotations::SECRET_PATHS)?;
+        self.list(annotations::SECRET_PATHS)
+    }
+
+    /// Kinds that may hold secret placeholders beside the data of Secrets, from the annotation `towline.dev/secret-kinds`, separated
+    /// likewise. `None` without it. See [`kinds_include`].
+    pub fn secret_kinds(&self) -> Option<Vec<&str>> {
+        self.list(annotations::SECRET_KINDS)
+    }
+
+    fn list(&self, annotation: &str) -> Option<Vec<&str>> {
+        let text = self.metadata.annotations.as_ref()?.get(annotation)?;
         Some(
             text.split(|symbol: char| symbol == ',' || symbol.is_whitespace())
-                .filter(|path| !path.is_empty())
+                .filter(|item| !item.is_empty())
                 .collect(),
         )
     }

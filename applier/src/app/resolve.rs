@@ -24,7 +24,7 @@ impl App {
         manifests: impl Iterator<Item = &'a Manifest>,
     ) -> Result<Resolved, (String, ConditionType)> {
         let mut wanted = BTreeSet::new();
-        for manifest in manifests.filter(|manifest| manifest.has_references) {
+        for manifest in manifests.filter(|manifest| manifest.has_references()) {
             body::references(&manifest.body, &mut wanted).map_err(|error| {
                 (
                     format!("{}: {error}", manifest.key),

@@ -24,7 +24,7 @@ pub(super) fn resolved_digest(
     resolved: &Resolved,
     key: &DigestKey,
 ) -> Option<Box<str>> {
-    if !manifest.has_references {
+    if !manifest.has_references() {
         return None;
     }
     body::render(&manifest.body, resolved)

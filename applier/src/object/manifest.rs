@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{Hook, Key, Options};
+use crate::secrets::Placement;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Manifest {
@@ -15,8 +16,8 @@ pub(crate) struct Manifest {
     pub(crate) wave: i64,
     pub(crate) hook: Option<Hook>,
     pub(crate) options: Options,
-    /// Whether secret references are in it: its resolved form is then compared by keyed digest.
-    pub(crate) has_references: bool,
+    /// Where secret references are in it: its resolved form is then compared by keyed digest.
+    pub(crate) placeholders: Placement,
 }
 
 impl Manifest {
@@ -37,6 +38,10 @@ impl Manifest {
 
     /// Whether an error about it could quote a secret.
     pub(crate) fn is_sensitive(&self) -> bool {
-        self.has_references || self.key.is_secret()
+        self.has_references() || self.key.is_secret()
+    }
+
+    pub(crate) fn has_references(&self) -> bool {
+        self.placeholders != Placement::Nowhere
     }
 }

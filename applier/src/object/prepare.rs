@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::hook::{Hook, Phase, Role, role, wave};
 use super::key::group_version;
 use super::{Key, Manifest, Options};
-use crate::secrets::body::has_references;
+use crate::secrets::Placement;
 
 /// Everything about the application that its objects are marked by.
 pub(crate) struct Stamp<'a> {
@@ -211,7 +211,7 @@ fn manifest(
     let version: Box<str> = version.into();
     stamp.mark(metadata, &key);
     let digest = digest(&body);
-    let has_references = has_references(&body);
+    let placeholders = Placement::of(&body);
     Ok(Some(Manifest {
         key,
         version,
@@ -220,7 +220,7 @@ fn manifest(
         wave,
         hook,
         options,
-        has_references,
+        placeholders,
     }))
 }
 

@@ -301,7 +301,7 @@ fn manifest() -> impl Strategy<Value = Manifest> {
                     prune_last,
                     ..Options::default()
                 },
-                has_references: false,
+                placeholders: crate::secrets::Placement::Nowhere,
             }
         })
 }

@@ -39,16 +39,6 @@ pub(crate) enum BodyError {
     Json,
 }
 
-/// Whether the object may hold a placeholder. One whose annotations are wrong says so when it is read.
-pub(crate) fn has_references(object: &Value) -> bool {
-    let Ok(scope) = Scope::of(object) else {
-        return true;
-    };
-    let mut any = false;
-    visit(object, &scope, &mut |text| any |= scope.may_hold(text));
-    any
-}
-
 /// Every reference of the object, malformed ones as the error they are.
 pub(crate) fn references(
     object: &Value,
@@ -101,7 +91,7 @@ fn visit(object: &Value, scope: &Scope, seen: &mut impl FnMut(&str)) {
     }
 }
 
-fn is_secret(object: &Value) -> bool {
+pub(super) fn is_secret(object: &Value) -> bool {
     object["kind"] == "Secret" && object["apiVersion"] == "v1"
 }
 
@@ -110,7 +100,7 @@ fn is_config_map(object: &Value) -> bool {
 }
 
 /// The text behind base64, if it holds a placeholder.
-fn decoded_placeholder(text: &str, scope: &Scope) -> Option<String> {
+pub(super) fn decoded_placeholder(text: &str, scope: &Scope) -> Option<String> {
     if scope.may_hold(text) {
         return None;
     }

@@ -6,9 +6,11 @@ mod cleared;
 mod client;
 mod json_path;
 mod modifier;
+mod placement;
 mod value;
 
 pub(crate) use body::BodyError;
 pub(crate) use cleared::Cleared;
 pub(crate) use client::Secrets;
+pub(crate) use placement::Placement;
 pub(crate) use value::Resolved;

@@ -92,8 +92,8 @@ impl World {
         let project = Project {
             name: "default".to_owned(),
             spec: api::AppProject::allow_all("default").spec,
-            secret_paths: Vec::new(),
-            impersonation: api::settings::Impersonation::Off,
+            secret_kinds: vec!["ConfigMap".to_owned()],
+            ..Project::default()
         };
         self.bus
             .put(Bucket::Projects, "default", &project)

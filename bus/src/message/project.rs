@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Message;
 use crate::identity::AppId;
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Project {
     pub name: String,
@@ -18,6 +18,9 @@ pub struct Project {
     /// The globs of annotation `towline.dev/secret-paths`; empty allows none.
     #[serde(default)]
     pub secret_paths: Vec<String>,
+    /// The kinds of annotation `towline.dev/secret-kinds`: where placeholders may stand beside the data of Secrets.
+    #[serde(default)]
+    pub secret_kinds: Vec<String>,
     /// Whether its objects are applied as its `destinationServiceAccounts`.
     #[serde(default)]
     pub impersonation: Impersonation,

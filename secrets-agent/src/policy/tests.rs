@@ -41,9 +41,8 @@ fn desired() -> DesiredApp {
 fn project(globs: &[&str]) -> Project {
     Project {
         name: "team-a".to_owned(),
-        spec: api::AppProjectSpec::default(),
         secret_paths: globs.iter().map(|glob| (*glob).to_owned()).collect(),
-        impersonation: api::settings::Impersonation::Off,
+        ..Project::default()
     }
 }
 

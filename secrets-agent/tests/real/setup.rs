@@ -186,9 +186,8 @@ impl World {
     pub(crate) async fn publish(&self, generation: u64, globs: &[&str]) {
         let project = Project {
             name: "team".to_owned(),
-            spec: api::AppProjectSpec::default(),
             secret_paths: globs.iter().map(|glob| (*glob).to_owned()).collect(),
-            impersonation: api::settings::Impersonation::Off,
+            ..Project::default()
         };
         self.watcher
             .put(Bucket::Projects, "team", &project)

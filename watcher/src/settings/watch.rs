@@ -207,16 +207,17 @@ async fn publish_projects(bus: Bus, index: Arc<Index>, lead: Lead) {
     }
 }
 
+fn owned(list: Option<Vec<&str>>) -> Vec<String> {
+    let list = list.unwrap_or_default();
+    list.into_iter().map(str::to_owned).collect()
+}
+
 fn said(name: &str, project: &AppProject, impersonation: Impersonation) -> Project {
     Project {
         name: name.to_owned(),
         spec: project.spec.clone(),
-        secret_paths: project
-            .secret_paths()
-            .unwrap_or_default()
-            .into_iter()
-            .map(str::to_owned)
-            .collect(),
+        secret_paths: owned(project.secret_paths()),
+        secret_kinds: owned(project.secret_kinds()),
         impersonation,
     }
 }

@@ -22,8 +22,8 @@ async fn say(world: &World, name: &str, more: Value, impersonation: Impersonatio
     let project = Project {
         name: name.to_owned(),
         spec: serde_json::from_value(spec).unwrap(),
-        secret_paths: Vec::new(),
         impersonation,
+        ..Project::default()
     };
     world
         .bus

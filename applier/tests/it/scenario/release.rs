@@ -175,8 +175,7 @@ pub(crate) async fn a_forbidden_namespace_applies_nothing(world: &World) {
             json!({"destinations": [{"server": "*", "namespace": "allowed"}]}),
         )
         .unwrap(),
-        secret_paths: Vec::new(),
-        impersonation: api::settings::Impersonation::Off,
+        ..bus::message::project::Project::default()
     };
     world
         .bus

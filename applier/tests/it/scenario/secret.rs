@@ -122,4 +122,33 @@ async fn released(world: &World, app: &App, secret: Value) {
         secrets.get("a").await.unwrap().data["data"]["password"] == "Y2FuYXJ5LTVmMWQ="
     })
     .await;
+    misplaced(world, app).await;
+}
+
+/// What would show a value to more people than a Secret does is refused, and nothing beside it is applied.
+async fn misplaced(world: &World, app: &App) {
+    let placeholder = "<path:kv/data/app#password>";
+    let config = |name: &str| crate::world::config_map(name, "1");
+    let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "job"}, "spec": {"template": {"spec": {
+        "restartPolicy": "Never", "containers": [{"name": "a", "image": "a", "command": ["sh", "-c", format!("echo {placeholder}")]}]}}}});
+    let hook = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "hook", "annotations": {
+        "argocd.argoproj.io/hook": "PreSync", "says": placeholder}}, "spec": job["spec"]});
+    let annotated = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a", "annotations": {"says": placeholder}},
+        "stringData": {"password": placeholder}});
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}, "spec": {"externalName": placeholder, "type": "ExternalName"}});
+    for (case, object) in [job, hook, annotated, service].into_iter().enumerate() {
+        let beside = format!("beside-{case}");
+        let generation = world.release(app, json!([object, config(&beside)])).await;
+        let state = world
+            .state(app, "refused for its place", |state| {
+                state.generation == generation
+                    && state.conditions.iter().any(|condition| {
+                        condition.kind == ConditionType::SecretError
+                            && condition.message.contains("towline.dev/secret-kinds")
+                    })
+            })
+            .await;
+        assert!(!serde_json::to_string(&state).unwrap().contains(CANARY));
+        assert!(world.config_map("secret", &beside).await.is_none());
+    }
 }
