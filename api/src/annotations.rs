@@ -69,6 +69,8 @@ pub const MAX_DELETIONS: &str = "towline.dev/max-deletions";
 pub const SECRET_PATHS: &str = "towline.dev/secret-paths";
 /// On an AppProject: kinds that may hold secret placeholders beside the data of Secrets, as `Kind`, `group/Kind` or `*`.
 pub const SECRET_KINDS: &str = "towline.dev/secret-kinds";
+/// On an AppProject, `resolve`: the Secrets that its `VaultSecret`s stand for are applied in their place.
+pub const VAULT_SECRETS: &str = "towline.dev/vault-secrets";
 /// `enabled`: a child Application's health counts for its parent.
 pub const APP_OF_APPS_HEALTH: &str = "towline.dev/app-of-apps-health";
 

@@ -21,6 +21,7 @@ pub mod sensitive;
 pub mod settings;
 pub mod timestamp;
 pub mod tracking;
+pub mod vault_secret;
 
 pub use application::{Application, ApplicationSpec};
 pub use crd::crds;

@@ -242,6 +242,7 @@ mod tests {
             wave: 0,
             hook: None,
             options: Options::default(),
+            filled: None,
             placeholders: Placement::Nowhere,
         }
     }

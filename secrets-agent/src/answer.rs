@@ -1,34 +1,57 @@
-//! From allowed references to their values: one read per path and version, however many keys.
+//! From allowed references to their values: one read per path and version, however many keys. Where a path is short, its store is
+//! asked first which one it means.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bus::message::secret::{Reference, Refusal, RefusalReason};
 use bus::seal::SecretValue;
 use futures::StreamExt as _;
 
 use crate::backend::{Backend, BackendError, Document};
-use crate::policy::{Allowed, SecretPath};
+use crate::policy::{Allowed, Place, SecretPath};
 
 /// Reads at once.
 const CONCURRENT: usize = 16;
 
+/// A path, at a version or the newest.
+type Which = (SecretPath, Option<u64>);
+
 /// What was read for one request.
 #[derive(Debug)]
 pub(crate) struct Resolved {
-    documents: BTreeMap<(SecretPath, Option<u64>), Document>,
+    /// In the order of the request.
+    wanted: Vec<Wanted>,
+    documents: BTreeMap<Which, Document>,
+    /// Documents as one value, where that was asked for.
+    whole: BTreeMap<Which, SecretValue>,
+}
+
+/// A reference at the path where it is read.
+#[derive(Debug)]
+struct Wanted {
+    reference: Reference,
+    which: Which,
 }
 
 impl Resolved {
     /// The value and version of each reference, in the order given; all were found but for some of the optional ones.
-    pub(crate) fn values<'a>(
-        &'a self,
-        allowed: &'a [Allowed],
-    ) -> impl Iterator<Item = (Option<&'a SecretValue>, Option<u64>)> {
-        allowed.iter().map(|allowed| {
-            let document = self.document(allowed);
-            let value = document.and_then(|document| document.get(&allowed.reference.key));
-            (value, document.and_then(|document| document.version))
+    pub(crate) fn values(&self) -> impl Iterator<Item = (Option<&SecretValue>, Option<u64>)> {
+        self.wanted.iter().map(|wanted| {
+            let document = self.documents.get(&wanted.which);
+            (
+                self.value(wanted),
+                document.and_then(|document| document.version),
+            )
         })
+    }
+
+    fn value(&self, wanted: &Wanted) -> Option<&SecretValue> {
+        if wanted.reference.key.is_empty() {
+            return self.whole.get(&wanted.which);
+        }
+        self.documents
+            .get(&wanted.which)?
+            .get(&wanted.reference.key)
     }
 
     /// The paths of which the newest version was read, with that version.
@@ -39,11 +62,6 @@ impl Resolved {
             .map(|((path, _), document)| (path.clone(), document.version))
             .collect()
     }
-
-    fn document(&self, allowed: &Allowed) -> Option<&Document> {
-        self.documents
-            .get(&(allowed.path.clone(), allowed.reference.version))
-    }
 }
 
 /// Reads what `allowed` names. Either everything is found, or the refusal names each reference that isn't.
@@ -51,45 +69,30 @@ pub(crate) async fn resolve<B: Backend>(
     backend: &B,
     allowed: &[Allowed],
 ) -> Result<Resolved, Refusal> {
-    let mut wanted: Vec<(SecretPath, Option<u64>)> = allowed
+    let wanted = place(backend, allowed).await?;
+    let which: BTreeSet<Which> = wanted.iter().map(|wanted| wanted.which.clone()).collect();
+    let (documents, failed) = each(which, |(path, version)| async move {
+        backend.read(&path, version).await
+    })
+    .await;
+    let unread = wanted
         .iter()
-        .map(|allowed| (allowed.path.clone(), allowed.reference.version))
-        .collect();
-    wanted.sort();
-    wanted.dedup();
-    let reads: Vec<_> = futures::stream::iter(wanted)
-        .map(|(path, version)| async move {
-            let read = backend.read(&path, version).await;
-            ((path, version), read)
-        })
-        .buffer_unordered(CONCURRENT)
-        .collect()
-        .await;
-    let mut resolved = Resolved {
-        documents: BTreeMap::new(),
-    };
-    let mut failed = BTreeMap::new();
-    for (which, read) in reads {
-        match read {
-            Ok(document) => {
-                resolved.documents.insert(which, document);
-            }
-            Err(error) => {
-                failed.insert(which, error);
-            }
-        }
-    }
-    if let Some(refusal) = refuse_failed(&failed, allowed) {
+        .filter(|wanted| failed.contains_key(&wanted.which))
+        .map(|wanted| &wanted.reference);
+    if let Some(refusal) = refuse_failed(&failed, unread) {
         return Err(refusal);
     }
-    let missing: Vec<Reference> = allowed
+    let mut resolved = Resolved {
+        wanted,
+        documents,
+        whole: BTreeMap::new(),
+    };
+    resolved.make_whole()?;
+    let missing: Vec<Reference> = resolved
+        .wanted
         .iter()
-        .filter(|allowed| {
-            let document = resolved.document(allowed);
-            !allowed.reference.optional
-                && document.is_none_or(|document| document.get(&allowed.reference.key).is_none())
-        })
-        .map(|allowed| allowed.reference.clone())
+        .filter(|wanted| !wanted.reference.optional && resolved.value(wanted).is_none())
+        .map(|wanted| wanted.reference.clone())
         .collect();
     match missing.first() {
         None => Ok(resolved),
@@ -105,22 +108,115 @@ pub(crate) async fn resolve<B: Backend>(
     }
 }
 
-/// A refusal for reads that failed. One that passes by itself counts before one that doesn't: what can't be read may be there.
-fn refuse_failed(
-    failed: &BTreeMap<(SecretPath, Option<u64>), BackendError>,
-    allowed: &[Allowed],
+impl Resolved {
+    fn make_whole(&mut self) -> Result<(), Refusal> {
+        for wanted in &self.wanted {
+            if !wanted.reference.key.is_empty() || self.whole.contains_key(&wanted.which) {
+                continue;
+            }
+            let Some(document) = self.documents.get(&wanted.which) else {
+                continue;
+            };
+            let whole = document.whole().ok_or_else(|| {
+                let path = wanted.which.0.clone();
+                let why = "one of its values is not text, and all of them were asked for at once";
+                let error = BackendError::Unreadable { path, why };
+                Refusal::new(
+                    error.reason(),
+                    error.to_string(),
+                    vec![wanted.reference.clone()],
+                )
+            })?;
+            self.whole.insert(wanted.which.clone(), whole);
+        }
+        Ok(())
+    }
+}
+
+/// Finds out where each reference is read.
+async fn place<B: Backend>(backend: &B, allowed: &[Allowed]) -> Result<Vec<Wanted>, Refusal> {
+    let short: BTreeSet<SecretPath> = allowed
+        .iter()
+        .filter_map(|allowed| match &allowed.place {
+            Place::At(_) => None,
+            Place::Meant { short, .. } => Some(short.clone()),
+        })
+        .collect();
+    let (meant, failed) = each(short, |path| async move { backend.api_path(&path).await }).await;
+    let mut wanted = Vec::with_capacity(allowed.len());
+    let mut unplaced = Vec::new();
+    for Allowed { reference, place } in allowed {
+        let path = match place {
+            Place::At(path) => path,
+            Place::Meant { short, among } => match meant.get(short) {
+                None => {
+                    unplaced.push(reference);
+                    continue;
+                }
+                Some(path) if among.contains(path) => path,
+                Some(path) => {
+                    let message = format!(
+                        "`{short}` is `{path}` in Vault's API, which is not allowed: add a glob that matches it to the AppProject's annotation {} (and to this secrets-agent's --allow-paths)",
+                        api::annotations::SECRET_PATHS
+                    );
+                    let references = vec![reference.clone()];
+                    return Err(Refusal::new(RefusalReason::Forbidden, message, references));
+                }
+            },
+        };
+        wanted.push(Wanted {
+            reference: reference.clone(),
+            which: (path.clone(), reference.version),
+        });
+    }
+    match refuse_failed(&failed, unplaced.into_iter()) {
+        None => Ok(wanted),
+        Some(refusal) => Err(refusal),
+    }
+}
+
+/// Does `each` of a set, several at once: what came of those that worked, and of those that failed.
+async fn each<K, V, F>(
+    set: BTreeSet<K>,
+    each: impl Fn(K) -> F,
+) -> (BTreeMap<K, V>, BTreeMap<K, BackendError>)
+where
+    K: Ord + Clone,
+    F: Future<Output = Result<V, BackendError>>,
+{
+    let done: Vec<_> = futures::stream::iter(set)
+        .map(|which| {
+            let doing = each(which.clone());
+            async move { (which, doing.await) }
+        })
+        .buffer_unordered(CONCURRENT)
+        .collect()
+        .await;
+    let (mut worked, mut failed) = (BTreeMap::new(), BTreeMap::new());
+    for (which, outcome) in done {
+        match outcome {
+            Ok(value) => drop(worked.insert(which, value)),
+            Err(error) => drop(failed.insert(which, error)),
+        }
+    }
+    (worked, failed)
+}
+
+/// A refusal for what failed. One that passes by itself counts before one that doesn't: what can't be read may be there.
+fn refuse_failed<'a, K>(
+    failed: &BTreeMap<K, BackendError>,
+    references: impl Iterator<Item = &'a Reference>,
 ) -> Option<Refusal> {
     let worst = failed
         .values()
         .find(|error| error.reason().is_passing())
         .or_else(|| failed.values().next())?;
-    let references: Vec<Reference> = allowed
-        .iter()
-        .filter(|allowed| failed.contains_key(&(allowed.path.clone(), allowed.reference.version)))
-        .map(|allowed| allowed.reference.clone())
-        .collect();
     let message = format!("{worst}{}", more(failed.len()));
-    Some(Refusal::new(worst.reason(), message, references))
+    Some(Refusal::new(
+        worst.reason(),
+        message,
+        references.cloned().collect(),
+    ))
 }
 
 fn more(count: usize) -> String {
@@ -134,6 +230,8 @@ fn more(count: usize) -> String {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use api::placeholder::PathForm;
 
     use super::*;
 
@@ -163,6 +261,11 @@ mod tests {
             }
         }
 
+        async fn api_path(&self, path: &SecretPath) -> Result<SecretPath, BackendError> {
+            let (mount, rest) = path.as_str().split_once('/').unwrap();
+            Ok(SecretPath::parse(&format!("{mount}/data/{rest}")).unwrap())
+        }
+
         async fn newest_version(&self, _: &SecretPath) -> Result<Option<u64>, BackendError> {
             Ok(Some(9))
         }
@@ -175,8 +278,21 @@ mod tests {
                 key: key.to_owned(),
                 version,
                 optional: false,
+                form: PathForm::Api,
             },
-            path: SecretPath::parse(path).unwrap(),
+            place: Place::At(SecretPath::parse(path).unwrap()),
+        }
+    }
+
+    fn short(path: &str, among: &[&str]) -> Allowed {
+        let parse = |path: &str| SecretPath::parse(path).unwrap();
+        let place = Place::Meant {
+            short: parse(path),
+            among: among.iter().map(|path| parse(path)).collect(),
+        };
+        Allowed {
+            place,
+            ..allowed(path, "", None)
         }
     }
 
@@ -191,12 +307,27 @@ mod tests {
         ];
         let resolved = resolve(&store, &asked).await.unwrap();
         assert_eq!(store.reads.load(Ordering::SeqCst), 3);
-        let versions: Vec<_> = resolved
-            .values(&asked)
-            .map(|(_, version)| version)
-            .collect();
+        let versions: Vec<_> = resolved.values().map(|(_, version)| version).collect();
         assert_eq!(versions, [Some(9), Some(2), Some(9), Some(9)]);
         assert_eq!(resolved.newest().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_short_path_is_read_where_it_means_if_that_is_allowed() {
+        let store = Store::default();
+        let asked = [short("kv/x", &["kv/data/x"])];
+        let resolved = resolve(&store, &asked).await.unwrap();
+        let (value, version) = resolved.values().next().unwrap();
+        assert_eq!(value.unwrap().expose(), br#"{"a":"1"}"#);
+        assert_eq!(version, Some(9));
+        let path = SecretPath::parse("kv/data/x").unwrap();
+        assert!(resolved.newest().contains_key(&path));
+        let refusal = resolve(&store, &[short("kv/x", &["kv/x"])])
+            .await
+            .unwrap_err();
+        assert_eq!(refusal.reason, RefusalReason::Forbidden);
+        assert!(refusal.message.contains("kv/data/x"), "{}", refusal.message);
+        assert_eq!(store.reads.load(Ordering::SeqCst), 1);
     }
 
     #[tokio::test]

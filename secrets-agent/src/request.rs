@@ -19,7 +19,7 @@ use crate::answer::{Resolved, resolve};
 use crate::backend::Backend;
 use crate::known::Known;
 use crate::metrics::Metrics;
-use crate::policy::{Allowed, Bounds, judge};
+use crate::policy::{Bounds, judge};
 use crate::uses::{Use, Uses};
 
 /// Requests answered at once; more wait.
@@ -198,7 +198,7 @@ impl<B: Backend> Agent<B> {
             &self.bounds,
         )?;
         let resolved = resolve(&*self.backend, &allowed).await?;
-        let sealed = self.seal(verified, &resolved, &allowed)?;
+        let sealed = self.seal(verified, &resolved)?;
         let used = Use {
             generation: question.generation,
             paths: resolved.newest(),
@@ -206,14 +206,9 @@ impl<B: Backend> Agent<B> {
         Ok((sealed, used))
     }
 
-    fn seal(
-        &self,
-        verified: &Verified,
-        resolved: &Resolved,
-        allowed: &[Allowed],
-    ) -> Result<Sealed, Refusal> {
+    fn seal(&self, verified: &Verified, resolved: &Resolved) -> Result<Sealed, Refusal> {
         let (values, versions): (Vec<Option<&SecretValue>>, Vec<Option<u64>>) =
-            resolved.values(allowed).unzip();
+            resolved.values().unzip();
         verified
             .seal(&self.key, &values, versions)
             .map_err(|error| {

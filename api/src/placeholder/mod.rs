@@ -20,8 +20,9 @@ pub const MAX_LENGTH: usize = 2048;
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 pub struct SecretReference {
-    /// The raw API path, for KV v2 with its `data` segment: `kv/data/app`.
+    /// For instance `kv/data/app`; see `form`.
     pub path: String,
+    /// Empty for all keys at once.
     pub key: String,
     /// Absent means the latest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,11 +30,44 @@ pub struct SecretReference {
     /// The path may lack the key: its field is left out then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
+    #[serde(default, skip_serializing_if = "PathForm::is_default")]
+    pub form: PathForm,
+}
+
+/// How a path is written.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum PathForm {
+    /// As the store's API has it, for KV v2 with its `data` segment: `kv/data/app`.
+    #[default]
+    Api,
+    /// As people write it for `vault kv get`, without that segment: `kv/app`.
+    Short,
+}
+
+impl PathForm {
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl fmt::Display for SecretReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}#{}", self.path, self.key)?;
+        let key = if self.key.is_empty() { "*" } else { &self.key };
+        write!(f, "{}#{key}", self.path)?;
         match &self.version {
             Some(version) => write!(f, "#{version}"),
             None => Ok(()),
@@ -123,6 +157,7 @@ impl Scope {
                 key: place.to_owned(),
                 version: generic.version.clone(),
                 optional: self.optional,
+                form: PathForm::Api,
             },
             (Some(place), _) => self.inline(place, shown)?,
             (None, _) => return Err(PlaceholderError::Malformed { text: shown() }),
@@ -153,6 +188,7 @@ impl Scope {
             key: key.to_owned(),
             version: version.map(str::to_owned),
             optional: self.optional,
+            form: PathForm::Api,
         })
     }
 }

@@ -241,6 +241,15 @@ impl AppProject {
         self.list(annotations::SECRET_KINDS)
     }
 
+    /// From the annotation `towline.dev/vault-secrets`.
+    pub fn vault_secrets(&self) -> VaultSecrets {
+        let annotations = self.metadata.annotations.as_ref();
+        match annotations.and_then(|all| all.get(annotations::VAULT_SECRETS)) {
+            Some(word) if word.trim() == "resolve" => VaultSecrets::Resolve,
+            _ => VaultSecrets::Apply,
+        }
+    }
+
     fn list(&self, annotation: &str) -> Option<Vec<&str>> {
         let text = self.metadata.annotations.as_ref()?.get(annotation)?;
         Some(
@@ -249,6 +258,17 @@ impl AppProject {
                 .collect(),
         )
     }
+}
+
+/// What happens to a `VaultSecret`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum VaultSecrets {
+    /// It is applied as the object that it is.
+    #[default]
+    Apply,
+    /// The Secret that it stands for is applied in its place.
+    Resolve,
 }
 
 impl kube::Resource for AppProject {

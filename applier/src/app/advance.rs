@@ -257,6 +257,7 @@ impl App {
         });
         if let Some((present, manifests)) = self.pair()
             && (misses_kinds
+                || self.is_otherwise_prepared(self.target.as_deref())
                 || self
                     .target
                     .as_ref()
@@ -275,7 +276,11 @@ impl App {
         let Some(record) = self
             .record
             .as_ref()
-            .filter(|_| self.target.is_none() && self.broker_ready)
+            .filter(|_| self.broker_ready)
+            .filter(|_| {
+                let target = self.target.as_deref();
+                target.is_none() || self.is_otherwise_prepared(target)
+            })
         else {
             return;
         };
@@ -285,6 +290,14 @@ impl App {
         if let Some(target) = self.kept(generation, &digest).await {
             self.adopt_target(target);
         }
+    }
+
+    /// Whether the project says something else of its manifests than when they were prepared.
+    fn is_otherwise_prepared(&self, target: Option<&Target>) -> bool {
+        let present = self.present();
+        target
+            .zip(present)
+            .is_some_and(|(target, present)| target.vault_secrets != self.vault_secrets(&present))
     }
 
     async fn rejoin_pinned(&mut self) {
@@ -307,6 +320,7 @@ impl App {
         };
         let stale = self.pinned.as_ref().is_none_or(|target| {
             target.digest != entry.digest
+                || self.is_otherwise_prepared(Some(target))
                 || self
                     .present()
                     .is_some_and(|present| present.spec != target.present.spec)

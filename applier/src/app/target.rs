@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::project::VaultSecrets;
 use bus::message::condition::{Condition, ConditionType};
 use bus::message::desired::{Commit, Present, Trigger};
 use bus::message::manifests::{Manifests, Payload};
@@ -34,6 +35,8 @@ pub(crate) struct Target {
     pub(crate) trigger: Option<Trigger>,
     pub(crate) render_started: Option<u64>,
     pub(crate) rendered: Option<u64>,
+    /// What the project said when the manifests were prepared.
+    pub(crate) vault_secrets: VaultSecrets,
     /// What the cluster knew when the manifests were prepared.
     pub(crate) kinds: Arc<Kinds>,
     /// The manifests as they came, to be kept with their release.
@@ -143,6 +146,7 @@ impl App {
             namespace: present.spec.destination.namespace(),
             options: options.unwrap_or_default(),
             generation,
+            vault_secrets: self.vault_secrets(present),
         };
         let kinds = self.ctx.kinds.get();
         let prepared = prepare(objects, &stamp, |group, version, kind| {
@@ -170,9 +174,16 @@ impl App {
             trigger: None,
             render_started: None,
             rendered: None,
+            vault_secrets: stamp.vault_secrets,
             kinds,
             payload,
         })
+    }
+
+    /// Of a project that isn't known nothing is applied anyway.
+    pub(super) fn vault_secrets(&self, present: &Present) -> VaultSecrets {
+        let project = self.ctx.projects.get(present.spec.project());
+        project.map_or_else(VaultSecrets::default, |project| project.vault_secrets)
     }
 
     /// What the project and this applier's bounds say of a target.

@@ -3,7 +3,7 @@
 use super::decide::Difference;
 use crate::object::Manifest;
 use crate::plan::{Presence, Presences};
-use crate::secrets::{Resolved, body};
+use crate::secrets::Resolved;
 use crate::store::{AppliedMap, DigestKey};
 
 /// By manifest, before secrets: what tells whether a release is needed.
@@ -27,7 +27,8 @@ pub(super) fn resolved_digest(
     if !manifest.has_references() {
         return None;
     }
-    body::render(&manifest.body, resolved)
+    manifest
+        .content(resolved)
         .ok()
         .map(|body| key.digest(&body))
 }

@@ -24,6 +24,10 @@ const PREDECESSORS: [&str; 12] = [
     "before-first-apply",
 ];
 
+/// What vault-secrets-operator is called, in its own image and elsewhere: our predecessor where an object is a `VaultSecret`'s. Left to
+/// it, the object would go with that one.
+const OPERATOR: [&str; 2] = ["manager", "vault-secrets-operator"];
+
 /// How often an object that changes meanwhile is looked at anew.
 const ATTEMPTS: usize = 10;
 
@@ -95,15 +99,20 @@ fn migration(live: &Value, adoption: &Adoption) -> Option<(Value, Vec<String>)> 
     let entries = metadata.get("managedFields")?.as_array()?;
     let version = metadata.get("resourceVersion")?;
     let ours = entries.iter().find(|entry| is_ours(entry));
+    let by_operator = is_of_vault_secret(metadata);
+    let is_predecessor = |entry: &Value| {
+        let manager = entry["manager"].as_str().unwrap_or_default();
+        is_predecessor(entry, adoption) || (by_operator && OPERATOR.contains(&manager))
+    };
     // Sets of fields of two versions can't be joined; most objects know only one.
     let of_version = |entry: &Value| {
-        let wanted = ours.or_else(|| entries.iter().find(|entry| is_predecessor(entry, adoption)));
+        let wanted = ours.or_else(|| entries.iter().find(|entry| is_predecessor(entry)));
         wanted.is_some_and(|wanted| wanted["apiVersion"] == entry["apiVersion"])
     };
     let (theirs, mut kept): (Vec<Value>, Vec<Value>) = entries
         .iter()
         .cloned()
-        .partition(|entry| is_predecessor(entry, adoption) && of_version(entry));
+        .partition(|entry| is_predecessor(entry) && of_version(entry));
     if theirs.is_empty() {
         return None;
     }
@@ -168,6 +177,12 @@ fn is_ours(entry: &Value) -> bool {
     entry["manager"] == MANAGER
         && entry["operation"] == "Apply"
         && entry["subresource"].as_str().unwrap_or_default().is_empty()
+}
+
+fn is_of_vault_secret(metadata: &Value) -> bool {
+    let owners = metadata["ownerReferences"].as_array();
+    let mut owners = owners.into_iter().flatten();
+    owners.any(api::vault_secret::is_vault_secret)
 }
 
 fn is_predecessor(entry: &Value, adoption: &Adoption) -> bool {
@@ -253,6 +268,22 @@ mod tests {
             json!({"f:data": {"f:a": {}, "f:b": {}}})
         );
         assert_eq!(patch[1]["value"], "7");
+    }
+
+    #[test]
+    fn what_an_operator_made_of_a_vault_secret_becomes_ours_with_its_owner() {
+        let manager = json!([{"manager": "manager", "operation": "Update", "apiVersion": "v1",
+            "fieldsV1": {"f:data": {"f:a": {}}, "f:metadata": {"f:ownerReferences": {}}}}]);
+        let mut object = live(&manager);
+        assert_eq!(migration(&object, &adoption()), None);
+        object["metadata"]["ownerReferences"] = json!([{"apiVersion": "ricoberger.de/v1alpha1", "kind": "VaultSecret", "name": "a", "uid": "u", "controller": true}]);
+        let (patch, names) = migration(&object, &adoption()).unwrap();
+        assert_eq!(names, ["manager"]);
+        assert_eq!(patch[0]["value"][0]["manager"], MANAGER);
+        assert_eq!(
+            patch[0]["value"][0]["fieldsV1"]["f:metadata"],
+            json!({"f:ownerReferences": {}})
+        );
     }
 
     #[test]

@@ -196,9 +196,9 @@ fn content(job: &Job<'_>, resolved: &Resolved) -> Result<Content, ApplyError> {
     let rendered = if manifest.hook.is_some() || manifest.recreates() {
         let mut marked = manifest.body.clone();
         marked["metadata"]["annotations"][ATTEMPT] = job.mark.into();
-        body::render(&marked, resolved)
+        body::render(&marked, manifest.filled.as_deref(), resolved)
     } else {
-        body::render(&manifest.body, resolved)
+        manifest.content(resolved)
     };
     rendered.map_err(|source| ApplyError::Body {
         key: manifest.key.clone(),

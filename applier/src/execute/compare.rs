@@ -7,14 +7,14 @@ use super::resolve_kind;
 use crate::cluster::{ApplyParameters, ClusterError};
 use crate::context::Context;
 use crate::object::Manifest;
-use crate::secrets::{Resolved, body};
+use crate::secrets::Resolved;
 
 /// Whether applying would change the object; an object with secrets is taken for changed, since its values aren't asked for.
 pub(crate) async fn differs(ctx: &Context, manifest: &Manifest) -> Result<bool, ClusterError> {
     let Some(kind) = resolve_kind(ctx, &manifest.key, Some(&manifest.version)) else {
         return Ok(true);
     };
-    let Ok(content) = body::render(&manifest.body, &Resolved::new()) else {
+    let Ok(content) = manifest.content(&Resolved::new()) else {
         return Ok(true);
     };
     let Some(live) = ctx.cluster.get(&kind, &manifest.key).await? else {

@@ -1,9 +1,13 @@
 //! One object as it is to be applied, before secrets.
 
+use std::sync::Arc;
+
+use api::vault_secret::VaultSecret;
 use serde_json::Value;
 
 use super::{Hook, Key, Options};
-use crate::secrets::Placement;
+use crate::cluster::Content;
+use crate::secrets::{BodyError, Placement, Resolved, body};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Manifest {
@@ -16,6 +20,8 @@ pub(crate) struct Manifest {
     pub(crate) wave: i64,
     pub(crate) hook: Option<Hook>,
     pub(crate) options: Options,
+    /// What its data is filled from, of a Secret that stands in the place of a `VaultSecret`.
+    pub(crate) filled: Option<Arc<VaultSecret>>,
     /// Where secret references are in it: its resolved form is then compared by keyed digest.
     pub(crate) placeholders: Placement,
 }
@@ -39,6 +45,11 @@ impl Manifest {
     /// Whether an error about it could quote a secret.
     pub(crate) fn is_sensitive(&self) -> bool {
         self.has_references() || self.key.is_secret()
+    }
+
+    /// The body with the values of its references in it.
+    pub(crate) fn content(&self, resolved: &Resolved) -> Result<Content, BodyError> {
+        body::render(&self.body, self.filled.as_deref(), resolved)
     }
 
     pub(crate) fn has_references(&self) -> bool {

@@ -1,9 +1,12 @@
 //! Rendered objects → manifests: each read once, put into its namespace, and stamped with whose it is.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use api::annotations;
+use api::project::VaultSecrets;
 use api::tracking::{TrackingId, instance_label};
+use api::vault_secret::{VaultSecret, is_vault_secret};
 use bus::Generation;
 use bus::message::condition::ConditionType;
 use bus::message::desired::Tracking;
@@ -25,6 +28,8 @@ pub(crate) struct Stamp<'a> {
     /// The application's sync options.
     pub(crate) options: &'a [String],
     pub(crate) generation: Generation,
+    /// As its project says.
+    pub(crate) vault_secrets: VaultSecrets,
 }
 
 /// What a person should know about the manifests.
@@ -116,13 +121,14 @@ fn runs(object: Value) -> Vec<(Value, Option<Phase>)> {
 }
 
 fn manifest(
-    mut body: Value,
+    body: Value,
     phase: Option<Phase>,
     stamp: &Stamp<'_>,
     scope: impl Fn(&str, &str, &str) -> Option<bool>,
     findings: &mut Vec<Finding>,
 ) -> Result<Option<Manifest>, Finding> {
     let invalid = |what: &str| Finding::blocking(ConditionType::InvalidSpecError, what.to_owned());
+    let (mut body, filled) = taken(body, stamp.vault_secrets)?;
     let api_version = text(&body, "apiVersion")
         .ok_or_else(|| invalid("a rendered object has no apiVersion"))?
         .to_owned();
@@ -210,18 +216,39 @@ fn manifest(
     let key = Key::new(group, &kind, &namespace, &name);
     let version: Box<str> = version.into();
     stamp.mark(metadata, &key);
-    let digest = digest(&body);
-    let placeholders = Placement::of(&body);
     Ok(Some(Manifest {
         key,
         version,
+        digest: digest(&body, filled.as_ref()),
+        placeholders: placeholders(&body, filled.as_ref()),
         body,
-        digest,
         wave,
         hook,
         options,
-        placeholders,
+        filled: filled.map(Arc::new),
     }))
+}
+
+fn placeholders(body: &Value, filled: Option<&VaultSecret>) -> Placement {
+    let own = Placement::of(body);
+    filled.map_or(own, |_| own.max(Placement::SecretData))
+}
+
+/// The Secret in the place of a `VaultSecret`, where that is wanted, and what its data is.
+fn taken(object: Value, wanted: VaultSecrets) -> Result<(Value, Option<VaultSecret>), Finding> {
+    if wanted == VaultSecrets::Apply || !is_vault_secret(&object) {
+        return Ok((object, None));
+    }
+    let name = text(&object["metadata"], "name")
+        .unwrap_or_default()
+        .to_owned();
+    match VaultSecret::take(object) {
+        Ok((secret, source)) => Ok((secret, Some(source))),
+        Err(error) => Err(Finding::blocking(
+            ConditionType::SecretError,
+            format!("VaultSecret {name}: {error}"),
+        )),
+    }
 }
 
 /// Whether the kind of `what` is namespaced. One that the cluster doesn't know blocks, unless the object `awaits` it.
@@ -324,11 +351,14 @@ fn strings(map: &Value) -> BTreeMap<&str, &str> {
         .unwrap_or_default()
 }
 
-/// 32 hexadecimal digits of SHA-256 over the object's JSON.
-fn digest(body: &Value) -> Box<str> {
+/// 32 hexadecimal digits of SHA-256 over the object's JSON, and over what its data is filled from.
+fn digest(body: &Value, filled: Option<&VaultSecret>) -> Box<str> {
     let mut hasher = Sha256::new();
     // Writing JSON into a hasher can't fail; if it ever did, the digest would only differ.
     let _ = serde_json::to_writer(HashWriter(&mut hasher), body);
+    if let Some(source) = filled {
+        let _ = serde_json::to_writer(HashWriter(&mut hasher), source);
+    }
     hex::encode(&hasher.finalize()[..16]).into()
 }
 
@@ -353,6 +383,10 @@ mod tests {
     use super::*;
 
     fn run(objects: Value) -> Prepared {
+        run_with(objects, VaultSecrets::Apply)
+    }
+
+    fn run_with(objects: Value, vault_secrets: VaultSecrets) -> Prepared {
         let tracking = Tracking {
             method: TrackingMethod::AnnotationAndLabel,
             label_key: "app.kubernetes.io/instance".to_owned(),
@@ -364,12 +398,13 @@ mod tests {
             namespace: "shop",
             options: &[],
             generation: Generation(255),
+            vault_secrets,
         };
         let Value::Array(objects) = objects else {
             panic!("an array")
         };
         prepare(objects, &stamp, |_, _, kind| match kind {
-            "ConfigMap" | "Job" => Some(true),
+            "ConfigMap" | "Job" | "Secret" => Some(true),
             "ClusterRole" => Some(false),
             _ => None,
         })
@@ -400,6 +435,38 @@ mod tests {
             None
         );
         assert!(prepared.manifests[0].key.namespace.is_empty());
+    }
+
+    #[test]
+    fn a_vault_secret_is_the_secret_that_it_stands_for_where_the_project_says_so() {
+        let objects = |path: &str| {
+            json!([{"apiVersion": "ricoberger.de/v1alpha1", "kind": "VaultSecret", "metadata": {"name": "a",
+                "annotations": {"argocd.argoproj.io/sync-wave": "-1"}}, "spec": {"path": path, "type": "Opaque"}}])
+        };
+        let prepared = run_with(objects("secret/app"), VaultSecrets::Resolve);
+        let manifest = &prepared.manifests[0];
+        assert_eq!(
+            manifest.key.to_string(),
+            Key::new("", "Secret", "shop", "a").to_string()
+        );
+        assert_eq!(manifest.wave, -1);
+        assert_eq!(manifest.body.get("data"), None);
+        assert_eq!(manifest.placeholders, Placement::SecretData);
+        assert!(manifest.filled.is_some() && manifest.is_sensitive());
+        let other = run_with(objects("secret/other"), VaultSecrets::Resolve);
+        assert_ne!(manifest.digest, other.manifests[0].digest);
+        // The cluster doesn't know the kind, and nobody takes it for something else.
+        assert!(run(objects("secret/app")).findings[0].unknown_kind);
+    }
+
+    #[test]
+    fn a_vault_secret_that_only_the_operator_understands_blocks() {
+        let object = json!([{"apiVersion": "ricoberger.de/v1alpha1", "kind": "VaultSecret", "metadata": {"name": "a"},
+            "spec": {"path": "pki", "secretEngine": "pki"}}]);
+        let prepared = run_with(object, VaultSecrets::Resolve);
+        assert!(prepared.findings[0].blocks);
+        assert_eq!(prepared.findings[0].kind, ConditionType::SecretError);
+        assert!(prepared.findings[0].message.contains("VaultSecret a"));
     }
 
     #[test]

@@ -301,6 +301,7 @@ fn manifest() -> impl Strategy<Value = Manifest> {
                     prune_last,
                     ..Options::default()
                 },
+                filled: None,
                 placeholders: crate::secrets::Placement::Nowhere,
             }
         })

@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use api::placeholder::{self, Placeholder, Scope, ScopeError, SecretReference};
+use api::vault_secret::VaultSecret;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::cleared::Count;
+use super::filled::{self, Data, FilledError};
 use super::modifier::{self, ModifierError};
 use super::value::{Resolved, SecretText};
 use crate::cluster::Content;
@@ -35,15 +37,22 @@ pub(crate) enum BodyError {
         "{0} is an object or a list, which must be all of its field: take away the text around its placeholder, or add a modifier"
     )]
     Composed(SecretReference),
+    #[error(transparent)]
+    Filled(#[from] FilledError),
     #[error("the object can't be written as JSON")]
     Json,
 }
 
-/// Every reference of the object, malformed ones as the error they are.
+/// Every reference of the object and of what its data is filled from, malformed ones as the error they are.
 pub(crate) fn references(
     object: &Value,
+    filled: Option<&VaultSecret>,
     into: &mut BTreeSet<SecretReference>,
 ) -> Result<(), BodyError> {
+    if let Some(source) = filled {
+        let paths = source.paths.iter();
+        into.extend(paths.flat_map(|path| source.references(path)));
+    }
     let scope = Scope::of(object)?;
     let mut failed = None;
     visit(object, &scope, &mut |text| match scope.find(text) {
@@ -53,11 +62,18 @@ pub(crate) fn references(
     failed.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// The object as JSON with its placeholders replaced.
-pub(crate) fn render(object: &Value, resolved: &Resolved) -> Result<Content, BodyError> {
+/// The object as JSON with its placeholders replaced and its data filled in.
+pub(crate) fn render(
+    object: &Value,
+    filled: Option<&VaultSecret>,
+    resolved: &Resolved,
+) -> Result<Content, BodyError> {
     let writer = Writer {
         scope: Scope::of(object)?,
         resolved,
+        filled: filled
+            .map(|source| filled::data(source, resolved))
+            .transpose()?,
     };
     // Counted first, so that the buffer never moves and leaves a copy behind.
     let mut size = Count(0);
@@ -119,6 +135,8 @@ fn string_data(fields: &Map<String, Value>) -> Option<&Map<String, Value>> {
 struct Writer<'a> {
     scope: Scope,
     resolved: &'a Resolved,
+    /// The data of a Secret that has none of its own.
+    filled: Option<Data>,
 }
 
 impl Writer<'_> {
@@ -146,6 +164,16 @@ impl Writer<'_> {
                 }
                 other => self.field(key, other, &mut first, out)?,
             }
+        }
+        if let Some(data) = &self.filled {
+            name("data", &mut first, out)?;
+            put(out, b"{")?;
+            let mut first = true;
+            for (key, encoded) in data {
+                name(key, &mut first, out)?;
+                json(out, encoded)?;
+            }
+            put(out, b"}")?;
         }
         if let Some(strings) = strings {
             name("data", &mut first, out)?;

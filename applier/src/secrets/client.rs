@@ -121,6 +121,7 @@ fn reference(wanted: &SecretReference) -> Result<Reference, SecretsError> {
         path: wanted.path.clone(),
         key: wanted.key.clone(),
         optional: wanted.optional,
+        form: wanted.form,
         version: version.map_err(|_| SecretsError::Version(wanted.clone()))?,
     })
 }

@@ -4,6 +4,7 @@
 pub(crate) mod body;
 mod cleared;
 mod client;
+mod filled;
 mod json_path;
 mod modifier;
 mod placement;

@@ -88,7 +88,8 @@ mod tests {
             of(&secret(json!({"a": "eCA8cGF0aDprdi9hI2I+"}))),
             Placement::SecretData
         );
-        let strings = json!({"apiVersion": "v1", "kind": "Secret", "stringData": {"a": "u:<path:kv/a#b>"}});
+        let strings =
+            json!({"apiVersion": "v1", "kind": "Secret", "stringData": {"a": "u:<path:kv/a#b>"}});
         assert_eq!(of(&strings), Placement::SecretData);
         let generic = json!({"apiVersion": "v1", "kind": "Secret",
             "metadata": {"annotations": {"avp.kubernetes.io/path": "kv/a", "says": "a < b"}}, "stringData": {"a": "<b>"}});
@@ -118,7 +119,8 @@ mod tests {
 
     #[test]
     fn base64_means_something_in_a_secret_only() {
-        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "PHBhdGg6a3YvYSNiPg=="}});
+        let object =
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "PHBhdGg6a3YvYSNiPg=="}});
         assert_eq!(of(&object), Placement::Nowhere);
     }
 

@@ -25,6 +25,8 @@ async fn manifests_become_live_and_stay_as_they_were_released() {
     scenario::release::a_field_of_the_wrong_type_is_named(&world).await;
     scenario::release::a_manual_application_waits_for_a_command(&world).await;
     scenario::secret::secrets_reach_the_object_and_nothing_else(&world).await;
+    scenario::vault_secret::the_secret_of_a_vault_secret_is_there_without_its_operator(&world)
+        .await;
     scenario::drift::a_hand_edit_is_healed_and_told_of(&world).await;
     scenario::drift::fields_of_kubectl_go_when_git_drops_them(&world).await;
     scenario::pin::a_rollback_pins_and_an_unpin_returns(&world).await;

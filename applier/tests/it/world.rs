@@ -93,6 +93,7 @@ impl World {
             name: "default".to_owned(),
             spec: api::AppProject::allow_all("default").spec,
             secret_kinds: vec!["ConfigMap".to_owned()],
+            vault_secrets: api::project::VaultSecrets::Resolve,
             ..Project::default()
         };
         self.bus

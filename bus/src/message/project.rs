@@ -2,6 +2,7 @@
 //! It can only narrow what the receiver's own configuration allows.
 
 use api::AppProjectSpec;
+use api::project::VaultSecrets;
 use api::settings::Impersonation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,9 @@ pub struct Project {
     /// The kinds of annotation `towline.dev/secret-kinds`: where placeholders may stand beside the data of Secrets.
     #[serde(default)]
     pub secret_kinds: Vec<String>,
+    /// Annotation `towline.dev/vault-secrets`.
+    #[serde(default)]
+    pub vault_secrets: VaultSecrets,
     /// Whether its objects are applied as its `destinationServiceAccounts`.
     #[serde(default)]
     pub impersonation: Impersonation,

@@ -2,6 +2,7 @@
 //!
 //! What is in plain text here is who asks for what; values travel only inside [`Answer::Sealed`]. See [`crate::seal`].
 
+use api::placeholder::PathForm;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +15,9 @@ use crate::identity::{AppId, ClusterId, Digest, Generation};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Reference {
-    /// The path as the backend's API has it, e.g. `kv/data/shop`.
+    /// For instance `kv/data/shop`; see `form`.
     pub path: String,
+    /// Empty for all keys at once, as one JSON object.
     pub key: String,
     /// The newest version when none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -23,11 +25,14 @@ pub struct Reference {
     /// A path that lacks the key is answered without a value, instead of refused.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
+    #[serde(default, skip_serializing_if = "PathForm::is_default")]
+    pub form: PathForm,
 }
 
 impl std::fmt::Display for Reference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}#{}", self.path, self.key)?;
+        let key = if self.key.is_empty() { "*" } else { &self.key };
+        write!(f, "{}#{key}", self.path)?;
         self.version
             .map_or(Ok(()), |version| write!(f, "#{version}"))
     }

@@ -1,3 +1,4 @@
+use api::placeholder::PathForm;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -28,6 +29,7 @@ fn reference(path: &str, key: &str) -> Reference {
         key: key.to_owned(),
         version: None,
         optional: false,
+        form: PathForm::Api,
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::Write;
 
 use api::json_string;
-use bus::seal::SecretValue;
+use bus::seal::{Form, SecretValue};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use zeroize::Zeroizing;
 
 /// The values of one path at one version.
 #[derive(Debug)]
@@ -22,6 +24,33 @@ impl Document {
 
     pub fn get(&self, key: &str) -> Option<&SecretValue> {
         self.values.get(key)
+    }
+
+    /// All values as one JSON object; none where one of them isn't UTF-8.
+    pub(crate) fn whole(&self) -> Option<SecretValue> {
+        // Counted first, so that the buffer never moves and leaves a copy behind.
+        let mut size = Count(0);
+        self.write(&mut size)?;
+        let mut json = Zeroizing::new(Vec::with_capacity(size.0));
+        self.write(&mut *json)?;
+        Some(SecretValue::json(json))
+    }
+
+    fn write(&self, out: &mut impl Write) -> Option<()> {
+        out.write_all(b"{").ok()?;
+        for (at, (key, value)) in self.values.iter().enumerate() {
+            if at > 0 {
+                out.write_all(b",").ok()?;
+            }
+            serde_json::to_writer(&mut *out, key).ok()?;
+            out.write_all(b":").ok()?;
+            let text = std::str::from_utf8(value.expose()).ok()?;
+            match value.form() {
+                Form::Text => serde_json::to_writer(&mut *out, text).ok()?,
+                Form::Json => out.write_all(text.as_bytes()).ok()?,
+            }
+        }
+        out.write_all(b"}").ok()
     }
 
     /// Reads Vault's answer for a KV engine that counts versions.
@@ -41,6 +70,20 @@ impl Document {
             version: None,
             values: values(body.data?)?,
         })
+    }
+}
+
+/// How much would be written.
+struct Count(usize);
+
+impl Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -82,8 +125,6 @@ fn values(object: &RawValue) -> Option<BTreeMap<String, SecretValue>> {
 
 #[cfg(test)]
 mod tests {
-    use bus::seal::Form;
-
     use super::*;
 
     #[test]
@@ -99,6 +140,19 @@ mod tests {
         assert_eq!(document.get("e").unwrap().expose(), b"");
         assert!(document.get("z").is_none());
         assert!(!format!("{document:?}").contains("one"));
+    }
+
+    #[test]
+    fn all_values_are_one_object_if_all_are_text() {
+        let body = br#"{"data":{"b\"":"one\n\u00fc","a":{"x":[1, 2]}}}"#;
+        let whole = Document::of_plain(body).unwrap().whole().unwrap();
+        assert_eq!(whole.form(), Form::Json);
+        assert_eq!(
+            std::str::from_utf8(whole.expose()).unwrap(),
+            r#"{"a":{"x":[1, 2]},"b\"":"one\nü"}"#
+        );
+        let binary = [("a".to_owned(), SecretValue::new(vec![0xff]))].into();
+        assert!(Document::new(None, binary).whole().is_none());
     }
 
     #[test]

@@ -111,6 +111,10 @@ impl Backend for Files {
         self.document(path)
     }
 
+    async fn api_path(&self, path: &SecretPath) -> Result<SecretPath, BackendError> {
+        Ok(path.clone())
+    }
+
     async fn newest_version(&self, path: &SecretPath) -> Result<Option<u64>, BackendError> {
         let files = self.files(path)?;
         version(&files)

@@ -137,6 +137,10 @@ impl Backend for KubernetesSecrets {
         })
     }
 
+    async fn api_path(&self, path: &SecretPath) -> Result<SecretPath, BackendError> {
+        Ok(path.clone())
+    }
+
     async fn newest_version(&self, path: &SecretPath) -> Result<Option<u64>, BackendError> {
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
         let found = secrets

@@ -27,6 +27,12 @@ pub trait Backend: Send + Sync + 'static {
         version: Option<u64>,
     ) -> impl Future<Output = Result<Document, BackendError>> + Send;
 
+    /// The path that is read where people write `path`: `kv/data/shop` for `kv/shop`, where versions are counted.
+    fn api_path(
+        &self,
+        path: &SecretPath,
+    ) -> impl Future<Output = Result<SecretPath, BackendError>> + Send;
+
     /// The newest version of `path`, without its values; none where versions aren't counted.
     fn newest_version(
         &self,

@@ -57,6 +57,14 @@ impl Backend for Stores {
         }
     }
 
+    async fn api_path(&self, path: &SecretPath) -> Result<SecretPath, BackendError> {
+        match self.of(path)? {
+            Store::Vault(store) => store.api_path(path).await,
+            Store::Kubernetes(store) => store.api_path(path).await,
+            Store::Files(store) => store.api_path(path).await,
+        }
+    }
+
     async fn newest_version(&self, path: &SecretPath) -> Result<Option<u64>, BackendError> {
         match self.of(path)? {
             Store::Vault(store) => store.newest_version(path).await,

@@ -8,6 +8,7 @@ mod pattern;
 #[cfg(test)]
 mod tests;
 
+use api::placeholder::PathForm;
 use bus::message::project::Project;
 use bus::message::secret::{Question, Reference, Refusal, RefusalReason};
 use bus::{AppId, ClusterId, Generation};
@@ -27,11 +28,22 @@ pub struct DesiredApp {
     pub namespace: String,
 }
 
-/// A reference whose path may be read.
+/// A reference that may be read, at one path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allowed {
     pub reference: Reference,
-    pub path: SecretPath,
+    pub place: Place,
+}
+
+/// Where a reference is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    At(SecretPath),
+    /// Its store knows which path of its API is meant; only one of these may be read.
+    Meant {
+        short: SecretPath,
+        among: Vec<SecretPath>,
+    },
 }
 
 /// Judges a question by `cluster`'s applier: all of its references, in their order, or why not.
@@ -64,9 +76,9 @@ pub fn judge(
     let mut why = String::new();
     for reference in &question.references {
         match may_read(reference, &names, project, bounds) {
-            Ok(path) => allowed.push(Allowed {
+            Ok(place) => allowed.push(Allowed {
                 reference: reference.clone(),
-                path,
+                place,
             }),
             Err(problem) => {
                 if forbidden.is_empty() {
@@ -124,12 +136,12 @@ fn may_read(
     names: &Names<'_>,
     project: &Project,
     bounds: &Bounds,
-) -> Result<SecretPath, String> {
+) -> Result<Place, String> {
     let path = SecretPath::parse(&reference.path)
         .map_err(|problem| format!("a reference's path is refused: {problem}"))?;
-    if reference.key.is_empty() || reference.key.chars().any(char::is_control) {
+    if reference.key.chars().any(char::is_control) {
         return Err(format!(
-            "a reference to path `{path}` has an empty key, or one with control characters"
+            "a reference to path `{path}` has a key with control characters"
         ));
     }
     if reference.version == Some(0) {
@@ -137,20 +149,55 @@ fn may_read(
             "version 0 of path `{path}` cannot exist: versions begin with 1"
         ));
     }
-    if !pattern::any_matches(&project.secret_paths, names, &path) {
+    match reference.form {
+        PathForm::Api => allowed_path(&path, names, project, bounds).map(|()| Place::At(path)),
+        PathForm::Short => {
+            let (mut among, mut problems) = (Vec::new(), Vec::new());
+            for meaning in meanings(&path) {
+                match allowed_path(&meaning, names, project, bounds) {
+                    Ok(()) => among.push(meaning),
+                    Err(problem) => problems.push(problem),
+                }
+            }
+            if among.is_empty() {
+                // Of the likeliest meaning.
+                return Err(problems.swap_remove(0));
+            }
+            Ok(Place::Meant { short: path, among })
+        }
+    }
+}
+
+/// What `kv/team/shop` may be in a store's API, the likeliest first: `data` comes behind the mount, which a path doesn't tell, or it is
+/// that already.
+fn meanings(path: &SecretPath) -> Vec<SecretPath> {
+    let text = path.as_str();
+    let with_data = text.match_indices('/').filter_map(|(at, _)| {
+        SecretPath::parse(&format!("{}/data{}", &text[..at], &text[at..])).ok()
+    });
+    with_data.chain([path.clone()]).collect()
+}
+
+fn allowed_path(
+    path: &SecretPath,
+    names: &Names<'_>,
+    project: &Project,
+    bounds: &Bounds,
+) -> Result<(), String> {
+    if !pattern::any_matches(&project.secret_paths, names, path) {
         return Err(format!(
             "project `{}` does not allow path `{path}`: add a glob that matches it to the AppProject's annotation {}",
             project.name,
             api::annotations::SECRET_PATHS
         ));
     }
-    if !bounds.allow(names, &path) {
+    if !bounds.allow(names, path) {
         return Err(format!(
             "this secrets-agent does not allow path `{path}`, though project `{}` does: widen its --allow-paths",
             project.name
         ));
     }
-    Ok(path)
+    Ok(())
 }
 
 fn not_desired(message: String) -> Refusal {

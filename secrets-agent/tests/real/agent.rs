@@ -2,11 +2,12 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use api::placeholder::PathForm;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bus::Update;
 use bus::message::event::{Event, EventKind};
-use bus::message::secret::{Answer, RefusalReason};
+use bus::message::secret::{Answer, Reference, RefusalReason};
 use bus::seal::{AskerKey, generate};
 use bus::subject::{self, Stream};
 use serde_json::{Value, json};
@@ -94,6 +95,33 @@ async fn many_references_cost_one_read_per_path() {
     world.ask(1, &wanted).await.secrets();
     println!("100 references to 20 paths: {:?}", started.elapsed());
     assert!((reads().await - before - 20.0).abs() < 0.5);
+}
+
+#[tokio::test]
+async fn a_short_path_is_read_where_its_engine_keeps_the_data_all_keys_at_once() {
+    let world = World::start().await;
+    let root = world.root();
+    root.put("secret/data/team/shop", json!({"k": "v", "n": 7}))
+        .await;
+    root.put("secret/data/team/bank", json!({"k": "v"})).await;
+    world.publish(1, &["secret/data/team/shop"]).await;
+    let whole = |path: &str| {
+        [Reference {
+            form: PathForm::Short,
+            ..reference(path, "")
+        }]
+    };
+    let wanted = whole("secret/team/shop");
+    let secrets = world.ask_until_it_passes(1, &wanted).await.secrets();
+    let value = secrets.get(&wanted[0]).unwrap();
+    assert_eq!(value.expose(), br#"{"k":"v","n":7}"#);
+    let refusal = world.ask(1, &whole("secret/team/bank")).await.refusal();
+    assert_eq!(refusal.reason, RefusalReason::Forbidden);
+    assert!(
+        refusal.message.contains("secret/data/team/bank"),
+        "{}",
+        refusal.message
+    );
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
+use api::placeholder::PathForm;
 use bus::message::desired::{Cause, Desired, DesiredState, Present, Tracking, Trigger};
 use bus::message::project::Project;
 use bus::message::secret::{Answer, Reference, Refusal, Request};
@@ -41,6 +42,7 @@ pub(crate) fn reference(path: &str, key: &str) -> Reference {
         key: key.to_owned(),
         version: None,
         optional: false,
+        form: PathForm::Api,
     }
 }
 

@@ -87,6 +87,12 @@ async fn kv_is_read_in_both_versions_of_its_engine_with_no_right_but_to_read() {
         Ok(Some(2))
     );
     assert_eq!(vault.newest_version(&path("old/plain")).await, Ok(None));
+    for (short, api) in [
+        ("secret/team/a", "secret/data/team/a"),
+        ("old/plain", "old/plain"),
+    ] {
+        assert_eq!(vault.api_path(&path(short)).await, Ok(path(api)));
+    }
     let odd = "secret/data/team/a-b_c.d~e@f:g+h=i,j";
     root.put(odd, json!({"k": "odd"})).await;
     let document = read(&vault, odd, None).await.unwrap();

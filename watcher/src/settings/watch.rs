@@ -218,6 +218,7 @@ fn said(name: &str, project: &AppProject, impersonation: Impersonation) -> Proje
         spec: project.spec.clone(),
         secret_paths: owned(project.secret_paths()),
         secret_kinds: owned(project.secret_kinds()),
+        vault_secrets: project.vault_secrets(),
         impersonation,
     }
 }

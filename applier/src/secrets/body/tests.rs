@@ -1,7 +1,21 @@
+use api::placeholder::PathForm;
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::super::placement::Placement;
 use super::*;
+
+fn has_references(object: &Value) -> bool {
+    Placement::of(object) != Placement::Nowhere
+}
+
+fn references(object: &Value, into: &mut BTreeSet<SecretReference>) -> Result<(), BodyError> {
+    super::references(object, None, into)
+}
+
+fn render(object: &Value, resolved: &Resolved) -> Result<Content, BodyError> {
+    super::render(object, None, resolved)
+}
 
 fn reference(path: &str, key: &str, optional: bool) -> SecretReference {
     SecretReference {
@@ -9,6 +23,7 @@ fn reference(path: &str, key: &str, optional: bool) -> SecretReference {
         key: key.to_owned(),
         version: None,
         optional,
+        form: PathForm::Api,
     }
 }
 

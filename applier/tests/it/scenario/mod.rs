@@ -11,3 +11,4 @@ pub(crate) mod project;
 pub(crate) mod prune;
 pub(crate) mod release;
 pub(crate) mod secret;
+pub(crate) mod vault_secret;

@@ -213,6 +213,18 @@ impl Backend for Vault {
         document.ok_or_else(|| unreadable("Vault's answer holds no object of values"))
     }
 
+    async fn api_path(&self, path: &SecretPath) -> Result<SecretPath, BackendError> {
+        let (mount, engine) = self.engine(path).await?;
+        if engine != Engine::Versioned {
+            return Ok(path.clone());
+        }
+        let rest = &path.as_str()[mount.len()..];
+        SecretPath::parse(&format!("{mount}data/{rest}")).map_err(|_| BackendError::Unreadable {
+            path: path.clone(),
+            why: "it is too long",
+        })
+    }
+
     async fn newest_version(&self, path: &SecretPath) -> Result<Option<u64>, BackendError> {
         let (mount, engine) = self.engine(path).await?;
         let Some(rest) = path.as_str()[mount.len()..]
