@@ -1,7 +1,7 @@
 //! The monitor: what all services say of an application, for people and programs; and people's commands, let in.
 //!
-//! [`consume`] → [`fold`] (in [`store`]) → { [`status`] → [`patch`] → [`write`], [`metrics`], [`page`], [`api`] with
-//! [`live`] }; [`access`] → [`command`] for what people ask for, [`request`] for what they write into the object.
+//! [`consume`] → [`fold`] (in [`store`]) → { [`status`] → [`patch`] → [`write`], [`object_events`], [`metrics`], [`page`],
+//! [`api`] with [`live`] }; [`access`] → [`command`] for what people ask for, [`request`] for what they write into the object.
 
 pub mod access;
 pub mod api;
@@ -12,6 +12,7 @@ pub mod events;
 pub mod fold;
 pub mod live;
 mod metrics;
+mod object_events;
 mod page;
 pub mod patch;
 pub mod problem;
@@ -166,20 +167,28 @@ impl OnBus {
             bus = Bus::connect(&connect, "monitor") => bus?,
             () = stop.cancelled() => return Ok(()),
         };
+        let heard = store.listen();
         let follow = consume::follow_bus(bus.clone(), Arc::clone(&store), metrics, states);
         let follow = until(stop.clone(), follow);
         // Ends when the server has answered its last request.
         let carry = command::carry(bus.clone(), ordered);
+        let tell = async {
+            if !observe {
+                let teller = object_events::Teller::new(Arc::clone(&store), client.clone());
+                until(stop.clone(), teller.run(heard)).await;
+            }
+        };
         let write = async {
             if !observe {
                 // With half of the states, statuses would go back and forth.
                 tokio::select! { () = store.until_caught_up() => {} () = stop.cancelled() => return, }
+                let (store, client) = (Arc::clone(&store), client.clone());
                 write::Writer { store, bus, client }
                     .run(stop.cancelled())
                     .await;
             }
         };
-        tokio::join!(follow, carry, write);
+        tokio::join!(follow, carry, write, tell);
         Ok(())
     }
 }

@@ -201,6 +201,25 @@ impl Towline {
             .unwrap();
     }
 
+    /// Kubernetes' own Events about the application, as (reason, message), oldest first.
+    pub(crate) async fn told(&self, name: &str) -> Vec<(String, String)> {
+        use k8s_openapi::api::core::v1::Event;
+        let events: Api<Event> = Api::namespaced(self.applications.clone().into_client(), "argocd");
+        let about = ListParams::default().fields(&format!(
+            "involvedObject.kind=Application,involvedObject.uid={}",
+            self.uid(name).await
+        ));
+        let mut events = events.list(&about).await.unwrap().items;
+        events.sort_by_key(|event| event.metadata.name.clone());
+        let words = |event: Event| {
+            (
+                event.reason.unwrap_or_default(),
+                event.message.unwrap_or_default(),
+            )
+        };
+        events.into_iter().map(words).collect()
+    }
+
     pub(crate) async fn uid(&self, name: &str) -> String {
         let object = self.get(name).await.unwrap();
         object["metadata"]["uid"].as_str().unwrap().to_owned()
@@ -304,10 +323,16 @@ async fn prepare(admin: &kube::Client) {
     let reviews = [("authentication.k8s.io", "tokenreviews"), ("authorization.k8s.io", "subjectaccessreviews")]
         .map(|(group, resource)| json!({"apiGroups": [group], "resources": [resource], "verbs": ["create"]}));
     let [tokens, rights] = reviews;
+    let events = json!({"apiGroups": [""], "resources": ["events"], "verbs": ["create"]});
     let roles = [
         (
             "monitor",
-            json!([applications(&["list", "watch", "patch"]), tokens, rights]),
+            json!([
+                applications(&["list", "watch", "patch"]),
+                events,
+                tokens,
+                rights
+            ]),
         ),
         ("guest", json!([applications(&["get", "list"])])),
         ("pilot", json!([applications(&["rollback"])])),

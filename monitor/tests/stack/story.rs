@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use bus::message::command::{Action, Command};
+use bus::message::event::{Event, EventKind};
 use bus::message::state::{HealthStatus, OperationPhase, ReleaseCause};
 use bus::subject::{self, Bucket, Stream};
 use bus::{ClusterId, Outcome};
@@ -19,6 +20,7 @@ async fn objects_are_kept_in_step_and_commands_let_in() {
     let towline = Box::pin(Towline::start()).await;
     a_status_settles(&towline).await;
     a_failed_render_is_a_condition(&towline).await;
+    a_release_is_told_to_kubernetes_once(&towline).await;
     an_operation_in_the_object_becomes_a_command(&towline).await;
     a_refresh_that_was_carried_out_is_taken_away(&towline).await;
     a_command_needs_a_token_and_the_right(&towline).await;
@@ -73,6 +75,32 @@ async fn a_failed_render_is_a_condition(towline: &Towline) {
         })
         .await;
     assert_eq!(object["status"].get("conditions"), None);
+}
+
+async fn a_release_is_told_to_kubernetes_once(towline: &Towline) {
+    let event = |kind, message: &str| {
+        Event::new(
+            &states::app("dome"),
+            &ClusterId::in_cluster(),
+            kind,
+            message,
+        )
+    };
+    let started = event(EventKind::ReleaseStarted, "release 7 began");
+    towline.applier.event(&started).await;
+    // As after a crash before the broker said that it has it.
+    towline.applier.event(&started).await;
+    let mut failed = event(EventKind::ReleaseFailed, "no such kind");
+    failed.time = started.time + 1;
+    towline.applier.event(&failed).await;
+    let expected = [
+        ("OperationStarted".to_owned(), "release 7 began".to_owned()),
+        ("OperationCompleted".to_owned(), "no such kind".to_owned()),
+    ];
+    until("Kubernetes knows", async || {
+        towline.told("dome").await == expected
+    })
+    .await;
 }
 
 async fn an_operation_in_the_object_becomes_a_command(towline: &Towline) {
