@@ -4,6 +4,7 @@
 use std::{ffi::OsString, path::Path, time::Duration};
 
 use reqwest::Client;
+use serde_json::{Value, json};
 
 use super::{ClusterError, keys::Keys};
 use crate::{
@@ -16,8 +17,26 @@ use crate::{
 
 const READY_WITHIN: Duration = Duration::from_mins(1);
 
-/// The process and its client URL.
-pub(super) async fn start(folder: &Path, keys: &Keys) -> Result<(Process, String), ClusterError> {
+/// The store, with the client that gets in.
+#[derive(Debug)]
+pub(super) struct Etcd {
+    pub(super) process: Process,
+    pub(super) url: String,
+    client: Client,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum EtcdError {
+    #[error("etcd did not answer POST {path}")]
+    NoAnswer {
+        path: &'static str,
+        source: reqwest::Error,
+    },
+    #[error("etcd does not say its revision")]
+    NoRevision,
+}
+
+pub(super) async fn start(folder: &Path, keys: &Keys) -> Result<Etcd, ClusterError> {
     let executable = locate(Component::Etcd).await?;
     let url = format!("https://127.0.0.1:{}", port::free()?);
     let peer_url = format!("https://127.0.0.1:{}", port::free()?);
@@ -42,7 +61,32 @@ pub(super) async fn start(folder: &Path, keys: &Keys) -> Result<(Process, String
     process
         .ready(READY_WITHIN, || health(&client, &url))
         .await?;
-    Ok((process, url))
+    Ok(Etcd {
+        process,
+        url,
+        client,
+    })
+}
+
+impl Etcd {
+    /// Forgets all versions but the newest ones.
+    pub(super) async fn compact(&self) -> Result<(), EtcdError> {
+        // Any key: the answer's header has the revision.
+        let answer = self.post("/v3/kv/range", &json!({"key": "AA=="})).await?;
+        let revision = answer["header"]["revision"]
+            .as_str()
+            .ok_or(EtcdError::NoRevision)?;
+        let compaction = json!({"revision": revision, "physical": true});
+        self.post("/v3/kv/compaction", &compaction).await.map(drop)
+    }
+
+    async fn post(&self, path: &'static str, body: &Value) -> Result<Value, EtcdError> {
+        let failed = |source| EtcdError::NoAnswer { path, source };
+        let request = self.client.post(format!("{}{path}", self.url)).json(body);
+        let answer = request.send().await.map_err(failed)?;
+        let answer = answer.error_for_status().map_err(failed)?;
+        answer.json().await.map_err(failed)
+    }
 }
 
 fn arguments(url: &str, peer_url: &str, data: &Path, keys: &Keys) -> Vec<OsString> {

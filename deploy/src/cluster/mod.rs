@@ -26,6 +26,7 @@ use crate::{
 };
 use api::{Api, ApiError};
 use apiserver::ApiServer;
+use etcd::{Etcd, EtcdError};
 use keys::{Keys, KeysError};
 
 pub use users::ClusterUser;
@@ -70,6 +71,8 @@ pub enum ClusterError {
     #[error(transparent)]
     Api(#[from] ApiError),
     #[error(transparent)]
+    Etcd(#[from] EtcdError),
+    #[error(transparent)]
     User(#[from] users::UserError),
     #[error("cannot write {}", path.display())]
     File { path: PathBuf, source: io::Error },
@@ -86,7 +89,7 @@ pub struct Cluster {
     // In the order of their ends: nobody complains about a missing server.
     followers: Vec<Process>,
     apiserver: ApiServer,
-    etcd: Process,
+    etcd: Etcd,
 }
 
 impl ClusterOptions {
@@ -112,12 +115,12 @@ impl Cluster {
         let tokens = folder.join("tokens.csv");
         users::write(&tokens, [&admin].into_iter().chain(&options.users))?;
 
-        let (etcd, etcd_url) = port::start_on_free(|| etcd::start(folder, &keys)).await?;
+        let etcd = port::start_on_free(|| etcd::start(folder, &keys)).await?;
         let plan = apiserver::Plan {
             folder,
             keys: &keys,
             tokens: &tokens,
-            etcd: &etcd_url,
+            etcd: &etcd.url,
         };
         let (apiserver, api) = port::start_on_free(|| ApiServer::start(&plan, &admin)).await?;
         let kubeconfig = folder.join("kubeconfig.yaml");
@@ -166,7 +169,7 @@ impl Cluster {
         self.followers
             .iter()
             .chain(self.apiserver.process())
-            .chain([&self.etcd])
+            .chain([&self.etcd.process])
     }
 
     /// SIGKILL for the API server alone.
@@ -179,13 +182,18 @@ impl Cluster {
         self.apiserver.start_again(&self.api).await
     }
 
+    /// Makes the API server's store forget all versions but the newest ones.
+    pub async fn compact_etcd(&self) -> Result<(), ClusterError> {
+        self.etcd.compact().await.map_err(Into::into)
+    }
+
     /// SIGKILL for everything, for good.
     pub(crate) async fn kill(&mut self) {
         for process in &self.followers {
             process.kill().await;
         }
         self.apiserver.kill().await;
-        self.etcd.kill().await;
+        self.etcd.process.kill().await;
     }
 }
 
