@@ -108,8 +108,9 @@ fn apply(index: &Index, object: Guarded) -> Option<AppId> {
     let version = object.resource_version().unwrap_or_default();
     match object.0 {
         Ok(object) => {
+            let had = object.had.clone();
             if let Some(seen) = Seen::of(object) {
-                index.application(seen, version);
+                index.application(seen, had, version);
             }
         }
         Err(error) => {

@@ -173,7 +173,11 @@ pub async fn heads(
             update = heads.next() => match update {
                 Update::Put(stored) => index.head(&stored.value),
                 Update::Ready => index.started(Part::Heads),
-                Update::Deleted { .. } => {}
+                Update::Deleted { subject } => {
+                    if let Some((cluster, app)) = subject::parse_application(&subject) {
+                        index.head_lost(&app, &cluster);
+                    }
+                }
                 Update::Unreadable { subject, error } => {
                     tracing::warn!(subject, error, "a head can't be read");
                 }

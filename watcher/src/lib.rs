@@ -1,7 +1,7 @@
 //! The watcher: knows which applications exist, turns branches and tags into commits, stores snapshots, and publishes desired
 //! state only for the applications that a change can affect.
 //!
-//! [`applications`] ([`seen`]) and [`settings`] → [`intent`] ([`project`], [`sources`]) → [`index`] ([`slot`]) → [`worker`]: [`source`]
+//! [`applications`] ([`seen`], [`had`]) and [`settings`] → [`intent`] ([`project`], [`sources`]) → [`index`] ([`slot`]) → [`worker`]: [`source`]
 //! ([`revision`]) → [`decide`] and [`affected`] (over [`tree`]) → [`snapshot`] ([`packs`]) → [`publish`]. [`webhook`], [`poll`] and
 //! [`follow`] wake a worker; what a render asks for ([`needs`]) comes back through `follow` and is fetched like a source;
 //! [`lifecycle`] ([`deletions`]) deletes; [`state`] says how it is; [`collect`] clears the object stores. Of several watchers one
@@ -14,6 +14,7 @@ pub mod collect;
 pub mod decide;
 pub mod deletions;
 pub mod follow;
+pub mod had;
 pub mod index;
 pub mod intent;
 pub mod lifecycle;

@@ -10,11 +10,16 @@ use bus::{AppId, Digest};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 
-/// An Application as the watch reads it: without status and operation, which are large and not the watcher's business.
+use crate::had::Had;
+
+/// An Application as the watch reads it: without operation and most of the status, which are large and not the watcher's business.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Watched {
     pub metadata: ObjectMeta,
     pub spec: ApplicationSpec,
+    /// What the status lists as its objects.
+    #[serde(default, rename = "status")]
+    pub had: Had,
 }
 
 impl kube::Resource for Watched {

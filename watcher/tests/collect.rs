@@ -137,6 +137,7 @@ fn present(source: &Digest, dependency: &Digest) -> DesiredState {
             instance: "dome".to_owned(),
         },
         assess_applications: false,
+        had: Vec::new(),
         trigger: Trigger {
             cause: Cause::Poll,
             hard: false,

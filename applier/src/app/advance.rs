@@ -10,6 +10,7 @@ use bus::{Digest, Generation};
 
 use super::App;
 use super::decide::{Decision, HealPace, Retry, Situation, decide};
+use super::presence::LookError;
 use super::steps::Progress;
 use super::target::{Target, TargetError};
 use super::unchanged;
@@ -58,6 +59,10 @@ impl App {
         let Some(target) = self.effective() else {
             return false;
         };
+        if let Err(error) = self.inherit(&target).await {
+            self.not_looked(&error);
+            return false;
+        }
         if !self.watched(Some(&target)) {
             // The watch wakes us when it has seen everything.
             return false;
@@ -74,13 +79,7 @@ impl App {
         {
             Ok(live) => live,
             Err(error) => {
-                let message = format!("{error}: {}", error.source.describe(error.key.is_secret()));
-                self.trouble = Some(Condition::new(
-                    ConditionType::ComparisonError,
-                    &message,
-                    Self::now(),
-                ));
-                self.look_again_at(Self::now() + AGAIN_MS);
+                self.not_looked(&error);
                 return false;
             }
         };
@@ -100,8 +99,21 @@ impl App {
         self.tell_drift(&target, &live);
         self.look_for_orphans(&target);
         let did = self.act(&target, &live).await;
+        if !did {
+            self.watch_strangers(&live);
+        }
         self.look(&target, live);
         did
+    }
+
+    fn not_looked(&mut self, error: &LookError) {
+        let message = format!("{error}: {}", error.source.describe(error.key.is_secret()));
+        self.trouble = Some(Condition::new(
+            ConditionType::ComparisonError,
+            &message,
+            Self::now(),
+        ));
+        self.look_again_at(Self::now() + AGAIN_MS);
     }
 
     async fn act(&mut self, target: &Arc<Target>, live: &Presences) -> bool {

@@ -150,6 +150,7 @@ impl App {
             }
             Step::AwaitGone(keys) => {
                 if let Waited::Pending(what) = wait::gone(keys, &live) {
+                    self.watch_strangers(&live);
                     let late = run.since + LATE_MS;
                     if Self::now() >= late {
                         self.fault(

@@ -11,6 +11,7 @@ mod explain;
 mod finish;
 mod heal;
 mod ignore;
+mod inherit;
 mod namespace;
 mod orphans;
 mod presence;
@@ -93,6 +94,8 @@ pub(crate) struct App {
     unpinned_by: Option<String>,
     broker_ready: bool,
     refused: Option<Generation>,
+    /// The generation whose list of what the application had was looked through.
+    inherited: Option<Generation>,
 
     running: Option<Running>,
     requests: VecDeque<Request>,
@@ -158,6 +161,7 @@ impl App {
             unpinned_by: None,
             broker_ready: false,
             refused: None,
+            inherited: None,
             running: None,
             requests: VecDeque::new(),
             deletion: None,
@@ -256,6 +260,10 @@ impl App {
         if let DesiredState::Present(present) = &desired.state {
             self.ctx.live.set_label_key(&present.tracking.label_key);
             self.present = Some(Arc::new(Present::clone(present)));
+            // It was desired before we began, and the cluster holds nothing of it: its record was lost, and with it what it had.
+            if !self.broker_ready && self.record.is_none() && present.had.is_empty() {
+                self.ctx.publisher.forget_head(&self.id);
+            }
             if self
                 .deleted
                 .as_deref()

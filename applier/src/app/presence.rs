@@ -107,6 +107,17 @@ impl App {
         Ok(presences)
     }
 
+    /// Objects without our label are watched in their namespace as long as one of them is there: before their first release, and
+    /// when they leave without one.
+    pub(super) fn watch_strangers(&self, live: &Presences) {
+        for key in self.ctx.live.strangers(live.keys()) {
+            if let Some(kind) = resolve_kind(&self.ctx, key, None) {
+                self.ctx.live.interest(key, &self.hash);
+                self.ctx.watches.ensure_in(&kind, &key.namespace);
+            }
+        }
+    }
+
     fn presence(&self, key: &Key, entry: &Entry, owner: Owner<'_>) -> Presence {
         let proven = match owner.claim(key, entry) {
             Claim::Ours => true,

@@ -54,6 +54,12 @@ pub(crate) async fn delete_all(
             propagation,
         };
         let deleted = cluster.delete(&kind, &key, deletion).await;
+        match deleted {
+            Ok(true) => ctx.live.going(&key, &uid),
+            // Another one of its name may be there.
+            Ok(false) => ctx.live.lost(&key),
+            Err(_) => {}
+        }
         (
             key.clone(),
             deleted.map_err(|source| DeleteError::Request {

@@ -35,6 +35,12 @@ struct Slot {
     interested: HashSet<Box<str>>,
 }
 
+impl Slot {
+    fn is_strange(&self) -> bool {
+        matches!(&self.look, Look::Present(entry) if entry.hash.is_none())
+    }
+}
+
 #[derive(Default)]
 struct Inner {
     slots: HashMap<Key, Slot>,
@@ -72,7 +78,11 @@ impl Live {
     }
 
     pub(crate) fn unsubscribe(&self, hash: &str) {
-        self.lock().wakers.remove(hash);
+        let mut inner = self.lock();
+        inner.wakers.remove(hash);
+        for slot in inner.slots.values_mut() {
+            slot.interested.remove(hash);
+        }
     }
 
     /// Whether there is such an application.
@@ -136,6 +146,20 @@ impl Live {
         self.lock().slots.entry(key.clone()).or_default().look = Look::Absent;
     }
 
+    /// Its deletion was accepted; the watch says when it is gone.
+    pub(crate) fn going(&self, key: &Key, uid: &str) {
+        let mut inner = self.lock();
+        if let Some(slot) = inner.slots.get_mut(key)
+            && let Look::Present(entry) = &mut slot.look
+            && &*entry.uid == uid
+            && !entry.deleting
+        {
+            let mut going = Entry::clone(entry);
+            going.deleting = true;
+            *entry = Arc::new(going);
+        }
+    }
+
     /// A GET by name, or a watch, found this.
     pub(crate) fn found(&self, key: &Key, object: Value) {
         let (reference, mask, label_key) = {
@@ -189,6 +213,35 @@ impl Live {
         for key in gone {
             self.lost(&key);
         }
+    }
+
+    /// Those of the objects that are there without our label, which the watch by label doesn't see.
+    pub(crate) fn strangers<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) -> Vec<&'a Key> {
+        let inner = self.lock();
+        keys.into_iter()
+            .filter(|key| inner.slots.get(*key).is_some_and(Slot::is_strange))
+            .collect()
+    }
+
+    /// Whether somebody wants to know of a stranger.
+    pub(crate) fn is_of_interest(&self, key: &Key) -> bool {
+        self.lock()
+            .slots
+            .get(key)
+            .is_some_and(|slot| !slot.interested.is_empty())
+    }
+
+    /// Strangers of one kind in one namespace that somebody wants to know of.
+    pub(crate) fn strangers_in(&self, group: &str, kind: &str, namespace: &str) -> Vec<Key> {
+        let of_place =
+            |key: &Key| &*key.group == group && &*key.kind == kind && &*key.namespace == namespace;
+        let inner = self.lock();
+        inner
+            .slots
+            .iter()
+            .filter(|(key, slot)| of_place(key) && slot.is_strange() && !slot.interested.is_empty())
+            .map(|(key, _)| key.clone())
+            .collect()
     }
 
     pub(crate) fn begin_apply(&self, key: &Key) {

@@ -1,5 +1,7 @@
 //! One watch per kind in use, selected by our label; Secrets as metadata only.
 
+mod strangers;
+
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,10 +35,22 @@ enum Progress {
     Failing(String),
 }
 
+/// Where objects without our label are watched: group, kind and namespace.
+type Places = Arc<Mutex<HashSet<Place>>>;
+type Place = (Box<str>, Box<str>, Box<str>);
+
+enum Start {
+    /// All objects of the kind that carry our label.
+    Kind(ApiKind),
+    /// All objects of the kind in one namespace; of cluster-scoped kinds it is empty.
+    In(ApiKind, Box<str>),
+}
+
 #[derive(Clone)]
 pub(crate) struct Watches {
     kinds: Kinds,
-    starts: mpsc::UnboundedSender<ApiKind>,
+    places: Places,
+    starts: mpsc::UnboundedSender<Start>,
 }
 
 impl Watches {
@@ -48,20 +62,26 @@ impl Watches {
         Self,
         impl Future<Output = Result<(), WatchesEnded>> + Send + 'static,
     ) {
-        let (starts, mut started) = mpsc::unbounded_channel::<ApiKind>();
+        let (starts, mut started) = mpsc::unbounded_channel::<Start>();
         let watches = Self {
             kinds: Arc::default(),
+            places: Arc::default(),
             starts,
         };
-        let kinds = watches.kinds.clone();
+        let (kinds, places) = (watches.kinds.clone(), watches.places.clone());
         let task = async move {
             let mut running = FuturesUnordered::new();
+            let mut beside = FuturesUnordered::new();
             loop {
                 tokio::select! {
-                    kind = started.recv() => match kind {
-                        Some(kind) => running.push(follow(cluster.clone(), live.clone(), kind, kinds.clone())),
+                    start = started.recv() => match start {
+                        Some(Start::Kind(kind)) => running.push(follow(cluster.clone(), live.clone(), kind, kinds.clone())),
+                        Some(Start::In(kind, namespace)) => {
+                            beside.push(strangers::follow(cluster.clone(), live.clone(), kind, namespace, places.clone()));
+                        }
                         None => return Err(WatchesEnded),
                     },
+                    Some(()) = beside.next() => {}
                     Some(kind) = running.next() => {
                         let kind: ApiKind = kind;
                         running.push(follow(cluster.clone(), live.clone(), kind, kinds.clone()));
@@ -82,9 +102,18 @@ impl Watches {
             None => {
                 kinds.insert((kind.group.clone(), kind.kind.clone()), Progress::Starting);
                 // The receiver lives as long as the process's supervisor.
-                let _ = self.starts.send(kind.clone());
+                let _ = self.starts.send(Start::Kind(kind.clone()));
                 false
             }
+        }
+    }
+
+    /// Watches the kind's objects in a namespace, whatever their labels, until none of interest is left without ours.
+    pub(crate) fn ensure_in(&self, kind: &ApiKind, namespace: &str) {
+        let place = strangers::place(kind, namespace);
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if kind.watchable && places.insert(place) {
+            let _ = self.starts.send(Start::In(kind.clone(), namespace.into()));
         }
     }
 
@@ -113,7 +142,8 @@ async fn follow(cluster: Cluster, live: Arc<Live>, kind: ApiKind, kinds: Kinds) 
             live.wake_all();
         }
     };
-    let mut events = open(&cluster, &kind);
+    let labelled = watcher::Config::default().labels(annotations::APPLICATION);
+    let mut events = open(&cluster, &kind, None, labelled);
     let mut seen = HashSet::new();
     while let Some(event) = events.next().await {
         match event {
@@ -151,7 +181,12 @@ async fn follow(cluster: Cluster, live: Arc<Live>, kind: ApiKind, kinds: Kinds) 
     kind
 }
 
-fn open(cluster: &Cluster, kind: &ApiKind) -> Events {
+fn open(
+    cluster: &Cluster,
+    kind: &ApiKind,
+    namespace: Option<&str>,
+    config: watcher::Config,
+) -> Events {
     let resource = ApiResource {
         group: kind.group.to_string(),
         version: kind.version.to_string(),
@@ -159,18 +194,27 @@ fn open(cluster: &Cluster, kind: &ApiKind) -> Events {
         kind: kind.kind.to_string(),
         plural: kind.plural.to_string(),
     };
-    let config = watcher::Config::default().labels(annotations::APPLICATION);
     if kind.group.is_empty() && &*kind.kind == "Secret" {
-        let api: Api<PartialObjectMeta<DynamicObject>> =
-            Api::all_with(cluster.client().clone(), &resource);
+        let api: Api<PartialObjectMeta<DynamicObject>> = api(cluster, namespace, &resource);
         return Box::pin(
             watcher(api, config)
                 .default_backoff()
                 .map_ok(|event| map(event, Seen::of_metadata)),
         );
     }
-    let api: Api<Seen> = Api::all_with(cluster.client().clone(), &resource);
+    let api: Api<Seen> = api(cluster, namespace, &resource);
     Box::pin(watcher(api, config).default_backoff())
+}
+
+fn api<K>(cluster: &Cluster, namespace: Option<&str>, resource: &ApiResource) -> Api<K>
+where
+    K: Resource<DynamicType = ApiResource, Scope = kube::core::DynamicResourceScope>,
+{
+    let client = cluster.client().clone();
+    match namespace {
+        Some(namespace) => Api::namespaced_with(client, namespace, resource),
+        None => Api::all_with(client, resource),
+    }
 }
 
 /// Whether the server refuses the watch as such.

@@ -44,6 +44,17 @@ impl Key {
         }
     }
 
+    /// The reverse of [`Key::path`].
+    pub(crate) fn parse(path: &str) -> Option<Self> {
+        let parts: Vec<&str> = path.split('/').collect();
+        match parts[..] {
+            [group, kind, namespace, name] if !kind.is_empty() && !name.is_empty() => {
+                Some(Self::new(group, kind, namespace, name))
+            }
+            _ => None,
+        }
+    }
+
     pub(crate) fn is_secret(&self) -> bool {
         self.group.is_empty() && &*self.kind == "Secret"
     }

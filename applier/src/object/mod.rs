@@ -1,6 +1,7 @@
 //! What the applier applies: identities of objects, and manifests made ready for the cluster.
 
 mod hook;
+mod inherited;
 mod key;
 mod manifest;
 mod options;
@@ -8,6 +9,7 @@ mod order;
 mod prepare;
 
 pub(crate) use hook::{DeletePolicy, Hook, Phase, reached};
+pub(crate) use inherited::inherited;
 pub(crate) use key::Key;
 pub(crate) use manifest::Manifest;
 pub(crate) use options::{Options, Say, warning as option_warning};

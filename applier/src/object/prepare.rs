@@ -341,7 +341,8 @@ fn text<'a>(value: &'a Value, field: &str) -> Option<&'a str> {
     value.get(field)?.as_str()
 }
 
-fn strings(map: &Value) -> BTreeMap<&str, &str> {
+/// The entries of labels or annotations.
+pub(super) fn strings(map: &Value) -> BTreeMap<&str, &str> {
     map.as_object()
         .map(|map| {
             map.iter()

@@ -55,6 +55,10 @@ pub struct Present {
     /// Whether a child `Application` counts for its parent's health (`argocd-cm` customization or the parent's annotation).
     #[serde(default)]
     pub assess_applications: bool,
+    /// What `Application.status` lists as the application's objects, as `group/kind/namespace/name`: only for a cluster that says
+    /// nothing of having it, whose applier takes over those that prove to be the application's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub had: Vec<String>,
     pub trigger: Trigger,
 }
 

@@ -157,6 +157,7 @@ impl Scene {
                     instance: "dome".to_owned(),
                 },
                 assess_applications: false,
+                had: Vec::new(),
                 trigger: Trigger {
                     cause: Cause::Webhook,
                     hard: self.hard,

@@ -309,6 +309,7 @@ pub(crate) fn desired(generation: u64) -> Desired {
                 instance: "shop".to_owned(),
             },
             assess_applications: false,
+            had: Vec::new(),
             trigger: Trigger {
                 cause: Cause::Poll,
                 hard: false,

@@ -12,6 +12,7 @@ use bus::{AppId, ClusterId, clock};
 use super::{App, Index, Inner, Refreshing, Repo, Wake};
 use crate::decide::{Published, State};
 use crate::deletions::{Life, deletions};
+use crate::had::Had;
 use crate::intent::{Bounds, Intent, intent};
 use crate::needs;
 use crate::seen::Seen;
@@ -35,7 +36,7 @@ pub enum Lost {
 
 impl Index {
     /// An object as the API server has it now.
-    pub fn application(&self, seen: Seen, resource_version: String) {
+    pub fn application(&self, seen: Seen, had: Had, resource_version: String) {
         let mut guard = self.lock();
         let inner = &mut *guard;
         let now = clock::now_ms();
@@ -43,7 +44,7 @@ impl Index {
         let before = inner.apps.get_mut(&id);
         let asks = seen.asks_anew(before.as_ref().map(|app| &app.seen));
         if let Some(app) = before {
-            app.resource_version = resource_version;
+            (app.resource_version, app.had) = (resource_version, had);
             if app.seen == seen {
                 return;
             }
@@ -66,6 +67,8 @@ impl Index {
                 id.clone(),
                 App {
                     seen,
+                    had,
+                    bereft: None,
                     resource_version,
                     intent: None,
                     needs: Vec::new(),

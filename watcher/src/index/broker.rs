@@ -12,7 +12,7 @@ use git2::Oid;
 use super::{Index, Inner, Part, Wake};
 use crate::affected::{Outcome, Record};
 use crate::decide::{Published, State};
-use crate::intent::Problem;
+use crate::intent::{Intent, Problem};
 use crate::packs::Packs;
 use crate::slot::RepoKey;
 
@@ -263,6 +263,27 @@ impl Index {
         let clusters = inner.heads.entry(head.app.clone()).or_default();
         let known = clusters.entry(head.cluster.clone()).or_default();
         *known = (*known).max(head.generation);
+    }
+
+    /// A cluster holds nothing of an application any more. If it should, it is told again, with what the application had there.
+    pub fn head_lost(&self, id: &AppId, cluster: &ClusterId) {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        if let Some(clusters) = inner.heads.get_mut(id) {
+            clusters.remove(cluster);
+        }
+        let published = inner.published.get(id).and_then(|it| it.get(cluster));
+        let Some(app) = inner.apps.get_mut(id) else {
+            return;
+        };
+        let wanted =
+            matches!(&app.intent, Some(Intent::Wanted(wanted)) if wanted.cluster == *cluster);
+        let present = published.is_some_and(|it| matches!(it.state, State::Present { .. }));
+        if wanted && present && !app.had.is_empty() {
+            app.bereft = Some(cluster.clone());
+            app.forced = app.forced.or(Some(Cause::Again));
+            inner.wake(id, Wake::evaluate());
+        }
     }
 
     /// What a cluster offers. Renders that used something else are made again, also when it changed while nobody looked.

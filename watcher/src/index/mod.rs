@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 
 use crate::affected::{Place, Record};
 use crate::decide::Published;
+use crate::had::Had;
 use crate::intent::{Bounds, Intent, Problem};
 use crate::packs::Packs;
 use crate::seen::Seen;
@@ -136,6 +137,10 @@ struct Inner {
 
 struct App {
     seen: Seen,
+    /// What its status lists as its objects; nobody is woken by it.
+    had: Had,
+    /// The cluster that lost its record of it, until it is told again.
+    bereft: Option<ClusterId>,
     /// Of the newest version of the object that was seen, whatever changed in it.
     resource_version: String,
     /// None until everything was read once.

@@ -373,7 +373,18 @@ impl Inner {
             fetched: candidate.fetched.max(noticed),
             published: now,
         };
-        let state = present(&app.seen, wanted, candidate, packs, trigger);
+        let held = self.heads.get(&candidate.id);
+        let bereft = app.bereft.take_if(|lost| *lost == cluster).is_some();
+        // A cluster that never lost it knows better than a status.
+        let inherited = if bereft || held.is_none_or(|held| !held.contains_key(&cluster)) {
+            app.had.paths()
+        } else {
+            Vec::new()
+        };
+        let state = Present {
+            had: inherited,
+            ..present(&app.seen, wanted, candidate, packs, trigger)
+        };
         let generation = self.reserve(&candidate.id, &cluster, now);
         self.apps.get_mut(&candidate.id)?.publishing = Some(generation);
         Some(Desired {
@@ -467,6 +478,7 @@ fn present(
         rendering: wanted.rendering.clone(),
         tracking: wanted.tracking.clone(),
         assess_applications: wanted.assess_applications,
+        had: Vec::new(),
         trigger,
     }
 }
