@@ -30,6 +30,14 @@ pub struct Args {
         requires = "kubeconfig"
     )]
     pub context: Option<String>,
+    /// Folder that a cluster Secret of Argo CD is mounted at: its files `server` and `config` say where the cluster is
+    #[arg(
+        long,
+        env = "TOWLINE_CLUSTER_SECRET",
+        value_name = "DIR",
+        conflicts_with = "kubeconfig"
+    )]
+    pub cluster_secret: Option<PathBuf>,
     /// Namespace in the cluster for inventories, pins and kept manifests; made if missing
     #[arg(
         long,

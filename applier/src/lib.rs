@@ -33,16 +33,15 @@ mod window;
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use bus::seal::{AnswererPublic, AskerKey};
 use bus::service::{Readiness, Service};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use lease::{Candidate, Lead};
 use tokio_util::sync::CancellationToken;
 
 pub use args::Args;
 
 use crate::cluster::Cluster;
+use crate::cluster::access::{self, Source};
 use crate::lead::{Fixed, Leader};
 use crate::metrics::Metrics;
 use crate::project::Bounds;
@@ -61,6 +60,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         cluster_id,
         kubeconfig,
         context,
+        cluster_secret,
         store_namespace,
         lease,
         seal_key,
@@ -75,7 +75,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let mut service = Service::start("applier", &admin).await?;
     let metrics = std::sync::Arc::new(Metrics::new(service.registry())?);
     let keys = seal_keys(seal_key.as_deref(), &secrets_agent_key)?;
-    let client = client(kubeconfig.as_deref(), context).await?;
+    let client = access::connect(match (kubeconfig, cluster_secret) {
+        (Some(path), _) => Source::Kubeconfig { path, context },
+        (None, Some(folder)) => Source::Secret(folder),
+        (None, None) => Source::Inferred,
+    })
+    .await?;
     let token = service.token();
     let candidate = Candidate::new(
         client.clone(),
@@ -88,7 +93,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     );
     let lead = candidate.lead();
     let leader = Leader {
-        cluster: Cluster::new(client, usize::from(in_flight), metrics.clone()),
+        cluster: Cluster::new(client, in_flight, metrics.clone()),
         lead: lead.clone(),
         nats,
         fixed: Fixed {
@@ -163,29 +168,6 @@ async fn watch_over(
             () = tokio::time::sleep(LOOK) => {}
         }
     }
-}
-
-async fn client(
-    kubeconfig: Option<&std::path::Path>,
-    context: Option<String>,
-) -> anyhow::Result<kube::Client> {
-    let config = match kubeconfig {
-        Some(path) => {
-            let file = Kubeconfig::read_from(path)
-                .with_context(|| format!("reading kubeconfig {}", path.display()))?;
-            let options = KubeConfigOptions {
-                context,
-                ..KubeConfigOptions::default()
-            };
-            kube::Config::from_custom_kubeconfig(file, &options)
-                .await
-                .with_context(|| format!("using kubeconfig {}", path.display()))?
-        }
-        None => kube::Config::infer()
-            .await
-            .context("finding the cluster's configuration")?,
-    };
-    kube::Client::try_from(config).context("making a client for the cluster")
 }
 
 fn seal_keys(

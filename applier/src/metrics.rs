@@ -61,6 +61,7 @@ pub(crate) struct Metrics {
     pub(crate) healed: IntCounter,
     pub(crate) events_dropped: IntCounter,
     pub(crate) applications: IntGauge,
+    in_flight_limit: IntGauge,
 }
 
 impl Metrics {
@@ -99,6 +100,10 @@ impl Metrics {
                 "towline_applier_applications",
                 "Applications known in this cluster",
             )?,
+            in_flight_limit: IntGauge::new(
+                "towline_applier_requests_in_flight_limit",
+                "Requests to the API server that may be in flight, as it bears them",
+            )?,
         };
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.request_seconds.clone()))?;
@@ -106,6 +111,7 @@ impl Metrics {
         registry.register(Box::new(metrics.healed.clone()))?;
         registry.register(Box::new(metrics.events_dropped.clone()))?;
         registry.register(Box::new(metrics.applications.clone()))?;
+        registry.register(Box::new(metrics.in_flight_limit.clone()))?;
         Ok(metrics)
     }
 
@@ -125,6 +131,11 @@ impl Metrics {
         self.request_seconds
             .with_label_values(&[kind.as_str()])
             .observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn in_flight(&self, limit: usize) {
+        self.in_flight_limit
+            .set(i64::try_from(limit).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn release(&self, end: ReleaseEnd) {

@@ -1,5 +1,9 @@
 //! What a request to the API server came to when it didn't succeed.
 
+use std::time::Duration;
+
+use super::window::Answer;
+
 /// An error of one request. The server's words may quote the object: see [`ClusterError::describe`].
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClusterError {
@@ -8,6 +12,8 @@ pub(crate) enum ClusterError {
         code: u16,
         reason: String,
         message: String,
+        /// `Retry-After`.
+        after: Option<Duration>,
     },
     #[error("the API server can't be reached")]
     Unreachable(#[source] kube::Error),
@@ -55,6 +61,31 @@ impl ClusterError {
 
     pub(crate) fn is_conflict(&self) -> bool {
         self.code() == Some(409)
+    }
+
+    /// Whether nobody listened where the request was sent.
+    pub(super) fn never_arrived(&self) -> bool {
+        let mut cause: Option<&dyn std::error::Error> = Some(self);
+        while let Some(error) = cause {
+            let io = error.downcast_ref::<std::io::Error>();
+            if io.is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+
+    /// What it says of how much the server has to do.
+    pub(super) fn answer(&self) -> Answer {
+        match self {
+            Self::Refused {
+                code: 429 | 502..=504,
+                ..
+            }
+            | Self::Timeout => Answer::Overloaded,
+            _ => Answer::Given,
+        }
     }
 
     /// Whether server-side apply refuses the object itself, which a client-side apply may not.
@@ -109,6 +140,7 @@ mod tests {
             code: 422,
             reason: "Invalid".to_owned(),
             message: "data: Invalid value: \"hunter2\"".to_owned(),
+            after: None,
         };
         assert!(!error.describe(true).contains("hunter2"));
         assert!(error.describe(false).contains("hunter2"));
@@ -120,6 +152,7 @@ mod tests {
             code: 500,
             reason: String::new(),
             message: message.to_owned(),
+            after: None,
         };
         assert!(
             refused("failed to create typed patch object: duplicate entries for key [name=\"A\"]")

@@ -1,9 +1,14 @@
-//! The target cluster's API: one client, a bound on requests in flight, and bodies that nobody logs.
+//! The target cluster's API: one client ([`access`]), a bound on requests in flight ([`gate`], [`window`]), which of them are sent
+//! again ([`resend`]), and bodies that nobody logs.
 
+pub(crate) mod access;
 pub(crate) mod discovery;
 mod error;
+mod gate;
 mod gone;
 mod request;
+mod resend;
+mod window;
 
 pub(crate) use discovery::{ApiKind, Kinds};
 pub(crate) use error::ClusterError;

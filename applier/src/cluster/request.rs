@@ -1,7 +1,7 @@
 //! Requests to the API server. kube's own helpers print bodies that they can't read; these don't.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
@@ -10,9 +10,11 @@ use kube::client::Body;
 use lease::Lead;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
+use super::gate::Gate;
+use super::resend::{self, Repeat};
+use super::window::Answer;
 use super::{ApiKind, ClusterError};
 use crate::account::Account;
 use crate::metrics::{Metrics, RequestKind};
@@ -31,7 +33,7 @@ pub(crate) type Content = Zeroizing<Vec<u8>>;
 #[derive(Clone)]
 pub(crate) struct Cluster {
     client: kube::Client,
-    in_flight: Arc<Semaphore>,
+    gate: Gate,
     metrics: Arc<Metrics>,
     /// Who writes asks it first, once there is a Lease.
     lead: Option<Lead>,
@@ -54,10 +56,10 @@ pub(crate) struct Deletion<'a> {
 }
 
 impl Cluster {
-    pub(crate) fn new(client: kube::Client, in_flight: usize, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(client: kube::Client, in_flight: u16, metrics: Arc<Metrics>) -> Self {
         Self {
             client,
-            in_flight: Arc::new(Semaphore::new(in_flight)),
+            gate: Gate::new(in_flight),
             metrics,
             lead: None,
             writer: None,
@@ -84,7 +86,7 @@ impl Cluster {
         self.writer.as_deref()
     }
 
-    /// For watches, which are bounded by the number of kinds and not by the semaphore.
+    /// For watches, which are bounded by the number of kinds and wait for no turn.
     pub(crate) fn client(&self) -> &kube::Client {
         &self.client
     }
@@ -342,35 +344,74 @@ impl Cluster {
         body: Option<(&'static str, Content)>,
         accept: &'static str,
     ) -> Result<(StatusCode, Bytes), ClusterError> {
-        let _permit = self
-            .in_flight
-            .acquire()
-            .await
-            .map_err(|_| ClusterError::Timeout)?;
-        if let Some(lead) = self.lead.as_ref().filter(|_| method != Method::GET) {
-            lead.acts().await;
+        let repeat = match method {
+            Method::POST => Repeat::Ambiguous,
+            _ => Repeat::Harmless,
+        };
+        let content =
+            body.map(|(content_type, content)| (content_type, Bytes::from_owner(content)));
+        let asked = Instant::now();
+        let mut tried = 0;
+        loop {
+            let request = self.request(&method, path, content.clone(), accept)?;
+            let answer = self.send_once(what, &method, request).await;
+            let Err(error) = &answer else { return answer };
+            let spread = rand::random();
+            let Some(delay) = resend::wait(error, repeat, tried, asked.elapsed(), spread) else {
+                return answer;
+            };
+            tracing::debug!(%method, path, error = %error.label(), ?delay, "a request is sent again");
+            tried += 1;
+            tokio::time::sleep(delay).await;
         }
-        let writer = self.writer.as_ref().filter(|_| method != Method::GET);
+    }
+
+    fn request(
+        &self,
+        method: &Method,
+        path: &str,
+        content: Option<(&'static str, Bytes)>,
+        accept: &'static str,
+    ) -> Result<Request<Body>, ClusterError> {
         let mut request = Request::builder()
-            .method(method)
+            .method(method.clone())
             .uri(path)
             .header("accept", accept);
-        if let Some(account) = writer {
+        if let Some(account) = self.writer.as_ref().filter(|_| *method != Method::GET) {
             // The server adds the groups of service accounts by itself.
             request = request.header("impersonate-user", account.user());
         }
-        let body = match body {
+        let body = match content {
             Some((content_type, content)) => {
                 request = request.header("content-type", content_type);
-                Body::from(Bytes::from_owner(content))
+                Body::from(content)
             }
             None => Body::empty(),
         };
-        let request = request.body(body).map_err(|_| ClusterError::Malformed)?;
-        let started = std::time::Instant::now();
+        request.body(body).map_err(|_| ClusterError::Malformed)
+    }
+
+    async fn send_once(
+        &self,
+        what: RequestKind,
+        method: &Method,
+        request: Request<Body>,
+    ) -> Result<(StatusCode, Bytes), ClusterError> {
+        let mut turn = self.gate.turn().await;
+        if let Some(lead) = self.lead.as_ref().filter(|_| *method != Method::GET) {
+            lead.acts().await;
+        }
+        turn.begins();
+        let started = Instant::now();
         let answer = tokio::time::timeout(TIMEOUT, self.exchange(request))
             .await
             .unwrap_or(Err(ClusterError::Timeout));
+        turn.answered(
+            answer
+                .as_ref()
+                .map_or_else(ClusterError::answer, |_| Answer::Given),
+        );
+        self.metrics.in_flight(self.gate.size());
         self.metrics
             .request(what, answer.as_ref().map(|_| ()), started.elapsed());
         answer
@@ -383,6 +424,7 @@ impl Cluster {
             .await
             .map_err(ClusterError::Unreachable)?;
         let status = response.status();
+        let after = retry_after(response.headers());
         let bytes = Limited::new(response.into_body(), MAX_ANSWER)
             .collect()
             .await
@@ -402,8 +444,15 @@ impl Cluster {
             code: status.as_u16(),
             reason: word("reason"),
             message: word("message"),
+            after,
         })
     }
+}
+
+/// In seconds, as the API server says it; a date is not understood.
+fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
+    seconds.trim().parse().ok().map(Duration::from_secs)
 }
 
 #[derive(Clone, Copy, Default)]
