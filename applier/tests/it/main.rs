@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "how a test fails")]
 #![expect(clippy::print_stderr, reason = "figures for whoever runs it")]
 
+mod proxy;
 mod scenario;
 mod world;
 
@@ -40,7 +41,10 @@ async fn manifests_become_live_and_stay_as_they_were_released() {
 /// What is asked for beside the objects themselves, and what was there before, on a stack of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn options_are_honoured_and_what_was_there_is_taken_over() {
-    let world = World::start().await;
+    let mut world = World::start().await;
+    scenario::inherit::what_another_tool_had_is_taken_over_if_it_is_proven(&world).await;
+    scenario::inherit::objects_that_nobody_released_yet_are_shown_as_they_are(&world).await;
+    scenario::inherit::a_record_that_was_lost_is_made_anew_from_what_was_shown(&mut world).await;
     scenario::adoption::whoever_applied_it_before_it_is_taken_over_without_a_restart(&world).await;
     scenario::adoption::what_changes_while_it_is_taken_over_is_taken_over_all_the_same(&world)
         .await;
@@ -87,4 +91,34 @@ async fn drift_is_what_counts_of_what_we_set() {
     scenario::ignored::a_field_that_does_not_count_is_nobodys_drift(&world).await;
     scenario::ignored::what_does_not_count_is_not_written_where_that_is_respected(&world).await;
     scenario::ignored::argocd_cm_says_what_counts_from_the_moment_that_it_says_so(&world).await;
+}
+
+/// With a proxy between the applier and the API server, which disturbs what they say.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_disturbs_the_api_server_is_outlived() {
+    use scenario::disturbance as it;
+    let mut world = World::start_behind_proxy().await;
+    let app = it::the_application_comes_up(&world).await;
+    it::too_many_requests_are_sent_again_when_the_server_says(&world, &app).await;
+    it::a_request_whose_answer_is_lost_is_sent_again(&world, &app).await;
+    it::broken_watches_go_on_where_they_were(&world, &app).await;
+    it::a_version_that_is_gone_lists_only_its_kind(&world, &app).await;
+    it::credentials_that_expire_are_read_again(&world, &app).await;
+    it::slow_watches_delay_and_nothing_is_done_twice(&world, &app).await;
+    it::an_api_server_that_starts_again_interrupts_a_release_and_fails_none(&mut world, &app).await;
+}
+
+/// The applier is killed at its writes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_applier_ends_where_an_undisturbed_one_ends() {
+    let world = World::start_behind_proxy().await;
+    scenario::matrix::a_kill_at_any_write_loses_doubles_and_deletes_nothing(&world).await;
+}
+
+/// Two appliers of one cluster.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_applier_that_stands_by_goes_on_for_the_one_that_led() {
+    let world = World::start().await;
+    scenario::standby::a_cluster_secret_of_argo_cd_says_where_the_cluster_is(&world).await;
+    scenario::standby::one_acts_and_the_other_goes_on_for_it(&world).await;
 }

@@ -1,7 +1,9 @@
 //! A broker, a cluster, the applier's program, and what scenarios say and look at.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use bus::message::command::{Action, Command as Order};
@@ -23,7 +25,13 @@ use kube::api::{DynamicObject, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-const PATIENCE: Duration = Duration::from_secs(40);
+use crate::proxy::Proxy;
+
+/// The identity of the applier that each world begins with.
+const FIRST: &str = "first";
+/// What the applier shows to the proxy.
+const TOKEN: &str = "first";
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Who made what is released.
 pub(crate) fn commit() -> Commit {
@@ -38,7 +46,8 @@ pub(crate) struct World {
     pub stack: Stack,
     pub bus: Bus,
     pub client: Client,
-    applier: Option<Child>,
+    applier: Mutex<Option<Child>>,
+    proxy: Option<Proxy>,
     pub agent: AnswererKey,
     pub asker: AskerPublic,
 }
@@ -55,6 +64,32 @@ pub(crate) fn cluster() -> ClusterId {
 
 impl World {
     pub(crate) async fn start() -> Self {
+        let world = Self::prepare().await;
+        world.start_applier();
+        world
+    }
+
+    /// With a proxy between the applier and the API server.
+    pub(crate) async fn start_behind_proxy() -> Self {
+        let mut world = Self::prepare().await;
+        let proxy = Proxy::start(world.client.clone(), TOKEN).await;
+        world.proxy = Some(proxy);
+        world.write_kubeconfig(TOKEN);
+        world.start_applier();
+        world
+    }
+
+    pub(crate) fn proxy(&self) -> &Proxy {
+        self.proxy.as_ref().unwrap()
+    }
+
+    /// The applier's, with this token.
+    pub(crate) fn write_kubeconfig(&self, token: &str) {
+        let path = self.stack.folder().join("proxied.yaml");
+        std::fs::write(path, self.proxy().kubeconfig(token)).unwrap();
+    }
+
+    async fn prepare() -> Self {
         let options = StackOptions {
             nats: Some(NatsConfig::default()),
             cluster: Some(ClusterOptions::default()),
@@ -75,16 +110,16 @@ impl World {
         let client = Client::try_from(config).unwrap();
         let (asker, answerer) = bus::seal::generate().unwrap();
         bus::seal::write_key(&stack.folder().join("seal.key"), &asker.secret).unwrap();
-        let mut world = Self {
+        let world = Self {
             agent: AnswererKey::from_secret(&answerer.secret).unwrap(),
             asker: asker.public.parse().unwrap(),
             stack,
             bus,
             client,
-            applier: None,
+            applier: Mutex::new(None),
+            proxy: None,
         };
         world.publish_project().await;
-        world.start_applier();
         world
     }
 
@@ -102,42 +137,61 @@ impl World {
             .unwrap();
     }
 
-    pub(crate) fn start_applier(&mut self) {
-        let child = Command::new(env!("CARGO_BIN_EXE_towline-applier"))
+    pub(crate) fn start_applier(&self) {
+        let kubeconfig = match &self.proxy {
+            Some(_) => self.stack.folder().join("proxied.yaml"),
+            None => self.stack.cluster.as_ref().unwrap().kubeconfig().to_owned(),
+        };
+        // One that is started again goes on at once.
+        let child = self.spawn_applier(("--kubeconfig", &kubeconfig), FIRST);
+        *self.applier.lock().unwrap() = Some(child);
+    }
+
+    /// `access` is the flag that says where the cluster is, and its value.
+    pub(crate) fn spawn_applier(&self, access: (&str, &Path), identity: &str) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_towline-applier"))
             .args(["--nats", &self.stack.nats.as_ref().unwrap().url()])
-            // One that is started again goes on at once.
-            .args(["--identity", "first"])
-            .arg("--kubeconfig")
-            .arg(self.stack.cluster.as_ref().unwrap().kubeconfig())
+            .args(["--identity", identity])
+            .arg(access.0)
+            .arg(access.1)
             .env(
                 "TOWLINE_LOG_LEVEL",
                 std::env::var("APPLIER_LOG").unwrap_or_else(|_| "warn".to_owned()),
             )
             .arg("--admin-file")
-            .arg(self.admin_file())
+            .arg(self.admin_file(identity))
             .arg("--seal-key")
             .arg(self.stack.folder().join("seal.key"))
             .args(["--secrets-agent-key", &self.agent.public().to_string()])
             .stdin(Stdio::null())
             .spawn()
-            .unwrap();
-        self.applier = Some(child);
+            .unwrap()
     }
 
-    fn admin_file(&self) -> std::path::PathBuf {
-        self.stack.folder().join("applier.admin")
+    fn admin_file(&self, identity: &str) -> PathBuf {
+        self.stack.folder().join(format!("{identity}.admin"))
+    }
+
+    pub(crate) fn is_ready(&self, identity: &str) -> bool {
+        self.ask(identity, "/readyz").is_some_and(|answer| {
+            answer.starts_with("HTTP/1.0 200") || answer.starts_with("HTTP/1.1 200")
+        })
+    }
+
+    /// What the admin port answers; none while nobody listens.
+    fn ask(&self, identity: &str, path: &str) -> Option<String> {
+        use std::io::{Read, Write};
+        let address = std::fs::read_to_string(self.admin_file(identity)).ok()?;
+        let mut stream = std::net::TcpStream::connect(address.trim()).ok()?;
+        write!(stream, "GET {path} HTTP/1.0\r\nhost: x\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        Some(text)
     }
 
     /// The applier's metrics, as lines.
     pub(crate) fn metrics(&self) -> Vec<String> {
-        use std::io::{Read, Write};
-        let address = std::fs::read_to_string(self.admin_file()).unwrap();
-        let mut stream = std::net::TcpStream::connect(address.trim()).unwrap();
-        stream
-            .write_all(b"GET /metrics HTTP/1.0\r\nhost: x\r\n\r\n")
-            .unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
+        let text = self.ask(FIRST, "/metrics").unwrap();
         text.lines()
             .filter(|line| line.starts_with("towline_"))
             .map(str::to_owned)
@@ -145,14 +199,20 @@ impl World {
     }
 
     /// `kill -9`.
-    pub(crate) fn kill_applier(&mut self) {
-        let mut child = self.applier.take().unwrap();
+    pub(crate) fn kill_applier(&self) {
+        let mut child = self.applier.lock().unwrap().take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
     }
 
     pub(crate) fn applier_pid(&self) -> u32 {
-        self.applier.as_ref().unwrap().id()
+        self.applier.lock().unwrap().as_ref().unwrap().id()
+    }
+
+    pub(crate) fn applier_runs(&self) -> bool {
+        let mut applier = self.applier.lock().unwrap();
+        let ended = applier.as_mut().unwrap().try_wait().unwrap();
+        ended.is_none()
     }
 
     /// The broker with nothing in it.
@@ -207,6 +267,7 @@ impl World {
                 instance: app.id.name().to_owned(),
             },
             assess_applications: false,
+            had: app.had.clone(),
             trigger: Trigger {
                 cause: Cause::Webhook,
                 hard: false,
@@ -388,7 +449,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        if let Some(mut child) = self.applier.take() {
+        if let Some(mut child) = self.applier.lock().unwrap().take() {
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -419,6 +480,8 @@ pub(crate) struct App {
     pub spec: Value,
     /// Annotations of the Application.
     pub notes: BTreeMap<String, String>,
+    /// What its status lists as its objects.
+    pub had: Vec<String>,
     generation: std::sync::atomic::AtomicU64,
 }
 
@@ -434,6 +497,7 @@ impl App {
                 "syncPolicy": {"automated": {"prune": true, "selfHeal": true}},
             }),
             notes: BTreeMap::new(),
+            had: Vec::new(),
             generation: std::sync::atomic::AtomicU64::new(clock::now_ms()),
         }
     }

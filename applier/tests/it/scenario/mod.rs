@@ -1,10 +1,13 @@
 pub(crate) mod adoption;
 pub(crate) mod crash;
 pub(crate) mod deletion;
+pub(crate) mod disturbance;
 pub(crate) mod drift;
 pub(crate) mod hooks;
 pub(crate) mod ignored;
+pub(crate) mod inherit;
 pub(crate) mod load;
+pub(crate) mod matrix;
 pub(crate) mod options;
 pub(crate) mod pin;
 pub(crate) mod project;
@@ -12,3 +15,4 @@ pub(crate) mod prune;
 pub(crate) mod release;
 pub(crate) mod secret;
 pub(crate) mod vault_secret;
+pub(crate) mod standby;
