@@ -5,6 +5,7 @@ mod strangers;
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use api::annotations;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -38,6 +39,9 @@ enum Progress {
 /// Where objects without our label are watched: group, kind and namespace.
 type Places = Arc<Mutex<HashSet<Place>>>;
 type Place = (Box<str>, Box<str>, Box<str>);
+
+/// Before a kind is listed anew: a server that keeps no version is not asked all the time.
+const LIST_AGAIN: Duration = Duration::from_secs(1);
 
 enum Start {
     /// All objects of the kind that carry our label.
@@ -143,7 +147,7 @@ async fn follow(cluster: Cluster, live: Arc<Live>, kind: ApiKind, kinds: Kinds) 
         }
     };
     let labelled = watcher::Config::default().labels(annotations::APPLICATION);
-    let mut events = open(&cluster, &kind, None, labelled);
+    let mut events = open(&cluster, &kind, None, labelled.clone());
     let mut seen = HashSet::new();
     while let Some(event) = events.next().await {
         match event {
@@ -174,6 +178,9 @@ async fn follow(cluster: Cluster, live: Arc<Live>, kind: ApiKind, kinds: Kinds) 
                 tracing::warn!(kind = &*kind.kind, group = &*kind.group, error = %Chain(&error), "watch interrupted");
                 if let Some(why) = refusal(&error) {
                     settle(Progress::Failing(why));
+                } else if is_gone(&error) {
+                    tokio::time::sleep(LIST_AGAIN).await;
+                    events = open(&cluster, &kind, None, labelled.clone());
                 }
             }
         }
@@ -225,6 +232,12 @@ fn refusal(error: &watcher::Error) -> Option<String> {
         return None;
     };
     matches!(status.code, 403..=405).then(|| format!("{} {}", status.code, status.reason))
+}
+
+/// Whether the version that a watch would resume with is gone. The watcher begins anew by itself only where it is told so by an
+/// event of a watch that started.
+fn is_gone(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410)
 }
 
 fn map<A, B>(event: watcher::Event<A>, f: impl FnOnce(A) -> B) -> watcher::Event<B> {

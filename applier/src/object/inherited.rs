@@ -27,23 +27,23 @@ mod tests {
 
     use super::*;
 
-    fn noted(annotations: Value) -> Option<Item> {
+    fn noted(annotations: &Value) -> Option<Item> {
         inherited(&json!({"metadata": {"annotations": annotations}}), "v1")
     }
 
     #[test]
     fn what_stays_when_it_leaves_git_stays_also_when_it_was_another_tools() {
-        let item = noted(json!({
+        let item = noted(&json!({
             "argocd.argoproj.io/sync-options": "Prune=false", "argocd.argoproj.io/sync-wave": "3",
         }))
         .unwrap();
         assert!(item.options.keep_on_prune);
         assert_eq!((&*item.version, item.wave), ("v1", 3));
-        assert!(!noted(json!(null)).unwrap().options.keep_on_prune);
+        assert!(!noted(&json!(null)).unwrap().options.keep_on_prune);
     }
 
     #[test]
     fn a_hooks_remains_are_not_taken_over() {
-        assert_eq!(noted(json!({"argocd.argoproj.io/hook": "PreSync"})), None);
+        assert_eq!(noted(&json!({"argocd.argoproj.io/hook": "PreSync"})), None);
     }
 }

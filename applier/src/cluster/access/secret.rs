@@ -43,9 +43,12 @@ struct Config {
     username: Option<String>,
     password: Option<String>,
     bearer_token: Option<String>,
-    tls_client_config: Tls,
-    aws_auth_config: Option<serde::de::IgnoredAny>,
-    exec_provider_config: Option<Exec>,
+    #[serde(rename = "tlsClientConfig")]
+    tls: Tls,
+    #[serde(rename = "awsAuthConfig")]
+    aws: Option<serde::de::IgnoredAny>,
+    #[serde(rename = "execProviderConfig")]
+    exec: Option<Exec>,
     proxy_url: Option<String>,
     disable_compression: bool,
 }
@@ -101,11 +104,11 @@ fn kubeconfig(server: &str, config: &str) -> Result<Kubeconfig, SecretError> {
         line: error.line(),
         column: error.column(),
     })?;
-    if config.aws_auth_config.is_some() {
+    if config.aws.is_some() {
         return Err(SecretError::Aws);
     }
-    let exec = config.exec_provider_config.map(exec).transpose()?;
-    let tls = config.tls_client_config;
+    let exec = config.exec.map(exec).transpose()?;
+    let tls = config.tls;
     let name = "cluster";
     let kubeconfig = json!({
         "current-context": name,

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 use futures::StreamExt;
 use kube::runtime::watcher;
 
-use super::{Chain, Place, Places, open, refusal};
+use super::{Chain, LIST_AGAIN, Place, Places, is_gone, open, refusal};
 use crate::cluster::{ApiKind, Cluster};
 use crate::live::Live;
 
@@ -57,6 +57,10 @@ pub(super) async fn follow(
                 if refusal(&error).is_some() {
                     // It stays noted as watched: objects of the kind are known by GET alone.
                     return;
+                }
+                if is_gone(&error) {
+                    tokio::time::sleep(LIST_AGAIN).await;
+                    events = open(&cluster, &kind, within, watcher::Config::default());
                 }
             }
         }

@@ -38,6 +38,8 @@ pub(crate) async fn what_another_tool_had_is_taken_over_if_it_is_proven(world: &
             &[
                 (annotations::TRACKING_ID, tracking),
                 (annotations::SYNC_OPTIONS, options),
+                // Only of what stays it is asked.
+                (annotations::COMPARE_OPTIONS, "IgnoreExtraneous"),
             ],
         );
         world
