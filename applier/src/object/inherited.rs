@@ -26,6 +26,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::object::Say;
 
     fn noted(annotations: &Value) -> Option<Item> {
         inherited(&json!({"metadata": {"annotations": annotations}}), "v1")
@@ -37,9 +38,9 @@ mod tests {
             "argocd.argoproj.io/sync-options": "Prune=false", "argocd.argoproj.io/sync-wave": "3",
         }))
         .unwrap();
-        assert!(item.options.keep_on_prune);
+        assert_eq!(item.options.prune, Say::No);
         assert_eq!((&*item.version, item.wave), ("v1", 3));
-        assert!(!noted(&json!(null)).unwrap().options.keep_on_prune);
+        assert_eq!(noted(&json!(null)).unwrap().options.prune, Say::Nothing);
     }
 
     #[test]
