@@ -14,5 +14,5 @@ pub(crate) mod project;
 pub(crate) mod prune;
 pub(crate) mod release;
 pub(crate) mod secret;
-pub(crate) mod vault_secret;
 pub(crate) mod standby;
+pub(crate) mod vault_secret;
