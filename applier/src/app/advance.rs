@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bus::message::condition::{Condition, ConditionType};
 use bus::message::desired::{Desired, DesiredState, Present};
 use bus::message::event::{Event, EventKind};
-use bus::message::state::{HealthStatus, Pin};
+use bus::message::state::{HealthStatus, OperationPhase, Pin};
 use bus::{Digest, Generation};
 
 use super::App;
@@ -152,6 +152,20 @@ impl App {
         }
     }
 
+    /// Whether a crash cut the target's release off: it is concluded, though nothing of it may be left to apply.
+    fn is_cut_off(&self, target: &Target) -> bool {
+        let last = self
+            .record
+            .as_ref()
+            .and_then(|record| record.operation.as_ref());
+        self.running.is_none()
+            && last.is_some_and(|last| {
+                last.phase == OperationPhase::Running
+                    && last.generation == target.generation
+                    && last.digest == target.digest
+            })
+    }
+
     async fn heal_while_waiting(&mut self, target: &Arc<Target>, live: &Presences) -> bool {
         let past = self
             .running
@@ -182,7 +196,7 @@ impl App {
         let leaving = self.leaving(target, live).0.len();
         let mut difference =
             unchanged::difference(&target.manifests, unchanged, live, leaving, &self.applied);
-        difference.changed |= self.namespace_is_due(target);
+        difference.changed |= self.namespace_is_due(target) || self.is_cut_off(target);
         Situation {
             observe: self.ctx.observe,
             blocked: self.blocking(target).next().is_some(),
