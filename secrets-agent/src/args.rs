@@ -73,7 +73,12 @@ pub type Globs = std::sync::Arc<[String]>;
 #[derive(Clone, Debug, clap::Args)]
 pub struct VaultArgs {
     /// Address of Vault, for every path that isn't `k8s/…` or `files/…`
-    #[arg(long, env = "TOWLINE_VAULT_ADDR", value_name = "URL")]
+    #[arg(
+        long,
+        env = "TOWLINE_VAULT_ADDR",
+        value_name = "URL",
+        requires = "login"
+    )]
     pub vault_addr: Option<Url>,
     /// Namespace in Vault Enterprise
     #[arg(long, env = "TOWLINE_VAULT_NAMESPACE", value_name = "NAME")]
@@ -99,7 +104,7 @@ pub struct VaultArgs {
         group = "login"
     )]
     pub vault_token: Option<Sensitive>,
-    /// Role to log in as by JWT, with the token of `--vault-jwt-file`
+    /// Role to log in as by auth method `jwt` or `kubernetes`, with the token of `--vault-jwt-file`
     #[arg(
         long,
         env = "TOWLINE_VAULT_JWT_ROLE",
@@ -115,7 +120,7 @@ pub struct VaultArgs {
         default_value = "/var/run/secrets/kubernetes.io/serviceaccount/token"
     )]
     pub vault_jwt_file: PathBuf,
-    /// Where the JWT auth method is mounted
+    /// Where the auth method for --vault-jwt-role is mounted
     #[arg(
         long,
         env = "TOWLINE_VAULT_JWT_MOUNT",
@@ -140,6 +145,39 @@ pub struct VaultArgs {
         requires = "vault_approle_role_id"
     )]
     pub vault_approle_secret_id_file: Option<PathBuf>,
+    /// Client certificate to log in with, PEM, with its chain; read at each login
+    #[arg(
+        long,
+        env = "TOWLINE_VAULT_CERT",
+        value_name = "FILE",
+        group = "login",
+        requires = "vault_cert_key"
+    )]
+    pub vault_cert: Option<PathBuf>,
+    /// Key of --vault-cert, PEM
+    #[arg(
+        long,
+        env = "TOWLINE_VAULT_CERT_KEY",
+        value_name = "FILE",
+        requires = "vault_cert"
+    )]
+    pub vault_cert_key: Option<PathBuf>,
+    /// Role to log in as with --vault-cert; without, any that Vault finds for the certificate
+    #[arg(
+        long,
+        env = "TOWLINE_VAULT_CERT_ROLE",
+        value_name = "ROLE",
+        requires = "vault_cert"
+    )]
+    pub vault_cert_role: Option<String>,
+    /// Where auth method `cert` is mounted
+    #[arg(
+        long,
+        env = "TOWLINE_VAULT_CERT_MOUNT",
+        value_name = "PATH",
+        default_value = "cert"
+    )]
+    pub vault_cert_mount: String,
     /// Where auth method `approle` is mounted
     #[arg(
         long,
@@ -199,14 +237,7 @@ mod tests {
 
     fn parse(more: &[&str]) -> Result<Args, clap::Error> {
         let (applier, _) = bus::seal::generate().unwrap();
-        let given = [
-            "agent",
-            "--vault-addr",
-            "https://vault",
-            "--seal-key",
-            "f",
-            "--applier-key",
-        ];
+        let given = ["agent", "--seal-key", "f", "--applier-key"];
         let line = given
             .into_iter()
             .chain([applier.public.as_str()])
@@ -235,12 +266,18 @@ mod tests {
 
     #[test]
     fn there_is_one_way_to_log_in() {
+        let address = ["--vault-addr", "https://vault"];
+        assert!(parse(&address).is_err());
+        assert!(parse(&[&address[..], &["--vault-token-file", "a"]].concat()).is_ok());
         assert!(parse(&["--vault-token-file", "a"]).is_ok());
         assert!(parse(&["--vault-token-file", "a", "--vault-jwt-role", "b"]).is_err());
         let role = ["--vault-approle-role-id", "a"];
         let file = ["--vault-approle-secret-id-file", "b"];
         assert!(parse(&[role, file].concat()).is_ok());
         assert!(parse(&role).is_err());
+        assert!(parse(&["--vault-cert", "a", "--vault-cert-key", "b"]).is_ok());
+        assert!(parse(&["--vault-cert", "a"]).is_err());
+        assert!(parse(&["--vault-cert-role", "a"]).is_err());
         assert!(parse(&file).is_err());
         assert!(parse(&[&role[..], &file, &["--vault-token-file", "c"]].concat()).is_err());
     }

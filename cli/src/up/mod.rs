@@ -6,6 +6,7 @@ pub(crate) mod control;
 pub(crate) mod keys;
 mod services;
 mod supervisor;
+mod vault;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -34,17 +35,9 @@ pub(crate) struct UpArgs {
     /// NKey seeds of the users at --nats, as made by `towline nats-config --keys`
     #[arg(long, env = "TOWLINE_NATS_KEYS", value_name = "DIR")]
     pub nats_keys: Option<PathBuf>,
-    /// Use this Vault instead of a local one
-    #[arg(
-        long,
-        env = "TOWLINE_VAULT_ADDR",
-        value_name = "URL",
-        requires = "vault_token_file"
-    )]
-    pub vault_addr: Option<String>,
-    /// File with the token for --vault-addr
-    #[arg(long, env = "TOWLINE_VAULT_TOKEN_FILE", value_name = "FILE")]
-    pub vault_token_file: Option<PathBuf>,
+    /// With an address: use this Vault instead of a local one
+    #[command(flatten, next_help_heading = "Vault")]
+    pub vault: secrets_agent::VaultArgs,
     /// Read the Secrets of this namespace as `k8s/<name>`, instead of starting a local Vault
     #[arg(long, env = "TOWLINE_SECRETS_NAMESPACE", value_name = "NAME")]
     pub secrets_namespace: Option<String>,
@@ -200,7 +193,7 @@ impl Towline {
             nats: parts.nats.clone(),
             nats_operator_seed: seed(&Role::Operator),
             kubeconfig: parts.kubeconfig.clone(),
-            vault: parts.vault.as_ref().map(|(address, _)| address.clone()),
+            vault: parts.vault.clone(),
             namespace: args.namespace.clone(),
             logs: folder.clone(),
         };
@@ -260,8 +253,10 @@ impl Towline {
 struct Parts {
     kubeconfig: Option<PathBuf>,
     nats: String,
-    /// Address and token file.
-    vault: Option<(String, PathBuf)>,
+    /// Address of Vault.
+    vault: Option<String>,
+    /// With the root token of the local Vault.
+    vault_token_file: Option<PathBuf>,
 }
 
 impl Parts {
@@ -274,19 +269,23 @@ impl Parts {
             Some(nats) => nats.url(),
             None => args.nats.clone().context("no address of NATS")?,
         };
-        let vault = match &stack.vault {
+        let (vault, vault_token_file) = match &stack.vault {
             Some(vault) => {
                 use secrecy::ExposeSecret as _;
                 let file = folder.join("vault-token");
                 write_private(&file, vault.root_token().expose_secret())?;
-                Some((vault.address(), file))
+                (Some(vault.address()), Some(file))
             }
-            None => args.vault_addr.clone().zip(args.vault_token_file.clone()),
+            None => (
+                args.vault.vault_addr.as_ref().map(ToString::to_string),
+                None,
+            ),
         };
         Ok(Self {
             kubeconfig,
             nats,
             vault,
+            vault_token_file,
         })
     }
 }
@@ -304,7 +303,7 @@ async fn start_stack(
         _ => None,
     };
     let cluster = args.kubeconfig.is_none().then(ClusterOptions::default);
-    let elsewhere = args.vault_addr.is_some()
+    let elsewhere = args.vault.vault_addr.is_some()
         || args.secrets_namespace.is_some()
         || args.secret_files.is_some();
     let vault = if elsewhere {

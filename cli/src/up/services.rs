@@ -9,7 +9,7 @@ use bus::role::Role;
 
 use super::keys::{NatsKeys, SealKeys};
 use super::supervisor::ServiceCommand;
-use super::{Parts, UpArgs};
+use super::{Parts, UpArgs, vault};
 
 /// What the command lines are made from.
 pub(super) struct Wiring<'a> {
@@ -94,6 +94,7 @@ impl<'a> Line<'a> {
             service,
             name: service.to_owned(),
             arguments: Vec::new(),
+            environment: Vec::new(),
         };
         let line = Self { wiring, command }
             .flag("--nats", &wiring.parts.nats)
@@ -114,10 +115,16 @@ impl<'a> Line<'a> {
 
     /// Where secrets are read from.
     fn stores(mut self, args: &UpArgs) -> Self {
-        if let Some((address, token_file)) = &self.wiring.parts.vault {
+        let parts = self.wiring.parts;
+        if let (Some(address), Some(token_file)) = (&parts.vault, &parts.vault_token_file) {
             self = self
                 .flag("--vault-addr", address)
                 .flag("--vault-token-file", token_file);
+        } else if let Some(line) = vault::line(&args.vault) {
+            for (name, value) in line.flags {
+                self = self.flag(name, value);
+            }
+            self.command.environment.extend(line.environment);
         }
         if let Some(namespace) = &args.secrets_namespace {
             self = self.flag("--secrets-namespace", namespace);

@@ -29,6 +29,8 @@ pub(super) struct ServiceCommand {
     /// Which of them it is.
     pub name: String,
     pub arguments: Vec<OsString>,
+    /// What must not be among the arguments.
+    pub environment: Vec<(&'static str, OsString)>,
 }
 
 /// Running services. Dropping it kills them.
@@ -140,7 +142,11 @@ impl Supervisor {
             name: command.name.clone(),
             executable: self.executable.clone(),
             arguments,
-            environment: Vec::new(),
+            environment: command
+                .environment
+                .iter()
+                .map(|(name, value)| ((*name).into(), value.clone()))
+                .collect(),
             folder: None,
             log: self.log(index),
         })?;

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod agent;
+mod certificate;
 mod kubernetes;
 mod login;
 mod root;

@@ -95,18 +95,27 @@ impl Root {
     }
 
     pub(crate) fn args(&self) -> VaultArgs {
-        VaultArgs {
-            vault_addr: Some(self.address.parse().unwrap()),
-            vault_namespace: None,
-            vault_ca: None,
-            vault_token_file: None,
-            vault_token: None,
-            vault_jwt_role: None,
-            vault_jwt_file: PathBuf::new(),
-            vault_jwt_mount: "jwt".to_owned(),
-            vault_approle_role_id: None,
-            vault_approle_secret_id_file: None,
-            vault_approle_mount: "approle".to_owned(),
-        }
+        args(&self.address)
+    }
+}
+
+/// An address, and no way to log in yet.
+pub(crate) fn args(address: &str) -> VaultArgs {
+    VaultArgs {
+        vault_addr: Some(address.parse().unwrap()),
+        vault_namespace: None,
+        vault_ca: None,
+        vault_token_file: None,
+        vault_token: None,
+        vault_jwt_role: None,
+        vault_jwt_file: PathBuf::new(),
+        vault_jwt_mount: "jwt".to_owned(),
+        vault_approle_role_id: None,
+        vault_approle_secret_id_file: None,
+        vault_approle_mount: "approle".to_owned(),
+        vault_cert: None,
+        vault_cert_key: None,
+        vault_cert_role: None,
+        vault_cert_mount: "cert".to_owned(),
     }
 }

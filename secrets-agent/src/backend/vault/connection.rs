@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reqwest::header::HeaderValue;
-use reqwest::{Certificate, Client, redirect};
+use reqwest::{Certificate, Client, Identity, redirect};
 use url::Url;
 
 use super::SetupError;
@@ -17,6 +17,7 @@ const WHOLE: Duration = Duration::from_secs(8);
 #[derive(Clone)]
 pub(super) struct Connection {
     pub(super) client: Client,
+    trust: Trust,
     /// Ends without a slash.
     pub(super) address: String,
     /// In Vault Enterprise; fit for a header.
@@ -51,11 +52,28 @@ impl Connection {
         {
             return Err(SetupError::Namespace);
         }
+        let trust = Trust::read(address, args)?;
         Ok(Self {
-            client: client(address, args)?,
+            client: trust.client(None)?,
+            trust,
             address: address.as_str().trim_end_matches('/').to_owned(),
             namespace,
         })
+    }
+
+    /// The same, whose requests show a client certificate.
+    pub(super) fn identified(&self, identity: Identity) -> Result<Self, SetupError> {
+        Ok(Self {
+            client: self.trust.client(Some(identity))?,
+            ..self.clone()
+        })
+    }
+
+    pub(super) fn outside_namespaces(&self) -> Self {
+        Self {
+            namespace: None,
+            ..self.clone()
+        }
     }
 
     /// What an answer that is not a success means.
@@ -92,17 +110,23 @@ impl Connection {
     }
 }
 
-fn client(address: &Url, args: &VaultArgs) -> Result<Client, SetupError> {
-    let client = Client::builder()
-        .connect_timeout(CONNECT)
-        .timeout(WHOLE)
-        // A redirect would carry the token elsewhere, and a proxy from the environment would see it.
-        .redirect(redirect::Policy::none())
-        .no_proxy();
-    let client = if address.scheme() == "http" {
-        // Else building the client fails where no root certificates are installed.
-        client.tls_certs_only(Vec::new())
-    } else if let Some(path) = &args.vault_ca {
+/// Whose certificates are believed.
+#[derive(Clone)]
+enum Trust {
+    /// There are none: the address is plain HTTP.
+    Plain,
+    System,
+    Only(Vec<Certificate>),
+}
+
+impl Trust {
+    fn read(address: &Url, args: &VaultArgs) -> Result<Self, SetupError> {
+        if address.scheme() == "http" {
+            return Ok(Self::Plain);
+        }
+        let Some(path) = &args.vault_ca else {
+            return Ok(Self::System);
+        };
         let shown = || path.display().to_string();
         let pem = std::fs::read(path).map_err(|source| SetupError::ReadCa {
             path: shown(),
@@ -112,11 +136,28 @@ fn client(address: &Url, args: &VaultArgs) -> Result<Client, SetupError> {
             path: shown(),
             source,
         })?;
-        client.tls_certs_only(certificates)
-    } else {
-        client
-    };
-    client.build().map_err(SetupError::Client)
+        Ok(Self::Only(certificates))
+    }
+
+    fn client(&self, identity: Option<Identity>) -> Result<Client, SetupError> {
+        let client = Client::builder()
+            .connect_timeout(CONNECT)
+            .timeout(WHOLE)
+            // A redirect would carry the token elsewhere, and a proxy from the environment would see it.
+            .redirect(redirect::Policy::none())
+            .no_proxy();
+        let client = match self {
+            // Else building the client fails where no root certificates are installed.
+            Self::Plain => client.tls_certs_only(Vec::new()),
+            Self::System => client,
+            Self::Only(certificates) => client.tls_certs_only(certificates.clone()),
+        };
+        let client = match identity {
+            Some(identity) => client.identity(identity),
+            None => client,
+        };
+        client.build().map_err(SetupError::Client)
+    }
 }
 
 fn is_loopback(address: &Url) -> bool {

@@ -22,11 +22,8 @@ pub(super) struct Health {
 
 impl Health {
     pub(super) fn new(connection: &Connection, metrics: Metrics) -> Result<Self, SetupError> {
-        let connection = Connection {
-            // Vault Enterprise answers about its health outside of namespaces only.
-            namespace: None,
-            ..connection.clone()
-        };
+        // Vault Enterprise answers about its health outside of namespaces only.
+        let connection = connection.outside_namespaces();
         Ok(Self {
             session: Session::new(&connection, "")?,
             last: Mutex::default(),

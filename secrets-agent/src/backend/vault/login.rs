@@ -1,5 +1,5 @@
-//! How the agent gets its token: from a file, from the environment, for a JWT, or by role id and secret id. What is in a file is read at each
-//! login, so a rotated one takes effect when Vault refuses the old one.
+//! How the agent gets its token: from a file, from the environment, for a JWT, by role id and secret id, or by certificate. What is in a file
+//! is read at each login, so a rotated one takes effect when Vault refuses the old one.
 
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use tokio::io::AsyncReadExt as _;
 use zeroize::Zeroizing;
 
 use super::SetupError;
+use super::certificate;
 use super::connection::{Connection, Reply};
 use super::session::{Granted, Session};
 use super::token::Token;
@@ -39,6 +40,12 @@ enum Method {
         role_id: String,
         secret_id_file: PathBuf,
     },
+    Certificate {
+        mount: String,
+        role: Option<String>,
+        certificate: PathBuf,
+        key: PathBuf,
+    },
 }
 
 impl Login {
@@ -59,7 +66,7 @@ impl Login {
     pub(super) fn makes_tokens(&self) -> bool {
         match self.method {
             Method::File(_) | Method::Token(_) => false,
-            Method::Jwt { .. } | Method::AppRole { .. } => true,
+            Method::Jwt { .. } | Method::AppRole { .. } | Method::Certificate { .. } => true,
         }
     }
 
@@ -72,7 +79,8 @@ impl Login {
                 let login = self.stranger.log_in_with_jwt(mount, role, &jwt);
                 let refused =
                     || format!("role `{role}` of auth method `{mount}` does not accept its JWT");
-                self.exchanged(login, mount, refused).await
+                self.exchanged(&self.connection, login, mount, refused)
+                    .await
             }
             Method::AppRole {
                 mount,
@@ -85,15 +93,42 @@ impl Login {
                     .log_in_with_approle(mount, role_id, &secret_id);
                 let refused =
                     || format!("auth method `{mount}` does not accept its role id and secret id");
-                self.exchanged(login, mount, refused).await
+                self.exchanged(&self.connection, login, mount, refused)
+                    .await
+            }
+            Method::Certificate {
+                mount,
+                role,
+                certificate,
+                key,
+            } => {
+                let role = role.as_deref();
+                // A client of its own is large.
+                Box::pin(self.with_certificate(mount, role, certificate, key)).await
             }
         }
     }
 
-    pub(super) fn token(&self, granted: &Granted) -> Result<Token, BackendError> {
-        let mut token = Token::new(&self.connection, granted.token.expose())?;
-        token.lease = granted.lease;
-        Ok(token)
+    async fn with_certificate(
+        &self,
+        mount: &str,
+        role: Option<&str>,
+        certificate: &Path,
+        key: &Path,
+    ) -> Result<Token, BackendError> {
+        let identity = certificate::identity(certificate, key).await?;
+        let unusable = |error: SetupError| BackendError::Login {
+            why: error.to_string(),
+        };
+        // Vault wants the certificate again when the token is prolonged.
+        let connection = self.connection.identified(identity).map_err(unusable)?;
+        let stranger = Session::new(&connection, "").map_err(unusable)?;
+        let login = stranger.log_in_with_certificate(mount, role);
+        let refused = || {
+            let certificate = certificate.display();
+            format!("auth method `{mount}` does not accept the certificate {certificate}")
+        };
+        self.exchanged(&connection, login, mount, refused).await
     }
 
     /// A token that others made: Vault is asked how long it lasts.
@@ -110,6 +145,7 @@ impl Login {
 
     async fn exchanged(
         &self,
+        connection: &Connection,
         login: impl Future<Output = Result<Reply<Granted>, BackendError>>,
         mount: &str,
         refused: impl FnOnce() -> String,
@@ -121,7 +157,7 @@ impl Login {
         };
         let failed = |why: String| BackendError::Login { why };
         match reply {
-            Reply::Found(granted) => self.token(&granted),
+            Reply::Found(granted) => Token::granted(connection, &granted),
             Reply::Missing => Err(failed(format!("no auth method is mounted at `{mount}`"))),
             Reply::Denied => Err(failed(refused())),
         }
@@ -148,6 +184,14 @@ impl Method {
                 secret_id_file: file.clone(),
             });
         }
+        if let (Some(certificate), Some(key)) = (&args.vault_cert, &args.vault_cert_key) {
+            return Some(Self::Certificate {
+                mount: mount(&args.vault_cert_mount),
+                role: args.vault_cert_role.clone(),
+                certificate: certificate.clone(),
+                key: key.clone(),
+            });
+        }
         if let Some(path) = &args.vault_token_file {
             return Some(Self::File(path.clone()));
         }
@@ -158,7 +202,7 @@ impl Method {
     }
 }
 
-async fn read(path: &Path) -> Result<Zeroizing<String>, BackendError> {
+pub(super) async fn read(path: &Path) -> Result<Zeroizing<String>, BackendError> {
     let failed = |error: std::io::Error| BackendError::Login {
         why: format!("{} cannot be read: {}", path.display(), error.kind()),
     };

@@ -1,6 +1,7 @@
 //! Vault's KV engines over its HTTP API: `values` reads what is secret, `session` asks the rest through vaultrs.
 
 mod body;
+mod certificate;
 mod connection;
 mod health;
 mod lease;
@@ -50,7 +51,7 @@ pub enum SetupError {
     #[error("--vault-namespace is not a name")]
     Namespace,
     #[error(
-        "no way to log in: give --vault-jwt-role, --vault-approle-role-id, --vault-token-file or TOWLINE_VAULT_TOKEN"
+        "no way to log in: give --vault-jwt-role, --vault-approle-role-id, --vault-cert, --vault-token-file or TOWLINE_VAULT_TOKEN"
     )]
     NoLogin,
 }

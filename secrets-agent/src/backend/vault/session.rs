@@ -19,6 +19,7 @@ use vaultrs::{auth, kv2, sys, token};
 use zeroize::Zeroize as _;
 
 use super::SetupError;
+use super::certificate::CertificateLogin;
 use super::connection::{Connection, Reply};
 use super::lease::Lease;
 use super::mount::{Mount, MountOf};
@@ -83,6 +84,16 @@ impl Session {
         secret_id: &str,
     ) -> Result<Reply<Granted>, BackendError> {
         let login = auth::approle::login(&self.client, mount, role_id, secret_id);
+        self.granted(login).await
+    }
+
+    /// The client of this session's connection shows the certificate.
+    pub(super) async fn log_in_with_certificate(
+        &self,
+        mount: &str,
+        role: Option<&str>,
+    ) -> Result<Reply<Granted>, BackendError> {
+        let login = vaultrs::api::auth(&self.client, CertificateLogin { mount, role });
         self.granted(login).await
     }
 

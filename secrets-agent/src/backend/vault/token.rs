@@ -11,7 +11,7 @@ use super::connection::{Connection, Reply};
 use super::health::Health;
 use super::lease::Lease;
 use super::login::Login;
-use super::session::Session;
+use super::session::{Granted, Session};
 use crate::backend::BackendError;
 use crate::metrics::{Metrics, VaultRequest};
 
@@ -26,6 +26,7 @@ pub(super) struct Token {
     pub(super) header: HeaderValue,
     pub(super) session: Session,
     pub(super) lease: Lease,
+    connection: Connection,
     granted: Instant,
 }
 
@@ -49,8 +50,18 @@ impl Token {
             session: Session::new(connection, text)
                 .map_err(|_| failed("the address of Vault is not usable"))?,
             lease: Lease::unknown(),
+            connection: connection.clone(),
             granted: Instant::now(),
         })
+    }
+
+    pub(super) fn granted(
+        connection: &Connection,
+        granted: &Granted,
+    ) -> Result<Self, BackendError> {
+        let mut token = Self::new(connection, granted.token.expose())?;
+        token.lease = granted.lease;
+        Ok(token)
     }
 }
 
@@ -159,7 +170,7 @@ impl Tokens {
             if let Reply::Found(granted) = self.metrics.timed(VaultRequest::Renew, renewal).await?
                 && !token.lease.is_worn(granted.lease)
             {
-                return self.login.token(&granted);
+                return Token::granted(&token.connection, &granted);
             }
         }
         self.login.log_in().await
