@@ -7,6 +7,7 @@ mod charts;
 mod commit;
 #[path = "../support/http.rs"]
 mod git;
+mod inherited;
 mod lead;
 mod noticing;
 #[path = "../webhooks/payloads.rs"]
