@@ -32,6 +32,8 @@ pub(crate) enum ConsumeError {
 struct Delivered {
     desired: bool,
     manifests: bool,
+    /// Without them an object could be taken for healthy that isn't.
+    settings: bool,
 }
 
 struct Applications {
@@ -97,9 +99,13 @@ pub(crate) async fn run(
                 Update::Unreadable { subject, error } => tracing::error!(subject, error, "unreadable project"),
             },
             update = settings.next() => match update {
-                Update::Put(stored) => if ctx.settings.put(stored.value) { apps.tell_all(|| Note::Settings) },
+                Update::Put(stored) => if ctx.settings.put(stored.value) {
+                    ctx.live.set_customizations(&ctx.settings.get().customizations);
+                    apps.tell_all(|| Note::Settings);
+                },
                 // A broker that was wiped says nothing about the ConfigMap: what it said holds until it is published again.
-                Update::Deleted { .. } | Update::Ready => {}
+                Update::Deleted { .. } => {}
+                Update::Ready => { delivered.settings = true; apps.ready(&delivered); }
                 Update::Unreadable { subject, error } => tracing::error!(subject, error, "unreadable settings"),
             },
             command = commands.recv() => match command {
@@ -175,7 +181,7 @@ impl Applications {
     }
 
     fn ready(&mut self, delivered: &Delivered) {
-        if delivered.desired && delivered.manifests && !self.ready {
+        if delivered.desired && delivered.manifests && delivered.settings && !self.ready {
             self.ready = true;
             self.tell_all(|| Note::Ready);
         }

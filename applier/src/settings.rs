@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use bus::message::settings::Settings as Published;
 
 use crate::drift::Global;
+use crate::health::Customizations;
 
 /// As last published.
 #[derive(Default)]
@@ -16,6 +17,9 @@ pub(crate) struct Settings {
     /// As it came.
     published: Published,
     pub(crate) ignores: Global,
+    pub(crate) customizations: Arc<Customizations>,
+    /// What can't be used of it, for all applications to say.
+    pub(crate) problems: Vec<String>,
 }
 
 impl SettingsHandle {
@@ -28,7 +32,7 @@ impl SettingsHandle {
 
     /// Whether it says something new.
     pub(crate) fn put(&self, published: Published) -> bool {
-        if self.get().published.data == published.data {
+        if self.get().published == published {
             return false;
         }
         let settings = Arc::new(Settings::read(published));
@@ -39,17 +43,42 @@ impl SettingsHandle {
 
 impl Settings {
     fn read(published: Published) -> Self {
-        let (ignores, problems) = Global::read(&published.data);
-        for problem in problems {
+        let (ignores, mut problems) = Global::read(&published.data);
+        let customizations = Customizations::read(&published.data);
+        problems.extend_from_slice(customizations.problems());
+        problems.extend(published.outdated.clone());
+        for problem in &problems {
             tracing::warn!(problem, "argocd-cm");
         }
-        Self { published, ignores }
+        Self {
+            published,
+            ignores,
+            customizations: Arc::new(customizations),
+            problems,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whatever_cannot_be_used_is_told() {
+        let handle = SettingsHandle::default();
+        let said = |outdated: Option<&str>| Published {
+            data: [(
+                "resource.customizations.helth.Pod".to_owned(),
+                String::new(),
+            )]
+            .into(),
+            outdated: outdated.map(str::to_owned),
+        };
+        assert!(handle.put(said(None)));
+        assert_eq!(handle.get().problems.len(), 1);
+        assert!(handle.put(said(Some("it is too large"))));
+        assert_eq!(handle.get().problems[1], "it is too large");
+    }
 
     #[test]
     fn what_was_said_before_is_nothing_new() {

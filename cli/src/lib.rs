@@ -1,6 +1,6 @@
 //! The `towline` command.
 //!
-//! `up` runs the services, `demo` shows them at work, `render` and `inputs` work on files, all other commands ask the
+//! `up` runs the services, `demo` shows them at work, `render`, `inputs` and `health` work on files, all other commands ask the
 //! monitor of a running Towline. Exit codes: 0 done, 1 failed (the reason on stderr), 2 wrong usage.
 
 mod client;
@@ -128,6 +128,8 @@ enum Command {
     Render(command::render::RenderArgs),
     /// List what rendering Applications reads
     Inputs(command::inputs::InputsArgs),
+    /// Print the health of the objects in files, a line each
+    Health(command::health::HealthArgs),
     /// Print the accounts for a NATS server of one's own, and make the users' keys
     NatsConfig(command::nats::ConfigArgs),
     /// Create what is missing at a NATS server: streams, buckets, consumers
@@ -238,6 +240,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Inputs(args) => {
             return Box::pin(command::inputs::inputs(&args)).await;
         }
+        Command::Health(args) => return command::health::health(&args),
         Command::NatsConfig(args) => command::nats::config(&args)?,
         Command::NatsProvision(args) => command::nats::provision(&args).await?,
         Command::Completion { shell } => {

@@ -13,9 +13,13 @@ use bus::message::state::{
 use super::finish::operation;
 use super::target::Target;
 use super::{App, unchanged};
+use crate::health::Aggregate;
 use crate::live::Look;
 use crate::object::{Key, Manifest};
 use crate::plan::{Facts, Presence, Presences};
+
+/// How many objects of an application may have a warning of their own.
+const MAX_WARNINGS: usize = 20;
 
 /// What was shown last.
 #[derive(Default)]
@@ -161,7 +165,7 @@ impl App {
     fn fill(&self, state: &mut ApplierState, target: &Target, live: &Presences) {
         let same = unchanged::by_manifest(&target.manifests, &self.applied);
         let mut images: BTreeSet<String> = BTreeSet::new();
-        let mut worst = (HealthStatus::Healthy, String::new());
+        let mut health = Aggregate::default();
         let mut out_of_sync = false;
         for (manifest, same) in target.manifests.iter().zip(same) {
             let seen = self.resource(manifest, live, same);
@@ -172,12 +176,16 @@ impl App {
                 continue;
             };
             out_of_sync |= resource.sync == Some(SyncStatus::OutOfSync);
-            let counts =
-                counts && (target.present.assess_applications || !is_application(manifest));
-            if let Some(status) = resource.health.filter(|_| counts)
-                && worst.0.worse(status) != worst.0
-            {
-                worst = (status, told(&manifest.key, &resource.message));
+            if counts {
+                let told = || told(&manifest.key, &resource.message);
+                match live.get(&manifest.key) {
+                    None | Some(Presence::Absent) => health.absent(),
+                    Some(_) if !is_application(manifest) => health.live(resource.health, told),
+                    Some(_) if self.asks_child(target, manifest) => {
+                        health.child(resource.health, told);
+                    }
+                    Some(_) => health.unasked(),
+                }
             }
             if let Look::Present(entry) = self.ctx.live.look(&manifest.key) {
                 images.extend(entry.images.iter().map(ToString::to_string));
@@ -194,7 +202,14 @@ impl App {
         } else {
             SyncStatus::Synced
         };
-        (state.health.status, state.health.message) = worst;
+        (state.health.status, state.health.message) = health.result();
+    }
+
+    /// Whether the health of a child `Application` counts for this one; its own never does.
+    fn asks_child(&self, target: &Target, manifest: &Manifest) -> bool {
+        let itself = *manifest.key.namespace == *self.id.namespace()
+            && *manifest.key.name == *self.id.name();
+        target.present.assess_applications && !itself
     }
 
     /// The object as it is shown, and whether its health counts; none for hooks that aren't there.
@@ -330,7 +345,9 @@ impl App {
                     );
                 }
             }
-            for problem in &self.ignores.problems {
+            let settings = self.ctx.settings.get();
+            let problems = self.ignores.problems.iter().chain(&settings.problems);
+            for problem in problems {
                 add(ConditionType::CustomizationWarning, problem);
             }
             if let Some(live) = live {
@@ -367,6 +384,17 @@ impl App {
         conditions
     }
 
+    /// What went wrong in scripts about its objects, the same once.
+    fn script_warnings(&self, target: &Target) -> BTreeSet<String> {
+        let looks = target.manifests.iter();
+        let looks = looks.map(|manifest| self.ctx.live.look(&manifest.key));
+        let warnings = looks.filter_map(|look| match look {
+            Look::Present(entry) => entry.warning.as_deref().map(str::to_owned),
+            Look::Unknown | Look::Absent => None,
+        });
+        warnings.take(MAX_WARNINGS).collect()
+    }
+
     fn about_live(
         &self,
         target: &Target,
@@ -383,6 +411,9 @@ impl App {
                     ),
                 );
             }
+        }
+        for warning in self.script_warnings(target) {
+            add(ConditionType::CustomizationWarning, &warning);
         }
         let mut troubled: BTreeSet<(&str, &str)> = BTreeSet::new();
         for key in target.manifests.iter().map(|manifest| &manifest.key) {

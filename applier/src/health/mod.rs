@@ -1,10 +1,13 @@
-//! Health of one live object, as Argo CD sees it: built-in rules per kind, kstatus conventions for the rest.
+//! Health of one live object, as Argo CD sees it: scripts of `argocd-cm` first ([`Customizations`]), then built-in rules per kind,
+//! kstatus conventions for the rest.
 //!
-//! A function of the object alone: no clock and no neighbours, so an unchanged object never changes its health. What an
-//! operator wants to know beyond that (which pod, why) is [`worst_pod_reason`].
+//! A function of the object alone, but for the time that a script may ask for: no neighbours, so an unchanged object doesn't change its
+//! health. What an operator wants to know beyond that (which pod, why) is [`worst_pod_reason`].
 
+mod aggregate;
 mod autoscaler;
 mod children;
+mod customization;
 mod extension;
 mod fields;
 mod job;
@@ -14,7 +17,9 @@ mod service;
 mod workload;
 mod worst_pod;
 
+pub(crate) use aggregate::Aggregate;
 pub use bus::message::state::HealthStatus;
+pub use customization::{Assessment, Customizations};
 use serde_json::Value;
 pub use worst_pod::worst_pod_reason;
 
@@ -58,10 +63,16 @@ impl Health {
     }
 }
 
-/// The health of a live object; none where the kind has none, or where the object asks not to be looked at.
+/// The health of a live object by the rules of this crate alone; none where the kind has none, or where the object asks not to be
+/// looked at.
 ///
 /// A child `Application` is assessed like any kind: whether it counts for its parent is the caller's to know.
 pub fn assess(object: &Value) -> Option<Health> {
+    judged(object, || None)
+}
+
+/// By what `customized` says, which may be that there is no health, or else by the rule of its kind.
+fn judged(object: &Value, customized: impl FnOnce() -> Option<Option<Health>>) -> Option<Health> {
     let object = Fields(object);
     if object.annotation(api::annotations::IGNORE_HEALTHCHECK) == "true" {
         return None;
@@ -69,9 +80,18 @@ pub fn assess(object: &Value) -> Option<Health> {
     if !object.text("/metadata/deletionTimestamp").is_empty() && !awaits_its_hook(object) {
         return Some(Health::progressing("Pending deletion"));
     }
+    customized().unwrap_or_else(|| by_rule(object))
+}
+
+/// Group and kind.
+fn kind_of(object: Fields<'_>) -> (&str, &str) {
     let api_version = object.text("/apiVersion");
     let group = api_version.split_once('/').map_or("", |(group, _)| group);
-    match (group, object.text("/kind")) {
+    (group, object.text("/kind"))
+}
+
+fn by_rule(object: Fields<'_>) -> Option<Health> {
+    match kind_of(object) {
         ("apps", "Deployment") => Some(workload::deployment(object)),
         ("apps", "StatefulSet") => Some(workload::stateful_set(object)),
         ("apps", "DaemonSet") => Some(workload::daemon_set(object)),

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use super::Entry;
 use super::entry::version_of;
 use crate::drift::{Mask, Reference};
+use crate::health::{Assessment, Customizations};
 use crate::object::Key;
 
 /// What the cache knows of one object.
@@ -47,6 +48,7 @@ struct Inner {
     wakers: HashMap<Box<str>, Arc<Notify>>,
     /// The label that names an application where tracking goes by label.
     label_key: String,
+    customizations: Arc<Customizations>,
 }
 
 /// Shared by watches and applications.
@@ -70,6 +72,26 @@ impl Live {
         if inner.label_key != label_key {
             label_key.clone_into(&mut inner.label_key);
         }
+    }
+
+    /// Objects of kinds that are to be assessed in another way are looked at anew, and whoever wants to know of them is woken.
+    pub(crate) fn set_customizations(&self, customizations: &Arc<Customizations>) {
+        let mut inner = self.lock();
+        let before = std::mem::replace(&mut inner.customizations, customizations.clone());
+        let mut kinds: HashMap<(Box<str>, Box<str>), bool> = HashMap::new();
+        let mut hashes: HashSet<Box<str>> = HashSet::new();
+        for (key, slot) in &mut inner.slots {
+            let agree = kinds
+                .entry((key.group.clone(), key.kind.clone()))
+                .or_insert_with(|| customizations.agrees_with(&before, &key.group, &key.kind));
+            if !*agree && let Look::Present(entry) = &slot.look {
+                hashes.extend(entry.hash.clone());
+                hashes.extend(slot.interested.iter().cloned());
+                slot.look = Look::Unknown;
+            }
+        }
+        let hashes: Vec<_> = hashes.into_iter().collect();
+        inner.wake(&hashes);
     }
 
     /// From now on changes of the application's objects wake it.
@@ -162,7 +184,7 @@ impl Live {
 
     /// A GET by name, or a watch, found this.
     pub(crate) fn found(&self, key: &Key, object: Value) {
-        let (reference, mask, label_key) = {
+        let (reference, mask, label_key, mut customizations) = {
             let mut inner = self.lock();
             let slot = inner.slots.entry(key.clone()).or_default();
             if slot.applying {
@@ -173,14 +195,26 @@ impl Live {
                 return;
             }
             let (reference, mask) = (slot.reference.clone(), slot.mask.clone());
-            (reference, mask, inner.label_key.clone())
+            let (label_key, customizations) =
+                (inner.label_key.clone(), inner.customizations.clone());
+            (reference, mask, label_key, customizations)
         };
-        // Outside the lock: comparing takes longer than looking up.
+        // Outside the lock: comparing and asking scripts take longer than looking up.
         let Some(mut entry) = Entry::of(&object, &label_key) else {
             return;
         };
+        entry.assessed(assess(&object, &customizations));
         entry.drift = reference.and_then(|reference| reference.drift(&object, &mask));
-        self.put(key, entry);
+        loop {
+            let mut inner = self.lock();
+            if Arc::ptr_eq(&inner.customizations, &customizations) {
+                inner.put(key, entry);
+                return;
+            }
+            customizations = inner.customizations.clone();
+            drop(inner);
+            entry.assessed(assess(&object, &customizations));
+        }
     }
 
     /// The watch says that it is gone. Not believed until a GET says so, too.
@@ -286,9 +320,15 @@ impl Live {
         }
     }
 
-    fn put(&self, key: &Key, mut entry: Entry) {
-        let mut inner = self.lock();
-        let slot = inner.slots.entry(key.clone()).or_default();
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic elsewhere ends the process; what is behind the lock is whole either way.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn put(&mut self, key: &Key, mut entry: Entry) {
+        let slot = self.slots.entry(key.clone()).or_default();
         let mut hashes: Vec<Box<str>> = Vec::new();
         let matters = match &slot.look {
             Look::Present(known) => {
@@ -311,22 +351,66 @@ impl Live {
         hashes.extend(slot.interested.iter().cloned());
         slot.look = Look::Present(Arc::new(entry));
         if matters {
-            inner.wake(&hashes);
+            self.wake(&hashes);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        // A panic elsewhere ends the process; what is behind the lock is whole either way.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Inner {
     fn wake(&self, hashes: &[Box<str>]) {
         for hash in hashes {
             if let Some(waker) = self.wakers.get(hash) {
                 waker.notify_one();
             }
         }
+    }
+}
+
+fn assess(object: &Value, customizations: &Customizations) -> Assessment {
+    let now = i64::try_from(bus::clock::now_ms() / 1000).unwrap_or(i64::MAX);
+    customizations.assess(object, now)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::health::HealthStatus;
+
+    fn saying(status: &str) -> Arc<Customizations> {
+        let key = "resource.customizations.health.example.org_Thing".to_owned();
+        let script = format!("return {{status = '{status}'}}");
+        Arc::new(Customizations::read(&[(key, script)].into()))
+    }
+
+    fn thing(kind: &str) -> (Key, Value) {
+        let object = json!({
+            "apiVersion": "example.org/v1", "kind": kind,
+            "metadata": {"name": "a", "namespace": "shop", "uid": "u", "resourceVersion": "1"},
+        });
+        (Key::new("example.org", kind, "shop", "a"), object)
+    }
+
+    fn status(live: &Live, key: &Key) -> Option<HealthStatus> {
+        match live.look(key) {
+            Look::Present(entry) => entry.health.as_ref().map(|health| health.status),
+            Look::Unknown | Look::Absent => panic!("{key} is not known"),
+        }
+    }
+
+    #[test]
+    fn only_objects_of_a_kind_with_another_script_are_looked_at_anew() {
+        let live = Live::new();
+        live.set_customizations(&saying("Healthy"));
+        let ((key, object), (other_key, other)) = (thing("Thing"), thing("Other"));
+        live.found(&key, object.clone());
+        live.found(&other_key, other);
+        assert_eq!(status(&live, &key), Some(HealthStatus::Healthy));
+        live.set_customizations(&saying("Healthy"));
+        assert_eq!(status(&live, &key), Some(HealthStatus::Healthy));
+        live.set_customizations(&saying("Degraded"));
+        assert!(matches!(live.look(&key), Look::Unknown));
+        assert_eq!(status(&live, &other_key), None);
+        live.found(&key, object);
+        assert_eq!(status(&live, &key), Some(HealthStatus::Degraded));
     }
 }

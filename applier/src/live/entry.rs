@@ -4,7 +4,7 @@ use api::annotations;
 use serde_json::Value;
 
 use crate::drift::Drift;
-use crate::health::{self, Health};
+use crate::health::{Assessment, Health};
 
 /// Annotation on a hook: the attempt that made it, so that a restart doesn't run it twice.
 pub(crate) const ATTEMPT: &str = "towline.dev/attempt";
@@ -23,6 +23,8 @@ pub(crate) struct Entry {
     pub(crate) attempt: Option<Box<str>>,
     pub(crate) deleting: bool,
     pub(crate) health: Option<Health>,
+    /// Why the customization of its kind said nothing.
+    pub(crate) warning: Option<Box<str>>,
     /// The reason of its worst pod, where one was looked for.
     pub(crate) pod_reason: Option<Box<str>>,
     pub(crate) drift: Option<Drift>,
@@ -30,7 +32,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Without drift: that needs the reference.
+    /// Without health, which scripts may say, and without drift, which needs the reference.
     pub(crate) fn of(object: &Value, label_key: &str) -> Option<Self> {
         let metadata = object.get("metadata")?;
         let label = |key: &str| {
@@ -55,11 +57,17 @@ impl Entry {
             deleting: metadata
                 .get("deletionTimestamp")
                 .is_some_and(|time| !time.is_null()),
-            health: health::assess(object),
+            health: None,
+            warning: None,
             pod_reason: None,
             drift: None,
             images: images(object),
         })
+    }
+
+    pub(crate) fn assessed(&mut self, assessment: Assessment) {
+        self.health = assessment.health;
+        self.warning = assessment.warning.map(Into::into);
     }
 
     /// Whether a decision could come out differently than with `other`.

@@ -84,6 +84,16 @@ async fn hooks_run_in_their_time_and_nothing_goes_before_its_time() {
     scenario::prune::what_is_pruned_last_stays_until_all_is_healthy(&world).await;
 }
 
+/// How objects and applications are found to be, on a stack of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_is_what_rules_and_scripts_say() {
+    let world = World::start().await;
+    scenario::health::a_script_of_argocd_cm_says_how_objects_are_as_soon_as_it_is_there(&world)
+        .await;
+    scenario::health::a_release_waits_for_what_a_script_says(&world).await;
+    scenario::health::an_application_is_missing_only_when_all_of_it_is(&world).await;
+}
+
 /// What is drift and what isn't, on a stack of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn drift_is_what_counts_of_what_we_set() {

@@ -3,6 +3,7 @@
 pub(crate) mod act;
 pub(crate) mod events;
 pub(crate) mod get;
+pub(crate) mod health;
 pub(crate) mod inputs;
 pub(crate) mod nats;
 pub(crate) mod render;

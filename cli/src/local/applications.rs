@@ -35,7 +35,7 @@ pub(super) fn read(files: &[PathBuf], control_namespace: &str) -> anyhow::Result
 }
 
 /// A file's text; `-` is standard input.
-pub(super) fn text(file: &Path) -> anyhow::Result<String> {
+pub(crate) fn text(file: &Path) -> anyhow::Result<String> {
     let reader: Box<dyn std::io::Read> = if file == Path::new("-") {
         Box::new(std::io::stdin())
     } else {

@@ -28,6 +28,7 @@ use renderer::{
 };
 
 use applications::Named;
+pub(crate) use applications::text;
 use fetched::{Fetched, Reach};
 use places::Places;
 use repositories::{Located, Mapping, Repositories};

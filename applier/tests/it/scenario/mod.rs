@@ -3,6 +3,7 @@ pub(crate) mod crash;
 pub(crate) mod deletion;
 pub(crate) mod disturbance;
 pub(crate) mod drift;
+pub(crate) mod health;
 pub(crate) mod hooks;
 pub(crate) mod ignored;
 pub(crate) mod inherit;
