@@ -44,6 +44,14 @@ pub struct Args {
         value_name = "MIB"
     )]
     pub render_memory: u64,
+    /// Within how many seconds each application is rendered anew once, and held against what is published; 0: never
+    #[arg(
+        long,
+        env = "TOWLINE_RENDER_ANEW",
+        default_value_t = 24 * 60 * 60,
+        value_name = "SECONDS"
+    )]
+    pub anew: u64,
     /// Render nothing where the kernel or container does not permit Landlock and seccomp around the engine
     #[arg(long, env = "TOWLINE_REQUIRE_CONFINEMENT")]
     pub require_confinement: bool,

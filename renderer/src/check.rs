@@ -26,6 +26,24 @@ pub(crate) enum Checked {
     Missed,
 }
 
+/// What becomes of objects that should have been others all the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// The new ones are published now.
+    Published,
+    /// The new ones are published when somebody asks for them.
+    HardRefresh,
+}
+
+impl Remedy {
+    pub(crate) fn said(self) -> &'static str {
+        match self {
+            Self::Published => "The new objects count",
+            Self::HardRefresh => "A hard refresh publishes the new objects",
+        }
+    }
+}
+
 /// Tells why `found` isn't what an earlier render of the same inputs came to. `again` is the job once more, of which nothing
 /// was read yet.
 pub(crate) async fn explain(job: &Arc<Job>, again: Job, found: &Digest, pool: &Pool) -> Checked {

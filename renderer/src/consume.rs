@@ -13,7 +13,7 @@ use bus::subject::{self, Bucket, Store, Stream};
 use bus::{Bus, BusError, Digest, MAX_ATTEMPTS, Outcome, Published, Work, clock, trace};
 use tokio_util::sync::CancellationToken;
 
-use crate::check::{self, Checked};
+use crate::check::{self, Checked, Remedy};
 use crate::engine::Pool;
 use crate::job::Job;
 use crate::metrics::{self, Metrics};
@@ -47,7 +47,7 @@ pub(crate) struct Renderer {
 
 /// Why a desired state has no outcome yet.
 #[derive(Debug, thiserror::Error)]
-enum NotYet {
+pub(crate) enum NotYet {
     #[error(transparent)]
     Bus(#[from] BusError),
     #[error(transparent)]
@@ -166,7 +166,13 @@ impl Renderer {
                 // An earlier one that is still right, and nevertheless rendered again: a hard refresh.
                 if let Some(earlier) = earlier {
                     match self
-                        .check(desired, present, &job, &earlier, &packed)
+                        .check(
+                            (desired, present),
+                            &job,
+                            &earlier,
+                            &packed,
+                            Remedy::Published,
+                        )
                         .await?
                     {
                         Checked::Same | Checked::Missed => {}
@@ -247,13 +253,13 @@ impl Renderer {
     }
 
     /// Holds a render against an earlier one of the same inputs.
-    async fn check(
+    pub(crate) async fn check(
         &self,
-        desired: &Desired,
-        present: &Present,
+        (desired, present): (&Desired, &Present),
         job: &Arc<Job>,
         earlier: &Earlier,
         packed: &Packed,
+        remedy: Remedy,
     ) -> Result<Checked, NotYet> {
         let checked = if earlier.proven.digest == packed.digest {
             Checked::Same
@@ -264,7 +270,7 @@ impl Renderer {
         self.metrics.checked(checked);
         if checked == Checked::Missed {
             self.publisher
-                .missed(desired, &earlier.proven.digest, &packed.digest)
+                .missed(desired, &earlier.proven.digest, &packed.digest, remedy)
                 .await;
         }
         Ok(checked)
@@ -294,7 +300,7 @@ impl Renderer {
         Ok(())
     }
 
-    async fn job(&self, desired: &Desired, present: &Present) -> Result<Job, NotYet> {
+    pub(crate) async fn job(&self, desired: &Desired, present: &Present) -> Result<Job, NotYet> {
         let (sources, dependencies, cluster) = tokio::join!(
             self.snapshots.sources(present),
             self.snapshots.dependencies(present),
@@ -319,7 +325,7 @@ impl Renderer {
 
     /// An earlier render of the application that is proven to be what rendering now would give, if its manifests are there
     /// and those that their digest says.
-    async fn earlier(
+    pub(crate) async fn earlier(
         &self,
         desired: &Desired,
         job: &Job,
@@ -390,7 +396,9 @@ fn on_failure(job: &Job) -> Vec<PseudoInput> {
 }
 
 /// What can't be read proves nothing: it is rendered anew.
-fn readable<T>(read: Result<Option<bus::Stored<T>>, BusError>) -> Result<Option<T>, BusError> {
+pub(crate) fn readable<T>(
+    read: Result<Option<bus::Stored<T>>, BusError>,
+) -> Result<Option<T>, BusError> {
     match read {
         Ok(stored) => Ok(stored.map(|stored| stored.value)),
         Err(BusError::Decode { .. }) => Ok(None),
@@ -399,7 +407,7 @@ fn readable<T>(read: Result<Option<bus::Stored<T>>, BusError>) -> Result<Option<
 }
 
 /// A render that is still right.
-struct Earlier {
+pub(crate) struct Earlier {
     proven: Proven,
     payload: Payload,
     /// What is in MANIFESTS: its own, or those of a later render.

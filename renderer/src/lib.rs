@@ -4,13 +4,15 @@
 //! the last render, or one of those before it in `history`: the same manifests again) or `render` (`tool` decides and reads,
 //! `engine` runs Helm, Kustomize and Jsonnet, `objects` parses) → `publish`.
 //!
-//! A hard refresh renders past all that is kept; `check` tells what another result than before means.
+//! A hard refresh renders past all that is kept, and `anew` everything once a day; `check` tells what another result than
+//! before means.
 //!
 //! What a render needs beside its sources (`need`) is there already, or is recorded for the watcher to fetch.
 //!
 //! It opens no connection but to NATS, writes nothing outside of its scratch folder, and sees neither a cluster, nor a
 //! Git credential, nor a secret value.
 
+mod anew;
 mod args;
 mod check;
 mod consume;

@@ -12,6 +12,7 @@ use bus::subject::{self, Bucket, Store, Stream};
 use bus::{Bus, BusError, ClusterId, Digest, MAX_BODY, Published, clock};
 use bytes::Bytes;
 
+use crate::check::Remedy;
 use crate::history;
 use crate::job::Job;
 use crate::objects::{self, Object};
@@ -283,13 +284,20 @@ impl Publisher {
     }
 
     /// Says that the inputs of an earlier render weren't all that it read.
-    pub(crate) async fn missed(&self, desired: &Desired, earlier: &Digest, now: &Digest) {
+    pub(crate) async fn missed(
+        &self,
+        desired: &Desired,
+        earlier: &Digest,
+        now: &Digest,
+        remedy: Remedy,
+    ) {
         let Desired { app, cluster, .. } = desired;
         let message = format!(
             "The same inputs rendered again gave other objects ({} instead of {}): something was read that isn't recorded, so a \
-             change of it was overlooked. The new objects count. This is a fault of Towline: please report it",
+             change of it was overlooked. {}. This is a fault of Towline: please report it",
             now.short(),
-            earlier.short()
+            earlier.short(),
+            remedy.said()
         );
         let event = Event::new(app, cluster, EventKind::RenderMissed, message)
             .generation(desired.generation);

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use bus::message::desired::Desired;
@@ -12,6 +13,7 @@ use bus::{Bus, Digest};
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 
+use crate::anew;
 use crate::args::Args;
 use crate::consume::{self, Renderer};
 use crate::engine::{Pool, PoolOptions};
@@ -31,6 +33,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         renders: _,
         render_timeout: _,
         render_memory: _,
+        anew: anew_every,
         require_confinement,
     } = args;
 
@@ -85,6 +88,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         });
         let work = bus.work::<Desired>(Stream::Desired, subject::RENDERER);
         let mut consumers = JoinSet::new();
+        let round = Duration::from_secs(anew_every);
+        consumers.spawn(anew::run(Arc::clone(&renderer), round, token.clone()));
         for _ in 0..concurrency {
             consumers.spawn(consume::consume(
                 Arc::clone(&renderer),

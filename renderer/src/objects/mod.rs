@@ -143,7 +143,18 @@ pub(crate) fn of_engine(
         } else {
             split::kubernetes(&document.text)
         };
-        for piece in pieces {
+        let last = pieces.len().saturating_sub(1);
+        for (index, piece) in pieces.into_iter().enumerate() {
+            // Helm prints each manifest, and each file of CRDs, with a line end of its own behind it.
+            let ended = match document.kind {
+                DocumentKind::Template => Some(split::ended(piece.text)),
+                DocumentKind::Crd if index == last => Some(split::ended(piece.text)),
+                _ => None,
+            };
+            let piece = split::Piece {
+                text: ended.as_deref().unwrap_or(piece.text),
+                line: piece.line,
+            };
             let Some(object) = parse(&document.source, &piece, true, meter)? else {
                 continue;
             };
@@ -320,6 +331,19 @@ mod tests {
             .iter()
             .map(|object| object.object.head()["metadata"]["name"].as_str().unwrap())
             .collect()
+    }
+
+    #[test]
+    fn a_block_that_keeps_its_line_ends_has_the_one_that_helm_prints_behind_it() {
+        let text = "kind: A\nmetadata: {name: a}\ndata: |+\n  b\n\n---\nkind: B\nmetadata: {name: b}\ndata: |\n  b";
+        let data = |documents: &[Document]| {
+            let objects = of_engine(documents, false, &mk_meter()).unwrap();
+            let data = objects.iter().map(|it| it.object.head()["data"].clone());
+            data.collect::<Vec<_>>()
+        };
+        assert_eq!(data(&[template(text)]), ["b\n\n\n", "b\n"]);
+        let crds = Document::new(DocumentKind::Crd, "dome/crds/a.yaml", text);
+        assert_eq!(data(&[crds]), ["b\n\n", "b\n"]);
     }
 
     #[test]

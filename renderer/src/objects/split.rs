@@ -1,5 +1,7 @@
 //! A stream of YAML documents, cut where the tools cut it.
 
+use std::borrow::Cow;
+
 /// One document of a stream and the line of the stream that it starts at (from 1).
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Piece<'a> {
@@ -42,6 +44,25 @@ fn cut(stream: &str, separator: impl Fn(&str) -> Option<&str>) -> Vec<Piece<'_>>
     pieces
 }
 
+/// A document with one more line end, where that can mean something: behind a text without one, and behind a block scalar that
+/// keeps all of its own (`|+`).
+pub(crate) fn ended(text: &str) -> Cow<'_, str> {
+    if text.ends_with('\n') && !keeps_line_ends(text) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("{text}\n"))
+}
+
+/// Whether there is something like `|+`, `>2+`. In doubt, there is.
+fn keeps_line_ends(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    text.match_indices('+').any(|(at, _)| {
+        let before = bytes[..at].iter().rev();
+        let sign = before.copied().find(|byte| !byte.is_ascii_digit());
+        matches!(sign, Some(b'|' | b'>'))
+    })
+}
+
 fn push<'a>(pieces: &mut Vec<Piece<'a>>, text: &'a str, line: usize) {
     if !text.trim().is_empty() {
         pieces.push(Piece { text, line });
@@ -67,6 +88,16 @@ mod tests {
             texts(&helm("---\na: 1\n---\n \n---\nb: 2\n")),
             ["a: 1", "b: 2"]
         );
+    }
+
+    #[test]
+    fn a_line_end_more_is_put_where_it_means_something() {
+        for text in ["a: |+\n  b\n", "a: >2+\n   b\n", "a: |\n  b"] {
+            assert_eq!(ended(text), format!("{text}\n"));
+        }
+        for text in ["a: |\n  b\n", "a: 1+1\n", "+\n"] {
+            assert_eq!(ended(text), text);
+        }
     }
 
     #[test]

@@ -38,21 +38,29 @@ impl Drop for Scene {
     }
 }
 
-fn mk_args(nats: &deploy::Nats, engine: &Path, scratch: &Path) -> renderer::Args {
-    renderer::Args::parse_from([
+fn mk_args(nats: &deploy::Nats, engine: &Path, scratch: &Path, more: &[&str]) -> renderer::Args {
+    let nats_url = nats.url();
+    let always: [&std::ffi::OsStr; 9] = [
         "towline-renderer".as_ref(),
         "--nats".as_ref(),
-        nats.url().as_ref() as &std::ffi::OsStr,
+        nats_url.as_ref(),
         "--engine".as_ref(),
         engine.as_os_str(),
         "--scratch".as_ref(),
         scratch.as_os_str(),
         "--renders".as_ref(),
         "2".as_ref(),
-    ])
+    ];
+    let more = more.iter().map(std::ffi::OsStr::new);
+    renderer::Args::parse_from(always.into_iter().chain(more))
 }
 
 async fn mk_scene() -> Scene {
+    mk_scene_with(&[]).await
+}
+
+/// With more arguments of the renderer.
+async fn mk_scene_with(arguments: &[&str]) -> Scene {
     let folder = tempfile::tempdir().unwrap();
     let engine = deploy::locate(deploy::Component::Engine).await.unwrap();
     let nats = deploy::Nats::start(&deploy::NatsConfig::default(), folder.path())
@@ -73,7 +81,12 @@ async fn mk_scene() -> Scene {
         repository: Repository::new(),
         app: AppId::new("argocd", "dome").unwrap(),
         cluster,
-        renderer: tokio::spawn(renderer::run(mk_args(&nats, &engine, folder.path()))),
+        renderer: tokio::spawn(renderer::run(mk_args(
+            &nats,
+            &engine,
+            folder.path(),
+            arguments,
+        ))),
         engine,
         nats,
         folder,
@@ -85,7 +98,7 @@ impl Scene {
     /// Puts the running renderer's place to another, which knows nothing.
     fn replace_renderer(&mut self) {
         self.renderer.abort();
-        let args = mk_args(&self.nats, &self.engine, self.folder.path());
+        let args = mk_args(&self.nats, &self.engine, self.folder.path(), &[]);
         self.renderer = tokio::spawn(renderer::run(args));
     }
 
@@ -172,6 +185,34 @@ impl Scene {
             .publish_generation(Stream::Desired, &subject, &desired)
             .await
             .unwrap();
+    }
+
+    /// As if something had been read that isn't recorded, and was another then: a record, and manifests of it, that are wrong.
+    async fn overlook(&self, mut record: Render, right: &Manifests) {
+        let wrong = Digest::of(b"[]");
+        if let RenderOutcome::Rendered { digest, size, .. } = &mut record.outcome {
+            (*digest, *size) = (wrong.clone(), 2);
+        }
+        let key = subject::application(&self.cluster, &self.app);
+        let put = self.bus.put_generation(Bucket::Renders, &key, &record);
+        put.await.unwrap();
+        let manifests = Manifests {
+            generation: record.generation,
+            digest: wrong,
+            payload: Payload::Inline("[]".to_owned()),
+            ..right.clone()
+        };
+        let subject = subject::manifests(&self.cluster, &self.app);
+        let put = self
+            .bus
+            .publish_generation(Stream::Manifests, &subject, &manifests);
+        put.await.unwrap();
+    }
+
+    /// Events of renders that weren't known to be needed.
+    fn missed(&self) -> bus::Watch<Event> {
+        let subject = subject::event(&self.cluster, &self.app, EventKind::RenderMissed);
+        self.bus.watch_stream::<Event>(Stream::Events, &subject)
     }
 
     async fn manifests(&self) -> Option<Manifests> {
@@ -471,32 +512,34 @@ async fn a_hard_refresh_renders_again_and_what_was_overlooked_is_told_and_repair
     assert!(!scene.state(2).await.reused);
     assert_eq!(scene.manifests().await.unwrap().digest, right.digest);
 
-    // As if something had been read that isn't recorded, and was another then.
-    let wrong = Digest::of(b"[]");
     record.generation = Generation(3);
-    if let RenderOutcome::Rendered { digest, size, .. } = &mut record.outcome {
-        (*digest, *size) = (wrong.clone(), 2);
-    }
-    let key = subject::application(&scene.cluster, &scene.app);
-    let put = scene.bus.put_generation(Bucket::Renders, &key, &record);
-    put.await.unwrap();
-    let manifests = Manifests {
-        generation: Generation(3),
-        digest: wrong,
-        payload: Payload::Inline("[]".to_owned()),
-        ..right.clone()
-    };
-    let subject = subject::manifests(&scene.cluster, &scene.app);
-    let put = scene
-        .bus
-        .publish_generation(Stream::Manifests, &subject, &manifests);
-    put.await.unwrap();
-    let subject = subject::event(&scene.cluster, &scene.app, EventKind::RenderMissed);
-    let mut missed = scene.bus.watch_stream::<Event>(Stream::Events, &subject);
+    scene.overlook(record, &right).await;
+    let mut missed = scene.missed();
     scene.desire(4, &files, source()).await;
     scene.record(4).await;
     assert_eq!(said(&mut missed).await.generation, Some(Generation(4)));
     assert_eq!(scene.manifests().await.unwrap().digest, right.digest);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_is_rendered_anew_in_the_background_and_what_was_overlooked_is_told() {
+    let scene = mk_scene_with(&["--anew", "1"]).await;
+    let source = || json!({"repoURL": "r", "path": "app"});
+    let config = mk_config("one");
+    let files = [("app/a.yaml", config.as_str())];
+    scene.desire(1, &files, source()).await;
+    let mut record = scene.record(1).await;
+    let right = scene.manifests().await.unwrap();
+
+    record.generation = Generation(2);
+    scene.overlook(record, &right).await;
+    let mut missed = scene.missed();
+    // Taken over from the record: no render of it would notice.
+    scene.desire(3, &files, source()).await;
+    let event = said(&mut missed).await;
+    assert_eq!(event.generation, Some(Generation(3)));
+    assert!(event.message.contains("hard refresh"), "{}", event.message);
+    assert_ne!(scene.manifests().await.unwrap().digest, right.digest);
 }
 
 #[tokio::test(flavor = "multi_thread")]
