@@ -25,7 +25,7 @@ use crate::publish::Publisher;
 use crate::secrets::Secrets;
 use crate::settings::SettingsHandle;
 use crate::store::{DigestKey, Loaded, Store};
-use crate::{LOOK, commands, consume};
+use crate::{LOOK, commands, consume, diff};
 
 /// Commands on their way to an application.
 const COMMANDS: usize = 64;
@@ -176,6 +176,8 @@ impl Leader {
         parts.spawn(until_drained("states", keyed, token.clone()));
         parts.spawn(until_drained("kinds", describing, token.clone()));
         parts.spawn(until_drained("orphans", orphaned, token.clone()));
+        let compared = diff::run(ctx.clone(), to_apps.clone(), token.clone());
+        parts.spawn(async { ("differences", compared.await.map_err(Into::into)) });
         let applications = consume::run(ctx, loaded, from_commands, token.clone());
         parts.spawn(async { ("applications", applications.await.map_err(Into::into)) });
         let commanded = commands::run(bus, id, lead, to_apps, token.clone());

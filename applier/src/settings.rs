@@ -42,6 +42,16 @@ impl SettingsHandle {
 }
 
 impl Settings {
+    /// Annotations of Secrets that are as secret as their data (`resource.sensitive.mask.annotations`).
+    pub(crate) fn masked_annotations(&self) -> Vec<&str> {
+        let said = self
+            .published
+            .data
+            .get("resource.sensitive.mask.annotations");
+        let names = said.map_or("", String::as_str).split(',').map(str::trim);
+        names.filter(|name| !name.is_empty()).collect()
+    }
+
     fn read(published: Published) -> Self {
         let (ignores, mut problems) = Global::read(&published.data);
         let customizations = Customizations::read(&published.data);

@@ -12,8 +12,8 @@ use crate::identity::{AppId, ClusterId};
 use crate::message::command::Verb;
 use crate::message::event::EventKind;
 use crate::message::{
-    Message, cluster, command, desired, event, manifests, project, render, secret, settings, state,
-    verified,
+    Message, cluster, command, desired, diff, event, manifests, project, render, secret, settings,
+    state, verified,
 };
 use crate::subject::{self, Bucket, Stream};
 
@@ -98,6 +98,8 @@ fn bodies() -> Vec<Body> {
             schema: schema::<secret::Question>(),
         },
         body::<secret::Answer>("secret-answer"),
+        body::<diff::Question>("diff-question"),
+        body::<diff::Answer>("diff-answer"),
         body::<state::WatcherState>("watcher-state"),
         body::<state::RendererState>("renderer-state"),
         body::<state::ApplierState>("applier-state"),
@@ -181,14 +183,16 @@ fn channels() -> Vec<Channel> {
             publishers: &["renderer", "watcher", "applier"],
             readers: &["monitor"],
         },
-        Channel {
-            name: "resolve",
-            address: address(|cluster, _| subject::resolve(cluster)),
-            kept: None,
-            messages: &["secret-request", "secret-answer"],
-            publishers: &["applier"],
-            readers: &["secrets-agent"],
-        },
+        asked(
+            ("resolve", subject::resolve),
+            &["secret-request", "secret-answer"],
+            (&["applier"], &["secrets-agent"]),
+        ),
+        asked(
+            ("diff", subject::diff),
+            &["diff-question", "diff-answer"],
+            (&["monitor"], &["applier"]),
+        ),
         state("watcher", "watcher-state", &["watcher-state"], &["watcher"]),
         state(
             "renderer",
@@ -223,6 +227,22 @@ fn channels() -> Vec<Channel> {
 }
 
 const LAST: &str = "the last of each subject";
+
+/// Requests and their answers, which nothing keeps.
+fn asked(
+    (name, subject): (&'static str, fn(&ClusterId) -> String),
+    messages: &'static [&'static str],
+    (publishers, readers): (&'static [&'static str], &'static [&'static str]),
+) -> Channel {
+    Channel {
+        name,
+        address: address(|cluster, _| subject(cluster)),
+        kept: None,
+        messages,
+        publishers,
+        readers,
+    }
+}
 
 fn state(
     service: &'static str,

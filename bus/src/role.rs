@@ -220,6 +220,8 @@ impl Permissions {
         self.read(Bucket::Settings, ">");
         self.objects(&Store::Manifests(cluster.clone()));
         self.publish.push(subject::resolve(cluster));
+        self.subscribe.push(subject::diff(cluster));
+        self.responses = true;
     }
 
     fn secrets_agent(&mut self, cluster: &ClusterId) {
@@ -234,6 +236,7 @@ impl Permissions {
 
     fn monitor(&mut self) {
         self.publish.push(Stream::Commands.pattern());
+        self.publish.push(subject::diffs());
         self.info(Stream::Commands.name());
         self.watch(Stream::Events.name(), &subject::events(None));
         self.watch(Stream::Dead.name(), &Stream::Dead.pattern());

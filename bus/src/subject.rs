@@ -213,6 +213,16 @@ pub fn resolve(cluster: &ClusterId) -> String {
     format!("{ROOT}.secret.{cluster}.resolve")
 }
 
+/// Where a cluster's applier is asked what a release would change.
+pub fn diff(cluster: &ClusterId) -> String {
+    format!("{ROOT}.diff.{cluster}")
+}
+
+/// Where the appliers of all clusters are asked.
+pub fn diffs() -> String {
+    format!("{ROOT}.diff.*")
+}
+
 pub fn dead(stream: Stream) -> String {
     format!("{ROOT}.dead.{}", stream.name())
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use bus::AppId;
 use bus::message::command::Action;
+use bus::message::diff::Differences;
 use bus::message::event::Event;
 use futures::stream::{Stream, StreamExt as _, TryStreamExt as _};
 use monitor::view::{Summary, View};
@@ -16,6 +17,8 @@ use serde::de::DeserializeOwned;
 use crate::state_file::StateFile;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
+/// Comparing asks the cluster about each object.
+const COMPARING: Duration = Duration::from_secs(40);
 /// The longest line of an event stream that is read, in bytes.
 const MAX_LINE: usize = 1 << 20;
 
@@ -37,6 +40,14 @@ pub(crate) struct ClientArgs {
 
 const HELP: &str =
     "State file of the running `towline up` [default: $XDG_STATE_HOME/towline/up.json]";
+
+impl ClientArgs {
+    /// The kubeconfig of the running `towline up`, if one runs.
+    pub(crate) fn kubeconfig(&self) -> Option<PathBuf> {
+        let path = self.state.clone().or_else(StateFile::default_path)?;
+        StateFile::read(&path).ok()?.kubeconfig
+    }
+}
 
 /// A client of one monitor.
 #[derive(Clone)]
@@ -178,6 +189,28 @@ impl Client {
                 })
                 .transpose()
         }))
+    }
+
+    /// What a release would change, of the application's own manifests or of these.
+    pub(crate) async fn differences(
+        &self,
+        app: &AppId,
+        manifests: Option<String>,
+    ) -> anyhow::Result<Differences> {
+        let url = self.url(&format!("/api/v1/applications/{app}/diff"));
+        let request = match manifests {
+            None => self.http.get(url),
+            Some(manifests) => self
+                .http
+                .post(url)
+                .json(&serde_json::json!({ "manifests": manifests })),
+        };
+        let request = request.bearer_auth(&self.token).timeout(COMPARING);
+        let response = checked(request.send().await, &self.server).await?;
+        response
+            .json()
+            .await
+            .context("reading the monitor's answer")
     }
 
     /// Sends a command; its id.

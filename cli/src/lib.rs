@@ -45,6 +45,8 @@ enum Command {
         #[command(flatten)]
         client: ClientArgs,
     },
+    /// Show what a release would change; exit code 1 if it would, 0 if not, 2 if that can't be told
+    Diff(Box<command::diff::DiffArgs>),
     /// Look for new commits now
     Refresh {
         app: String,
@@ -200,6 +202,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             output,
             client,
         } => command::events::events(&client, app.as_deref(), follow, output).await?,
+        Command::Diff(args) => return Ok(Box::pin(command::diff::diff(&args)).await),
         Command::Refresh { app, hard, client } => {
             act(&client, &app, &Action::Refresh { hard }, &at_once).await?;
         }

@@ -5,6 +5,8 @@
 //! | `GET applications` | `list` | `{"items": [Summary]}` |
 //! | `GET applications/{namespace}/{name}` | `get` | a [`View`](crate::view::View) |
 //! | `GET events?app=&limit=` | `get` of that one, `list` without `app` | `{"items": [Event]}`, or a stream ([`crate::live`]) for `Accept: text/event-stream` |
+//! | `GET applications/{namespace}/{name}/diff` | `get` | what a release would change, as [`Differences`] |
+//! | `POST applications/{namespace}/{name}/diff` | `diff` or `update` | the same, with the manifests `{"manifests"}`: a JSON array, gzip, base64 |
 //! | `POST applications/{namespace}/{name}/{verb}` | the verb (`refresh`, `sync`, `rollback`, `pin`, `unpin`, `terminate`), or `update` | 202 and `{"id"}` |
 //!
 //! Every request carries `Authorization: Bearer <token>`; a cookie counts for nothing here, so no other site can send
@@ -12,13 +14,14 @@
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use bus::AppId;
 use bus::message::command::Command;
+use bus::message::diff::{Differences, Question};
 use bus::message::event::Event;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::error::TrySendError;
@@ -34,6 +37,8 @@ use crate::view::{Summary, View};
 
 /// Header by which a client makes a command repeatable.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Longest body of a comparison, in bytes.
+const MAX_DIFF: usize = Question::MAX_MANIFESTS + 1_024;
 /// Events that are given when nobody says how many.
 const EVENTS: usize = 100;
 
@@ -54,6 +59,12 @@ pub(crate) fn routes() -> Router<Shared> {
     Router::new()
         .route("/applications", get(list))
         .route("/applications/{namespace}/{name}", get(one))
+        .route(
+            "/applications/{namespace}/{name}/diff",
+            get(diff)
+                .post(diff_of)
+                .layer(DefaultBodyLimit::max(MAX_DIFF)),
+        )
         .route("/applications/{namespace}/{name}/{verb}", post(order))
         .route("/events", get(events))
 }
@@ -139,6 +150,81 @@ async fn events(
         .filter(|one| app.is_some() || one.event.app.namespace() == shared.namespace);
     let items: Vec<Event> = own.map(|recorded| recorded.event.clone()).collect();
     Ok(Json(Items { items }).into_response())
+}
+
+async fn diff(
+    State(shared): State<Shared>,
+    Path((namespace, name)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Json<Differences>, Problem> {
+    let user = shared.access.require_user(bearer(&headers)).await?;
+    let app = identity(&namespace, &name)?;
+    let wish = [Wish::on("get", &app)];
+    shared.access.require(&user, &wish).await?;
+    compare(&shared, app, &user.name, None).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DiffBody {
+    manifests: String,
+}
+
+/// Whoever gives manifests has the applier look at objects of their choice, within the project: more than reading.
+async fn diff_of(
+    State(shared): State<Shared>,
+    Path((namespace, name)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Differences>, Problem> {
+    let user = shared.access.require_user(bearer(&headers)).await?;
+    let app = identity(&namespace, &name)?;
+    let wishes = [Wish::on("diff", &app), Wish::on("update", &app)];
+    shared.access.require(&user, &wishes).await?;
+    let too_large = |_| {
+        Problem::too_large(
+            format!("the body can't be read, or is over {} KiB", MAX_DIFF / 1024),
+            "compare fewer objects at once",
+        )
+    };
+    let body: DiffBody = serde_json::from_slice(&body.map_err(too_large)?).map_err(|error| {
+        Problem::bad_request(
+            format!("the body is not what is compared: {error}"),
+            "send {\"manifests\": <a JSON array of objects, gzip, base64>}",
+        )
+    })?;
+    if body.manifests.len() > Question::MAX_MANIFESTS {
+        return Err(Problem::too_large(
+            format!(
+                "packed manifests are over {} KiB",
+                Question::MAX_MANIFESTS / 1024
+            ),
+            "compare fewer objects at once",
+        ));
+    }
+    compare(&shared, app, &user.name, Some(body.manifests)).await
+}
+
+async fn compare(
+    shared: &Shared,
+    app: AppId,
+    user: &str,
+    manifests: Option<String>,
+) -> Result<Json<Differences>, Problem> {
+    let view = shared.store.view(&app).ok_or_else(|| unknown(&app))?;
+    let cluster = view.cluster.clone().ok_or_else(|| {
+        Problem::conflict(
+            format!("the destination of {app} matches no cluster"),
+            "correct spec.destination, or register the cluster; the conditions say more",
+        )
+    })?;
+    let question = Question {
+        app,
+        cluster,
+        user: user.to_owned(),
+        manifests,
+    };
+    crate::diff::ask(&shared.asks, question).await.map(Json)
 }
 
 async fn order(

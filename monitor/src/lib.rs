@@ -8,6 +8,7 @@ pub mod api;
 pub mod command;
 mod consume;
 pub mod declared;
+pub mod diff;
 pub mod events;
 pub mod fold;
 pub mod live;
@@ -105,12 +106,13 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let states = service.readiness("states");
     let applications = service.readiness("applications");
     let (orders, ordered) = mpsc::channel(command::ORDERS);
+    let (asks, asked) = mpsc::channel(diff::WAITING);
     let access = Access::new(client.clone());
     let stop = service.token();
     let shared = Shared::new(
         Arc::clone(&store),
         access,
-        orders,
+        (orders, asks),
         namespace.clone(),
         page_auth,
         address,
@@ -136,6 +138,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         metrics,
         client,
         ordered,
+        asked,
         states,
         observe,
     };
@@ -149,6 +152,7 @@ struct OnBus {
     metrics: Arc<metrics::Metrics>,
     client: kube::Client,
     ordered: mpsc::Receiver<command::Order>,
+    asked: mpsc::Receiver<diff::Ask>,
     states: Readiness,
     observe: bool,
 }
@@ -160,6 +164,7 @@ impl OnBus {
             metrics,
             client,
             ordered,
+            asked,
             states,
             observe,
         } = self;
@@ -178,6 +183,7 @@ impl OnBus {
                 until(stop.clone(), teller.run(heard)).await;
             }
         };
+        let ask = diff::carry(bus.clone(), asked);
         let write = async {
             if !observe {
                 // With half of the states, statuses would go back and forth.
@@ -188,7 +194,7 @@ impl OnBus {
                     .await;
             }
         };
-        tokio::join!(follow, carry, write, tell);
+        tokio::join!(follow, carry, ask, write, tell);
         Ok(())
     }
 }

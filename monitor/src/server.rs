@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::command::Order;
+use crate::diff::Ask;
 use crate::problem::Problem;
 use crate::store::Store;
 use crate::{api, page};
@@ -44,6 +45,7 @@ pub struct Inner {
     pub store: Arc<Store>,
     pub access: Access,
     pub orders: mpsc::Sender<Order>,
+    pub asks: mpsc::Sender<Ask>,
     /// Where the Applications live.
     pub namespace: String,
     pub page_auth: PageAuth,
@@ -65,7 +67,7 @@ impl Shared {
     pub fn new(
         store: Arc<Store>,
         access: Access,
-        orders: mpsc::Sender<Order>,
+        (orders, asks): (mpsc::Sender<Order>, mpsc::Sender<Ask>),
         namespace: String,
         page_auth: Option<PageAuth>,
         address: SocketAddr,
@@ -82,6 +84,7 @@ impl Shared {
             store,
             access,
             orders,
+            asks,
             namespace,
             page_auth,
             loopback,

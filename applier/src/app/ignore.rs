@@ -47,7 +47,7 @@ impl App {
     }
 }
 
-fn rules(target: &Target) -> &[ResourceIgnoreDifferences] {
+pub(super) fn rules(target: &Target) -> &[ResourceIgnoreDifferences] {
     let said = target.present.spec.ignore_differences.as_ref();
     said.map_or(&[], Vec::as_slice)
 }

@@ -7,6 +7,7 @@ mod command;
 mod compare;
 mod decide;
 mod deletion;
+mod diff;
 mod explain;
 mod finish;
 mod heal;
@@ -37,12 +38,13 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
+use crate::diff::Prepared;
 use crate::object::{Finding, Key};
 use crate::store::{AppliedMap, Loaded, Record, Slot};
 
 use self::decide::HealPace;
 use self::release::{Request, Running};
-use self::target::Target;
+pub(crate) use self::target::Target;
 
 /// Changes that come together are shown together.
 const SHOW_AFTER: Duration = Duration::from_millis(100);
@@ -52,6 +54,8 @@ pub(crate) enum Note {
     Desired(Arc<Desired>),
     Manifests(Arc<Manifests>),
     Command(Box<Command>, oneshot::Sender<Outcome>),
+    /// What a release would change, of the application's own manifests or of these.
+    Diff(Option<Arc<[u8]>>, oneshot::Sender<Prepared>),
     /// Projects changed.
     Projects,
     /// What argocd-cm says about objects changed.
@@ -226,6 +230,10 @@ impl App {
                 }
             }
             Note::Command(command, done) => self.command(*command, done).await,
+            Note::Diff(manifests, done) => {
+                // Whoever asked may have given up.
+                let _ = done.send(self.prepare_diff(manifests));
+            }
             Note::Projects => self.check_project(),
             // Looked at with the next step.
             Note::Settings => {}

@@ -126,7 +126,7 @@ impl App {
         Ok(target)
     }
 
-    fn target(
+    pub(super) fn target(
         &self,
         present: &Arc<Present>,
         generation: Generation,

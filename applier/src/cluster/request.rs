@@ -203,6 +203,44 @@ impl Cluster {
         })
     }
 
+    /// What a write would make of the object, Secrets with their values: asked of the server, which changes nothing.
+    pub(crate) async fn dry_run(
+        &self,
+        kind: &ApiKind,
+        key: &Key,
+        write: DryRun,
+        body: Content,
+    ) -> Result<Value, ClusterError> {
+        let path = format!("{}?fieldManager={MANAGER}&dryRun=All", kind.path(key));
+        let (what, method, path, content_type) = match write {
+            DryRun::Apply { lenient } => {
+                let lenient = if lenient {
+                    "&fieldValidation=Ignore"
+                } else {
+                    ""
+                };
+                let path = format!("{path}&force=true{lenient}");
+                (
+                    RequestKind::Apply,
+                    Method::PATCH,
+                    path,
+                    "application/apply-patch+yaml",
+                )
+            }
+            DryRun::Merge => (
+                RequestKind::Patch,
+                Method::PATCH,
+                path,
+                PatchForm::Merge.content_type(),
+            ),
+            DryRun::Replace => (RequestKind::Replace, Method::PUT, path, "application/json"),
+        };
+        let (_, bytes) = self
+            .send(what, method, &path, Some((content_type, body)))
+            .await?;
+        parse(&bytes)
+    }
+
     pub(crate) async fn patch(
         &self,
         kind: &ApiKind,
@@ -460,6 +498,14 @@ pub(crate) struct ApplyParameters {
     pub(crate) dry_run: bool,
     /// `Validate=false`.
     pub(crate) lenient: bool,
+}
+
+/// A write that isn't carried out.
+#[derive(Clone, Copy)]
+pub(crate) enum DryRun {
+    Apply { lenient: bool },
+    Merge,
+    Replace,
 }
 
 #[derive(Clone, Copy)]

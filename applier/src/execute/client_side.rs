@@ -40,17 +40,9 @@ pub(super) async fn apply(
             // Its values aren't asked for.
             live["data"] = Value::Null;
         }
-        let mut last = last(&live, sensitive);
-        if let Some(mask) = respected {
-            // What doesn't count and isn't written must not be taken for dropped.
-            last = mask.without(&last);
-        }
-        let wanted = respect::whole(&wanted, &live, respected);
-        let Some(patch) = three_way::patch(&last, &wanted, &live, is_built_in(kind)) else {
+        let Some(patch) = patch(&wanted, &live, kind, sensitive, respected) else {
             return Ok((live, false));
         };
-        let mut patch = Cleared::new(patch);
-        patch["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"].clone();
         match cluster
             .patch(kind, key, PatchForm::Merge, patch.write()?)
             .await
@@ -62,6 +54,26 @@ pub(super) async fn apply(
             patched => return patched.map(|object| (object, false)),
         }
     }
+}
+
+/// What makes `live` as it is wanted, if it is still of this version; none where it is.
+pub(super) fn patch(
+    wanted: &Value,
+    live: &Value,
+    kind: &ApiKind,
+    sensitive: bool,
+    respected: Option<&Mask>,
+) -> Option<Cleared> {
+    let mut last = last(live, sensitive);
+    if let Some(mask) = respected {
+        // What doesn't count and isn't written must not be taken for dropped.
+        last = mask.without(&last);
+    }
+    let wanted = respect::whole(wanted, live, respected);
+    let patch = three_way::patch(&last, &wanted, live, is_built_in(kind))?;
+    let mut patch = Cleared::new(patch);
+    patch["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"].clone();
+    Some(patch)
 }
 
 /// What the last apply had, as far as it is known.

@@ -9,8 +9,10 @@ mod namespace;
 mod replace;
 mod respect;
 mod three_way;
+mod would_be;
 
 pub(crate) use adopt::Adoption;
 pub(crate) use apply::{ApplyError, Job, Outcome, apply_all, resolve_kind};
 pub(crate) use delete::delete_all;
 pub(crate) use namespace::{Wanted as WantedNamespace, create_namespace};
+pub(crate) use would_be::would_be;

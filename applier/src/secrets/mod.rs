@@ -8,6 +8,7 @@ mod filled;
 mod json_path;
 mod modifier;
 mod placement;
+pub(crate) mod places;
 mod value;
 
 pub(crate) use body::BodyError;

@@ -5,6 +5,7 @@ pub mod command;
 pub mod condition;
 pub mod dead;
 pub mod desired;
+pub mod diff;
 pub mod event;
 pub mod manifests;
 pub mod need;

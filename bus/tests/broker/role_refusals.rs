@@ -302,6 +302,9 @@ async fn nobody_hears_requests_for_secrets_but_the_clusters_agent() {
         if role != Role::SecretsAgent(there()) {
             intruder.cannot_subscribe(&subject::resolve(&there())).await;
         }
+        if role != Role::Applier(there()) {
+            intruder.cannot_subscribe(&subject::diff(&there())).await;
+        }
     }
 }
 
@@ -339,6 +342,7 @@ async fn the_renderer_and_an_operator_read_no_more_than_their_part() {
         consumer("KV_settings", &Bucket::Settings.subject(">")),
         consumer("KV_state", &Bucket::State.subject(">")),
         subject::resolve(&here()),
+        subject::diff(&here()),
     ]
     .iter()
     .chain(&reading_everything())

@@ -78,6 +78,30 @@ pub(crate) struct LocalArgs {
     namespace: String,
 }
 
+impl LocalArgs {
+    /// One Application in a file; `map` is a repository of it on this machine.
+    pub(crate) fn of_one(
+        file: PathBuf,
+        map: Option<(String, PathBuf)>,
+        settings: Vec<PathBuf>,
+        (kube_version, api_versions): (Option<String>, Vec<String>),
+        namespace: String,
+    ) -> Self {
+        Self {
+            files: vec![file],
+            maps: map.into_iter().map(Mapping::from).collect(),
+            revision: None,
+            settings,
+            offline: false,
+            cache_dir: None,
+            kube_version,
+            api_versions,
+            kustomize_build_options: None,
+            namespace,
+        }
+    }
+}
+
 /// What to say about an application.
 pub(crate) struct Complaint {
     pub(crate) kind: ConditionType,

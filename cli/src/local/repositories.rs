@@ -18,6 +18,12 @@ pub(super) struct Mapping {
     folder: PathBuf,
 }
 
+impl From<(String, PathBuf)> for Mapping {
+    fn from((url, folder): (String, PathBuf)) -> Self {
+        Self { url, folder }
+    }
+}
+
 impl FromStr for Mapping {
     type Err = &'static str;
 

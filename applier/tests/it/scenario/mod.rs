@@ -1,6 +1,7 @@
 pub(crate) mod adoption;
 pub(crate) mod crash;
 pub(crate) mod deletion;
+pub(crate) mod diff;
 pub(crate) mod disturbance;
 pub(crate) mod drift;
 pub(crate) mod health;

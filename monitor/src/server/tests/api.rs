@@ -1,6 +1,7 @@
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use bus::ClusterId;
+use bus::message::diff::{Answer, Differences, Question};
 use bus::message::event::{Event, EventKind};
 use futures::StreamExt;
 use tower::ServiceExt;
@@ -256,4 +257,74 @@ async fn events_are_given_and_followed() {
         came.contains("drift.healed") && came.contains("id: 10") && came.contains("dome-summit"),
         "{came}"
     );
+}
+
+const DIFF: &str = "/api/v1/applications/argocd/dome-summit/diff";
+
+#[tokio::test]
+async fn what_a_release_would_change_is_asked_of_the_applier_for_whoever_may_read() {
+    let mut served = served(None, "127.0.0.1:80");
+    let answering = async {
+        let asked = served.asks.recv().await.unwrap();
+        assert_eq!(asked.question.user, "guest");
+        assert_eq!(asked.question.manifests, None);
+        let differences = Differences {
+            omitted: vec!["ConfigMap shop/huge".to_owned()],
+            ..Differences::default()
+        };
+        assert!(asked.done.send(Ok(Answer::Compared(differences))).is_ok());
+        let refused = Answer::Refused {
+            message: "nothing was rendered".to_owned(),
+        };
+        let asked = served.asks.recv().await.unwrap();
+        assert!(asked.done.send(Ok(refused)).is_ok());
+    };
+    let asking = async {
+        let answer = get(&served.router, DIFF, "guest-token").await;
+        assert_eq!(answer.json()["omitted"][0], "ConfigMap shop/huge");
+        let answer = get(&served.router, DIFF, "guest-token").await;
+        assert_eq!(answer.status, StatusCode::CONFLICT);
+        assert_eq!(answer.json()["error"], "nothing was rendered");
+    };
+    tokio::join!(answering, asking);
+    let answer = get(&served.router, DIFF, "pilot-token").await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn comparing_ones_own_manifests_takes_more_than_reading_and_is_bounded() {
+    let mut served = served(None, "127.0.0.1:80");
+    let post = async |token: &str, body: &str| {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str()), ("host", "localhost")];
+        ask(&served.router, Method::POST, DIFF, &headers, body).await
+    };
+    let body = r#"{"manifests":"cGFja2Vk"}"#;
+    assert_eq!(
+        post("guest-token", body).await.status,
+        StatusCode::FORBIDDEN
+    );
+    let large = "x".repeat(Question::MAX_MANIFESTS + 2_048);
+    for (body, status) in [
+        ("{}".to_owned(), StatusCode::BAD_REQUEST),
+        (r#"{"manifests":7}"#.to_owned(), StatusCode::BAD_REQUEST),
+        (
+            format!("{{\"manifests\":\"{large}\"}}"),
+            StatusCode::PAYLOAD_TOO_LARGE,
+        ),
+    ] {
+        assert_eq!(post("vera-token", &body).await.status, status);
+    }
+    let answering = async {
+        let asked = served.asks.recv().await.unwrap();
+        assert_eq!(asked.question.manifests.as_deref(), Some("cGFja2Vk"));
+        assert!(
+            asked
+                .done
+                .send(Ok(Answer::Compared(Differences::default())))
+                .is_ok()
+        );
+    };
+    let (answer, ()) = tokio::join!(post("vera-token", body), answering);
+    assert_eq!(answer.status, StatusCode::OK);
 }

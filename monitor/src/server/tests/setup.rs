@@ -53,15 +53,17 @@ pub(super) struct Served {
     pub(super) store: Arc<Store>,
     pub(super) router: Router,
     pub(super) orders: mpsc::Receiver<Order>,
+    pub(super) asks: mpsc::Receiver<Ask>,
 }
 
 pub(super) fn served(page_auth: Option<PageAuth>, address: &str) -> Served {
     let store = Arc::new(Store::default());
     let (sender, orders) = mpsc::channel(8);
+    let (asker, asks) = mpsc::channel(8);
     let shared = Shared::new(
         Arc::clone(&store),
         Access::new(cluster()),
-        sender,
+        (sender, asker),
         "argocd".to_owned(),
         page_auth,
         address.parse().unwrap(),
@@ -72,6 +74,7 @@ pub(super) fn served(page_auth: Option<PageAuth>, address: &str) -> Served {
         store,
         router: router(shared),
         orders,
+        asks,
     }
 }
 
