@@ -164,3 +164,51 @@ fn buckets() -> Vec<f64> {
         0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Names of the shipped rules that begin like ours, without a histogram's endings.
+    fn named(rules: &str) -> BTreeSet<&str> {
+        rules
+            .split(|symbol: char| !(symbol.is_ascii_alphanumeric() || symbol == '_'))
+            .filter(|word| word.starts_with("towline_"))
+            .map(|word| {
+                let word = word.strip_suffix("_count").unwrap_or(word);
+                word.strip_suffix("_bucket").unwrap_or(word)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_alert_rules_are_about_metrics_and_reasons_that_there_are() {
+        let text = include_str!("../../deploy/prometheus/secrets.rules.yaml");
+        let rules: Value = serde_saphyr::from_str(text).unwrap();
+        let rules = rules["groups"][0]["rules"].as_array().unwrap();
+        assert!(
+            rules
+                .iter()
+                .all(|rule| rule["alert"].is_string() && rule["expr"].is_string())
+        );
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry).unwrap();
+        metrics.resolved(Duration::ZERO);
+        metrics.vault(VaultRequest::Read, true, Duration::ZERO);
+        let families = registry.gather();
+        let there: BTreeSet<&str> = families
+            .iter()
+            .map(prometheus::proto::MetricFamily::name)
+            .collect();
+        let named = named(text);
+        assert!(!named.is_empty() && named.is_subset(&there), "{named:?}");
+        let alerted = |reason: &RefusalReason| text.contains(label(*reason));
+        // What lags for a moment is asked again, and nobody's business.
+        let silent: Vec<RefusalReason> = REASONS.into_iter().filter(|it| !alerted(it)).collect();
+        assert_eq!(silent, [RefusalReason::NotDesired]);
+    }
+}
