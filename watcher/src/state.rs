@@ -74,7 +74,7 @@ pub async fn write(
             }
             tokio::select! {
                 () = token.cancelled() => return Ok(()),
-                () = tokio::time::sleep(RETRY) => continue,
+                () = lead.acts() => continue,
             }
         }
         if !index.is_started() {

@@ -105,9 +105,9 @@ impl Failed<'_> {
         let failed = sources.iter().enumerate().filter_map(|(number, source)| {
             let error = self.error(&source.slot)?;
             Some(if sources.len() > 1 {
-                format!("spec.sources[{number}]: {error}")
+                format!("spec.sources[{number}]: {}", error.told())
             } else {
-                error.to_string()
+                error.told()
             })
         });
         failed
@@ -119,7 +119,7 @@ impl Failed<'_> {
         let failed = needs.iter().filter_map(|needed| match &needed.slot {
             Ok(slot) => {
                 let error = self.error(slot)?;
-                Some(format!("{}: {error}", describe(&needed.need)))
+                Some(format!("{}: {}", describe(&needed.need), error.told()))
             }
             Err(error) => Some(error.clone()),
         });

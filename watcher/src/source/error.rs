@@ -16,9 +16,7 @@ const MAX_REASON: usize = 500;
 /// Cloned to every application of a repository.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum FetchError {
-    #[error(
-        "repository {url} can't be reached: {reason}. Check the URL, the network and the host; it is tried again by itself"
-    )]
+    #[error("repository {url} can't be reached: {reason}. Check the URL, the network and the host")]
     Unreachable { url: String, reason: String },
     #[error(
         "repository {url} refuses the login: {reason}. Check the repository or repo-creds Secret for this URL"
@@ -61,11 +59,9 @@ pub enum FetchError {
         file: String,
         reason: String,
     },
-    #[error("repository {url} did not answer in time; it is tried again by itself")]
+    #[error("repository {url} did not answer in time")]
     Timeout { url: String },
-    #[error(
-        "the host of {url} asks to be left alone for a while: {reason}; it is looked at again by itself"
-    )]
+    #[error("the host of {url} asks to be left alone for a while: {reason}")]
     Busy {
         url: String,
         reason: String,
@@ -123,6 +119,24 @@ impl FetchError {
             self,
             Self::Unreachable { .. } | Self::Timeout { .. } | Self::Busy { .. }
         )
+    }
+
+    /// What a watcher says of it, which tries again.
+    pub fn told(&self) -> String {
+        if self.is_tried_again() {
+            format!("{self}; it is tried again by itself")
+        } else {
+            self.to_string()
+        }
+    }
+
+    /// Whether to try again is all that it takes.
+    fn is_tried_again(&self) -> bool {
+        match self {
+            Self::Submodule { error, .. } => error.is_tried_again(),
+            Self::App { reason, .. } => matches!(reason, AppError::Unreachable { .. }),
+            _ => self.is_outage(),
+        }
     }
 
     /// Whether it is the host's own word that there is no such revision: whatever else failed, what is known still holds.
@@ -188,4 +202,28 @@ fn one_line(text: &str) -> String {
         .filter(|line| line.chars().any(char::is_alphanumeric))
         .collect();
     said.join(" ").chars().take(MAX_REASON).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_watcher_promises_to_try_again_and_only_where_that_helps() {
+        let timeout = FetchError::Timeout {
+            url: "https://h/a".to_owned(),
+        };
+        assert!(!timeout.to_string().contains("again"));
+        assert!(timeout.told().ends_with("; it is tried again by itself"));
+        let within = FetchError::Submodule {
+            path: "lib".to_owned(),
+            error: Box::new(timeout),
+        };
+        assert!(within.told().ends_with("; it is tried again by itself"));
+        let missing = FetchError::NotFound {
+            url: "https://h/a".to_owned(),
+            reason: "404".to_owned(),
+        };
+        assert_eq!(missing.told(), missing.to_string());
+    }
 }

@@ -66,7 +66,7 @@ pub enum AppError {
         "GitHub knows no installation of the app {app}. Install it for the repository's owner, or correct githubAppInstallationID"
     )]
     NotInstalled { app: u64 },
-    #[error("GitHub's API can't be asked for {what}: {reason}; it is tried again by itself")]
+    #[error("GitHub's API can't be asked for {what}: {reason}")]
     Unreachable { what: &'static str, reason: String },
 }
 

@@ -323,7 +323,7 @@ impl Worker {
     async fn tell(&self, news: Vec<(bus::AppId, Option<bus::ClusterId>, FetchError)>) {
         for (app, cluster, error) in news {
             if let Some(cluster) = cluster {
-                let event = Event::new(&app, &cluster, EventKind::SourceFailed, error.to_string());
+                let event = Event::new(&app, &cluster, EventKind::SourceFailed, error.told());
                 self.context.bus.event(&event).await;
             }
         }
