@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
 
 use super::Entry;
@@ -364,9 +365,17 @@ impl Inner {
     }
 }
 
+/// A script may take long: the other tasks of this thread go on without it.
 fn assess(object: &Value, customizations: &Customizations) -> Assessment {
     let now = i64::try_from(bus::clock::now_ms() / 1000).unwrap_or(i64::MAX);
-    customizations.assess(object, now)
+    let assess = || customizations.assess(object, now);
+    let among_others = Handle::try_current()
+        .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if among_others && customizations.has_script_for(object) {
+        tokio::task::block_in_place(assess)
+    } else {
+        assess()
+    }
 }
 
 #[cfg(test)]

@@ -82,6 +82,13 @@ impl Customizations {
         self.rule(group, kind) == other.rule(group, kind)
     }
 
+    /// Whether to assess this object takes the time that a script takes.
+    #[must_use]
+    pub fn has_script_for(&self, object: &Value) -> bool {
+        let (group, kind) = super::kind_of(Fields(object));
+        self.rule(group, kind).is_some()
+    }
+
     /// The health of a live object: by the script of its kind, or by the rule that this crate has for it.
     ///
     /// `now` is in seconds since 1970, and all that a script sees of the time.

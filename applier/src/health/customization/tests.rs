@@ -319,4 +319,6 @@ fn only_kinds_whose_script_changed_are_assessed_otherwise() {
     let open = "resource.customizations.useOpenLibs.Pod";
     let opened = of(&[("resource.customizations.health.Pod", &one), (open, "true")]);
     assert!(!before.agrees_with(&opened, "", "Pod"));
+    assert!(before.has_script_for(&object("v1", "Pod")));
+    assert!(!before.has_script_for(&object("v1", "Service")));
 }
