@@ -7,6 +7,7 @@ mod math;
 mod os;
 mod pattern;
 pub(crate) mod string;
+mod substitute;
 mod table;
 
 use crate::Libraries;
