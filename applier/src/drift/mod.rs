@@ -5,6 +5,7 @@
 //! one that is still ours and differs was changed behind the back of field ownership. Fields that were never ours are no drift,
 //! and what defaulting or a webhook did to our own apply is part of the reference.
 
+mod content;
 mod ignore;
 mod jq;
 mod owned;
@@ -27,7 +28,30 @@ pub struct Reference {
     manager: String,
     #[serde(default)]
     values: Values,
+    #[serde(default, skip_serializing_if = "Basis::is_owned")]
+    basis: Basis,
     fields: Packed,
+}
+
+/// How it is known which fields are ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Basis {
+    /// The API server wrote it down.
+    #[default]
+    Owned,
+    /// They are those of the manifest.
+    Content,
+}
+
+impl Basis {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde's skip_serializing_if passes a reference"
+    )]
+    fn is_owned(&self) -> bool {
+        *self == Self::Owned
+    }
 }
 
 /// What is no longer as we applied it.
@@ -56,6 +80,30 @@ impl Reference {
         Self {
             manager: manager.to_owned(),
             values,
+            basis: Basis::Owned,
+            fields: Packed::of(&fields),
+        }
+    }
+
+    /// The reference of an object that wasn't applied server-side: of the manifest's fields. `is_seen` is false for one whose live
+    /// form will be seen as metadata only.
+    pub(crate) fn of_content(
+        applied: &Value,
+        manifest: &Value,
+        manager: &str,
+        mask: &Mask,
+        is_seen: bool,
+    ) -> Self {
+        let values = if is_seen {
+            Values::All
+        } else {
+            Values::Metadata
+        };
+        let fields = content::fields(manifest, &mask.of(applied).counted(), values);
+        Self {
+            manager: manager.to_owned(),
+            values,
+            basis: Basis::Content,
             fields: Packed::of(&fields),
         }
     }
@@ -73,13 +121,17 @@ impl Reference {
         }
         let ignored = mask.of(live);
         let counted = ignored.counted();
-        let now = owned::fields(&counted, &self.manager, self.values);
+        let now = match self.basis {
+            Basis::Owned => owned::fields(&counted, &self.manager, self.values),
+            Basis::Content => content::now(&counted, self.fields.iter(), self.values),
+        };
         let mut drifted = self.differing(&now);
         drifted.retain(|field| !ignored.covers(&field.path));
-        if now.is_empty() || drifted.iter().any(|field| field.mark.is_container()) {
+        let by_owner = self.basis == Basis::Owned;
+        if by_owner && now.is_empty() || drifted.iter().any(|field| field.mark.is_container()) {
             let anyones = owned::anyones(&counted, self.values);
             drifted.retain(|field| !is_filled_by_others(field, &anyones));
-            if now.is_empty() {
+            if by_owner && now.is_empty() {
                 // Ownership was reset as a whole. What still has its value needs no naming.
                 let still_differs = self.differing(&anyones);
                 drifted.retain(|field| still_differs.contains(field));

@@ -128,6 +128,28 @@ fn names(entry: &Value) -> Vec<String> {
     walk.found.into_iter().map(|field| field.path).collect()
 }
 
+/// A digest of who owns the field, and in which way: what changes with its value where that isn't seen.
+pub(super) fn owners_digest(object: &Value, path: &str) -> [u8; 8] {
+    let text = |entry: &Value, key: &str| {
+        let text = entry.get(key).and_then(Value::as_str);
+        text.unwrap_or_default().to_owned()
+    };
+    let mut owners: Vec<Value> = entries(object)
+        .iter()
+        .filter(|entry| names(entry).iter().any(|field| field == path))
+        .map(|entry| Value::from(vec![text(entry, "manager"), text(entry, "operation")]))
+        .collect();
+    owners.sort_by_key(Value::to_string);
+    digest(path, &Value::Array(owners))
+}
+
+/// The path of a field of what is at `path`.
+pub(super) fn beneath(path: &str, name: &str) -> String {
+    let mut path = path.to_owned();
+    Step::Field(name).onto(&mut path);
+    path
+}
+
 /// Whether `path` is a part of what `above` names.
 pub(super) fn is_beneath(path: &str, above: &str) -> bool {
     path.strip_prefix(above)
@@ -304,7 +326,7 @@ fn is_plain(name: &str) -> bool {
 }
 
 /// A digest of a value at its place, the same whatever the order of keys. Stable: it may be kept for longer than a process.
-fn digest(path: &str, value: &Value) -> [u8; 8] {
+pub(super) fn digest(path: &str, value: &Value) -> [u8; 8] {
     let mut hash = Sha256::new();
     hash.update(path);
     feed(&mut hash, value);

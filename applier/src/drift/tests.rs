@@ -546,3 +546,76 @@ fn what_is_ignored_within_an_indivisible_value_does_not_make_it_differ() {
     assert_eq!(reference.drift(&of(2, 1), &mask), None);
     assert!(reference.drift(&of(2, 2), &mask).is_some());
 }
+
+/// As a client-side apply left it: nobody wrote down that a field is ours.
+fn by_content(values: bool) -> (Value, Reference) {
+    let manifest = json!({"kind": "Deployment", "metadata": {"name": "web", "labels": {"a": "1"}}, "spec": {
+        "replicas": 2, "list": [1, 2], "selector": {}, "containers": [{"name": "app", "image": "app:1"}],
+    }});
+    let applied = json!({"kind": "Deployment", "metadata": {"name": "web", "labels": {"a": "1"}, "uid": "u"}, "spec": {
+        "replicas": 2, "list": [1, 2], "selector": {}, "paused": false,
+        "containers": [{"name": "side", "image": "x"}, {"name": "app", "image": "app:1", "pull": "Always"}],
+    }, "status": {"replicas": 1}});
+    let reference = Reference::of_content(&applied, &manifest, US, &Mask::default(), values);
+    (applied, reference)
+}
+
+#[test]
+fn what_was_not_applied_server_side_is_compared_by_the_manifests_fields() {
+    let (applied, reference) = by_content(true);
+    assert_eq!(reference.drift(&applied, &Mask::default()), None);
+    let changed = |pointer: &str, value: Value| {
+        let mut live = applied.clone();
+        *live.pointer_mut(pointer).unwrap() = value;
+        reference
+            .drift(&live, &Mask::default())
+            .map(|drift| drift.fields)
+    };
+    for (pointer, path) in [
+        ("/spec/replicas", "spec.replicas"),
+        ("/spec/list", "spec.list"),
+        (
+            "/spec/containers/1/image",
+            "spec.containers[name=\"app\"].image",
+        ),
+        ("/metadata/labels/a", "metadata.labels.a"),
+    ] {
+        assert_eq!(
+            changed(pointer, json!("other")),
+            Some(vec![path.to_owned()])
+        );
+    }
+    for pointer in [
+        "/spec/paused",
+        "/spec/containers/0",
+        "/spec/containers/1/pull",
+        "/status",
+    ] {
+        assert_eq!(
+            changed(pointer, json!({"name": "other"})),
+            None,
+            "{pointer}"
+        );
+    }
+    let gone = changed("/spec/containers", json!([]));
+    assert_eq!(gone, Some(vec!["spec.containers[name=\"app\"]".to_owned()]));
+    let text = serde_json::to_string(&reference).unwrap();
+    assert_eq!(serde_json::from_str::<Reference>(&text).unwrap(), reference);
+}
+
+#[test]
+fn a_secret_that_was_not_applied_server_side_is_compared_by_its_owners() {
+    let manifest =
+        json!({"kind": "Secret", "metadata": {"name": "db"}, "stringData": {"a": "<path:x#y>"}});
+    let owned = |manager: &str| {
+        json!({"kind": "Secret", "metadata": {"name": "db", "managedFields": [
+            {"manager": manager, "operation": "Update", "fieldsV1": {"f:data": {"f:a": {}, "f:theirs": {}}}},
+        ]}})
+    };
+    let mask = Mask::default();
+    let reference = Reference::of_content(&owned(US), &manifest, US, &mask, false);
+    assert_eq!(reference.drift(&owned(US), &mask), None);
+    let drift = reference.drift(&owned("kubectl-edit"), &mask).unwrap();
+    assert_eq!(drift.fields, ["data.a"]);
+    assert_eq!(drift.managers, ["kubectl-edit"]);
+}

@@ -168,7 +168,11 @@ async fn apply(
         created,
         client_side,
     } = written;
-    let reference = Arc::new(if sensitive {
+    let options = manifest.options;
+    let whole = options.replace || options.client_side || client_side.is_some();
+    let reference = Arc::new(if whole {
+        Reference::of_content(&object, &manifest.body, MANAGER, &mask, !sensitive)
+    } else if sensitive {
         Reference::metadata_only(&object, MANAGER, &mask)
     } else {
         Reference::of(&object, MANAGER, &mask)

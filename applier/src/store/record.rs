@@ -159,7 +159,7 @@ pub(crate) struct Applied {
     pub(crate) resolved: Option<Box<str>>,
     #[serde(rename = "r")]
     pub(crate) reference: Arc<Reference>,
-    /// Applied client-side, and why: there's no reference then.
+    /// Applied client-side, and why.
     #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
     pub(crate) client_side: Option<String>,
 }

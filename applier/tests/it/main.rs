@@ -98,6 +98,7 @@ async fn health_is_what_rules_and_scripts_say() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn drift_is_what_counts_of_what_we_set() {
     let world = World::start().await;
+    scenario::drift::a_hand_edit_is_healed_however_the_object_was_written(&world).await;
     scenario::ignored::a_field_that_does_not_count_is_nobodys_drift(&world).await;
     scenario::ignored::what_does_not_count_is_not_written_where_that_is_respected(&world).await;
     scenario::ignored::argocd_cm_says_what_counts_from_the_moment_that_it_says_so(&world).await;

@@ -2,7 +2,7 @@ use bus::message::state::SyncStatus;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use crate::world::{App, World, config_map, eventually};
+use crate::world::{App, World, config_map, eventually, noted};
 
 pub(crate) async fn a_hand_edit_is_healed_and_told_of(world: &World) {
     world.namespace("drift").await;
@@ -85,4 +85,37 @@ pub(crate) async fn fields_of_kubectl_go_when_git_drops_them(world: &World) {
             .await
             .contains("kubectl-client-side-apply")
     );
+}
+
+pub(crate) async fn a_hand_edit_is_healed_however_the_object_was_written(world: &World) {
+    world.namespace("written").await;
+    let app = App::new("written", "written");
+    let option = |name: &str, option: &str| {
+        let note = [("argocd.argoproj.io/sync-options", option)];
+        noted(config_map(name, "1"), &note)
+    };
+    let objects = json!([
+        option("merged", "ServerSideApply=false"),
+        option("replaced", "Replace=true")
+    ]);
+    world.release(&app, objects).await;
+    world
+        .state(&app, "released", |state| state.sync == SyncStatus::Synced)
+        .await;
+    let edit = PatchParams {
+        field_manager: Some("kubectl-edit".to_owned()),
+        ..PatchParams::default()
+    };
+    for name in ["merged", "replaced"] {
+        let patch = Patch::Merge(json!({"data": {"value": "by hand"}}));
+        let api = world.config_maps("written");
+        api.patch(name, &edit, &patch).await.unwrap();
+        eventually(&format!("{name} is healed"), async || {
+            let data = world.config_map("written", name).await.unwrap().data;
+            data.unwrap()["value"] == "1"
+        })
+        .await;
+    }
+    let told = world.event(&app, "drift.detected").await;
+    assert!(told.contains("kubectl-edit"), "{told}");
 }
