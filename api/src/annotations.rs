@@ -59,6 +59,10 @@ pub const CLUSTER: &str = "towline.dev/cluster";
 pub const DEPENDS_ON: &str = "towline.dev/depends-on";
 /// `on-failure`: go back to the last healthy release by itself.
 pub const ROLLBACK: &str = "towline.dev/rollback";
+pub const ROLLBACK_ON_FAILURE: &str = "on-failure";
+/// `until-newer-revision`: a pin ends when one comes.
+pub const PIN_POLICY: &str = "towline.dev/pin-policy";
+pub const PIN_UNTIL_NEWER: &str = "until-newer-revision";
 /// How long a sync may take.
 pub const SYNC_TIMEOUT: &str = "towline.dev/sync-timeout";
 /// The folder of a Kustomize overlay that takes a chart's output as its first resource.

@@ -40,6 +40,7 @@ pub(crate) enum ReleaseEnd {
     Succeeded,
     Failed,
     Superseded,
+    TimedOut,
     Terminated,
 }
 
@@ -49,6 +50,7 @@ impl ReleaseEnd {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Superseded => "superseded",
+            Self::TimedOut => "timed_out",
             Self::Terminated => "terminated",
         }
     }

@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 use bus::ReleaseId;
 use bus::message::command::Action;
+use bus::message::state::PinUntil;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use client::ClientArgs;
@@ -88,6 +89,9 @@ enum Command {
     Rollback {
         app: String,
         id: Option<u64>,
+        /// Follow the sources again when a newer revision comes
+        #[arg(long)]
+        until_newer: bool,
         #[command(flatten)]
         wait: WaitArgs,
         #[command(flatten)]
@@ -96,6 +100,9 @@ enum Command {
     /// Hold an application at what is live
     Pin {
         app: String,
+        /// Follow the sources again when a newer revision comes
+        #[arg(long)]
+        until_newer: bool,
         #[command(flatten)]
         wait: WaitArgs,
         #[command(flatten)]
@@ -226,13 +233,26 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Rollback {
             app,
             id,
+            until_newer,
             wait,
             client,
         } => {
-            let release = id.map(ReleaseId);
-            act(&client, &app, &Action::Rollback { release }, &wait).await?;
+            let action = Action::Rollback {
+                release: id.map(ReleaseId),
+                until: until(until_newer),
+            };
+            act(&client, &app, &action, &wait).await?;
         }
-        Command::Pin { app, wait, client } => act(&client, &app, &Action::Pin, &wait).await?,
+        Command::Pin {
+            app,
+            until_newer,
+            wait,
+            client,
+        } => {
+            let until = until(until_newer);
+            let action = Action::PinUntil { until };
+            act(&client, &app, &action, &wait).await?;
+        }
         Command::Unpin { app, wait, client } => act(&client, &app, &Action::Unpin, &wait).await?,
         Command::Terminate { app, client } => {
             act(&client, &app, &Action::Terminate, &at_once).await?;
@@ -257,6 +277,14 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Service { service } => service::run(*service).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+const fn until(newer: bool) -> PinUntil {
+    if newer {
+        PinUntil::NewerRevision
+    } else {
+        PinUntil::Unpinned
+    }
 }
 
 /// `up` and `demo` say on stderr what a person should know; the services have logs of their own.

@@ -6,6 +6,7 @@ use std::io::{Write as _, stdout};
 
 use bus::clock;
 use bus::message::event::Event;
+use bus::message::state::PinUntil;
 use comfy_table::{ContentArrangement, Table, presets};
 use monitor::view::{Summary, View};
 use serde::Serialize;
@@ -118,7 +119,10 @@ pub(crate) fn summaries(list: &[Summary]) {
                     .map_or_else(String::new, |phase| phase.as_str().to_owned()),
                 app.pin
                     .as_ref()
-                    .map_or_else(String::new, |pin| format!("at {}", pin.release)),
+                    .map_or_else(String::new, |pin| match pin.until {
+                        PinUntil::Unpinned => format!("at {}", pin.release),
+                        PinUntil::NewerRevision => format!("at {} until newer", pin.release),
+                    }),
             ]
         }),
     );
@@ -156,8 +160,9 @@ pub(crate) fn view(view: &View) {
         fact(
             "Pinned",
             &format!(
-                "at release {} by {}, {}",
+                "at release {}{} by {}, {}",
                 pin.release,
+                pin.until.words(),
                 pin.user,
                 ago(pin.since)
             ),

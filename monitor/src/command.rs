@@ -2,6 +2,7 @@
 
 use bus::message::command::{Action, Command, Verb};
 use bus::message::event::{Event, EventKind};
+use bus::message::state::PinUntil;
 use bus::subject::{self, Stream};
 use bus::{Bus, BusError, ClusterId, Digest, ReleaseId};
 use serde::Deserialize;
@@ -37,6 +38,13 @@ struct SyncBody {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct RollbackBody {
     release: Option<ReleaseId>,
+    until: PinUntil,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct PinBody {
+    until: PinUntil,
 }
 
 #[derive(Default, Deserialize)]
@@ -70,10 +78,14 @@ pub fn action(verb: Verb, body: &[u8]) -> Result<Action, Problem> {
                 resources,
             }
         }
-        Verb::Rollback => Action::Rollback {
-            release: parse::<RollbackBody>(body)?.release,
+        Verb::Rollback => {
+            let RollbackBody { release, until } = parse(body)?;
+            Action::Rollback { release, until }
+        }
+        Verb::Pin => match parse::<PinBody>(body)?.until {
+            PinUntil::Unpinned => Action::Pin,
+            until @ PinUntil::NewerRevision => Action::PinUntil { until },
         },
-        Verb::Pin => parse::<NoBody>(body).map(|NoBody {}| Action::Pin)?,
         Verb::Unpin => parse::<NoBody>(body).map(|NoBody {}| Action::Unpin)?,
         Verb::Terminate => parse::<NoBody>(body).map(|NoBody {}| Action::Terminate)?,
     })
@@ -133,6 +145,7 @@ pub fn destination(view: &View, verb: Verb) -> Result<ClusterId, Problem> {
 pub fn check_release(view: &View, action: &Action) -> Result<(), Problem> {
     let Action::Rollback {
         release: Some(release),
+        ..
     } = action
     else {
         return Ok(());
@@ -213,6 +226,10 @@ mod tests {
     use super::*;
     use crate::sample;
 
+    fn back(release: Option<ReleaseId>, until: PinUntil) -> Action {
+        Action::Rollback { release, until }
+    }
+
     #[test]
     fn every_verb_has_a_path() {
         for word in ["refresh", "sync", "rollback", "pin", "unpin", "terminate"] {
@@ -225,12 +242,22 @@ mod tests {
     fn an_empty_body_means_the_defaults() {
         assert_eq!(
             action(Verb::Rollback, b" \n").unwrap(),
-            Action::Rollback { release: None }
+            back(None, PinUntil::Unpinned)
         );
         let release = Some(ReleaseId(3));
         assert_eq!(
             action(Verb::Rollback, br#"{"release":3}"#).unwrap(),
-            Action::Rollback { release }
+            back(release, PinUntil::Unpinned)
+        );
+        assert_eq!(
+            action(Verb::Rollback, br#"{"until":"newerRevision"}"#).unwrap(),
+            back(None, PinUntil::NewerRevision)
+        );
+        assert_eq!(
+            action(Verb::Pin, br#"{"until":"newerRevision"}"#).unwrap(),
+            Action::PinUntil {
+                until: PinUntil::NewerRevision
+            }
         );
     }
 
@@ -282,11 +309,9 @@ mod tests {
     #[test]
     fn a_release_that_is_not_in_the_history_is_a_conflict() {
         let view = sample::view("dome");
-        let back = |release| Action::Rollback {
-            release: Some(ReleaseId(release)),
-        };
-        assert!(check_release(&view, &back(99)).is_err());
-        assert!(check_release(&view, &back(view.history[0].release.0)).is_ok());
-        assert!(check_release(&view, &Action::Rollback { release: None }).is_ok());
+        let check = |release| check_release(&view, &back(release, PinUntil::Unpinned));
+        assert!(check(Some(ReleaseId(99))).is_err());
+        assert!(check(Some(view.history[0].release)).is_ok());
+        assert!(check(None).is_ok());
     }
 }

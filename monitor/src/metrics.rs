@@ -153,7 +153,7 @@ impl Applications {
             ),
             pinned: Opts::new(
                 "towline_application_pinned",
-                "Applications that are held at a release; always 1.",
+                "Applications that are held at a release, and what ends that; always 1.",
             ),
             conditions: Opts::new(
                 "towline_conditions",
@@ -169,7 +169,7 @@ impl Applications {
     fn gauges(&self) -> prometheus::Result<[IntGaugeVec; 3]> {
         Ok([
             IntGaugeVec::new(self.info.clone(), &INFO)?,
-            IntGaugeVec::new(self.pinned.clone(), &["name", "namespace"])?,
+            IntGaugeVec::new(self.pinned.clone(), &["name", "namespace", "until"])?,
             IntGaugeVec::new(self.conditions.clone(), &["type"])?,
         ])
     }
@@ -189,9 +189,9 @@ impl Collector for Applications {
         let mut counted: HashMap<ConditionType, i64> = HashMap::new();
         for view in store.views() {
             info.with(&labels(&view)).set(1);
-            if view.pin.is_some() {
+            if let Some(pin) = &view.pin {
                 pinned
-                    .with_label_values(&[view.app.name(), view.app.namespace()])
+                    .with_label_values(&[view.app.name(), view.app.namespace(), pin.until.as_str()])
                     .set(1);
             }
             for condition in &view.conditions {

@@ -53,6 +53,7 @@ const fn reason(kind: EventKind) -> Option<(Severity, &'static str)> {
         EventKind::RenderFailed => Some((Severity::Warning, "RenderFailed")),
         EventKind::CommandRefused => Some((Severity::Warning, "OperationRefused")),
         EventKind::SecretRefused => Some((Severity::Warning, "SecretRefused")),
+        EventKind::RevisionRefused => Some((Severity::Warning, "RevisionRefused")),
         EventKind::ApplicationPinned => Some((Severity::Normal, "Pinned")),
         EventKind::ApplicationUnpinned => Some((Severity::Normal, "Unpinned")),
         EventKind::DesiredPublished

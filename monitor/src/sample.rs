@@ -6,9 +6,9 @@ use bus::message::condition::{Condition, ConditionType};
 use bus::message::desired::{Cause, Commit, Trigger};
 use bus::message::manifests::SourceType;
 use bus::message::state::{
-    ApplierState, Health, HealthStatus, HistoryEntry, Operation, OperationPhase, Pin, ReleaseCause,
-    RendererState, ResourceResult, ResourceState, ResultStatus, SourceState, SyncStatus, Timeline,
-    WatcherState,
+    ApplierState, Health, HealthStatus, HistoryEntry, Operation, OperationPhase, Pin, PinUntil,
+    ReleaseCause, RendererState, ResourceResult, ResourceState, ResultStatus, SourceState,
+    SyncStatus, Timeline, WatcherState,
 };
 use bus::{AppId, ClusterId, Digest, Generation, ReleaseId};
 use serde_json::{Value, json};
@@ -232,5 +232,6 @@ pub(crate) fn pin(release: u64) -> Pin {
         release: ReleaseId(release),
         user: "vera".to_owned(),
         since: NOW - 3_600_000,
+        until: PinUntil::Unpinned,
     }
 }

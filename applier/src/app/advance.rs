@@ -5,10 +5,11 @@ use std::sync::Arc;
 use bus::message::condition::{Condition, ConditionType};
 use bus::message::desired::{Desired, DesiredState, Present};
 use bus::message::event::{Event, EventKind};
-use bus::message::state::{HealthStatus, OperationPhase, Pin};
+use bus::message::state::{HealthStatus, OperationPhase};
 use bus::{Digest, Generation};
 
 use super::App;
+use super::annotation;
 use super::decide::{Decision, HealPace, Retry, Situation, decide};
 use super::presence::LookError;
 use super::steps::Progress;
@@ -121,6 +122,9 @@ impl App {
             self.supersede(live).await;
             return true;
         }
+        if self.end_in_time(live).await {
+            return true;
+        }
         if self.held_by_window() {
             return false;
         }
@@ -200,7 +204,7 @@ impl App {
         Situation {
             observe: self.ctx.observe,
             blocked: self.blocking(target).next().is_some(),
-            pinned: self.pin().is_some(),
+            held: self.held_at().is_some(),
             automated: spec.automated(),
             self_heal: spec.self_heal(),
             asked: !self.requests.is_empty(),
@@ -241,15 +245,16 @@ impl App {
             .filter(|finding| finding.blocks)
     }
 
-    pub(super) fn pin(&self) -> Option<&Pin> {
-        self.record.as_ref()?.pin.as_ref()
-    }
-
     /// What the newest desired state says of the application itself, or what was last released.
     pub(super) fn present(&self) -> Option<Arc<Present>> {
         self.present
             .clone()
             .or_else(|| self.record.as_ref()?.desired.clone())
+    }
+
+    /// How long a release may take, by the newest word of the application.
+    pub(super) fn sync_timeout(&self) -> Option<annotation::Timeout> {
+        annotation::sync_timeout(&self.present()?.annotations)
     }
 
     /// What the project and our bounds say of what would be applied.
@@ -261,9 +266,9 @@ impl App {
     }
 
     /// The release that we are held at, else the newest target.
-    fn effective(&self) -> Option<Arc<Target>> {
-        if self.pin().is_some() {
-            self.pinned.clone()
+    pub(super) fn effective(&self) -> Option<Arc<Target>> {
+        if self.held_at().is_some() {
+            self.held_target.clone()
         } else {
             self.target.clone()
         }
@@ -272,7 +277,8 @@ impl App {
     /// Brings the targets up to date with what came from the broker, or with what the cluster keeps where nothing came.
     async fn rejoin(&mut self) {
         self.rejoin_newest().await;
-        self.rejoin_pinned().await;
+        self.end_pin_by_newer().await;
+        self.rejoin_held().await;
     }
 
     async fn rejoin_newest(&mut self) {
@@ -326,25 +332,20 @@ impl App {
             .is_some_and(|(target, present)| target.vault_secrets != self.vault_secrets(&present))
     }
 
-    async fn rejoin_pinned(&mut self) {
-        let Some(pin) = self.pin().cloned() else {
-            self.pinned = None;
+    async fn rejoin_held(&mut self) {
+        let Some(release) = self.held_at() else {
+            self.held_target = None;
             return;
         };
         let Some(entry) = self
             .record
             .as_ref()
-            .and_then(|record| {
-                record
-                    .history
-                    .iter()
-                    .find(|entry| entry.release == pin.release)
-            })
+            .and_then(|record| record.history.iter().find(|entry| entry.release == release))
             .cloned()
         else {
             return;
         };
-        let stale = self.pinned.as_ref().is_none_or(|target| {
+        let stale = self.held_target.as_ref().is_none_or(|target| {
             target.digest != entry.digest
                 || self.is_otherwise_prepared(Some(target))
                 || self
@@ -352,7 +353,7 @@ impl App {
                     .is_some_and(|present| present.spec != target.present.spec)
         });
         if stale && let Some(target) = self.kept(entry.generation, &entry.digest).await {
-            self.pinned = Some(Arc::new(target));
+            self.held_target = Some(Arc::new(target));
             self.check_project();
         }
     }

@@ -2,13 +2,14 @@
 
 use bus::message::command::{Action, Command};
 use bus::message::event::{Event, EventKind};
-use bus::message::state::{HistoryEntry, Pin, ReleaseCause};
+use bus::message::state::{HistoryEntry, PinUntil, ReleaseCause};
 use bus::{Outcome, ReleaseId};
 use tokio::sync::oneshot;
 
 use super::App;
 use super::release::Request;
 use crate::live::Owner;
+use crate::plan::Presences;
 
 impl App {
     pub(super) async fn command(&mut self, command: Command, done: oneshot::Sender<Outcome>) {
@@ -32,6 +33,7 @@ impl App {
                 if let Some(why) = self.refuses_sync(dry_run) {
                     Err(why)
                 } else {
+                    self.lift_refusal();
                     self.requests.push_back(Request {
                         cause: ReleaseCause::from_command(&command),
                         prune,
@@ -44,8 +46,9 @@ impl App {
                     return;
                 }
             }
-            Action::Rollback { release } => self.roll_back(release, &command).await,
-            Action::Pin => self.pin_here(&command).await,
+            Action::Rollback { release, until } => self.roll_back(release, until, &command).await,
+            Action::Pin => self.pin_here(PinUntil::Unpinned, &command).await,
+            Action::PinUntil { until } => self.pin_here(until, &command).await,
             Action::Unpin => self.unpin(&command).await,
             Action::Terminate => self.terminate_by(&command).await,
         };
@@ -94,6 +97,7 @@ impl App {
     async fn roll_back(
         &mut self,
         release: Option<ReleaseId>,
+        until: PinUntil,
         command: &Command,
     ) -> Result<(), String> {
         if self.ctx.observe {
@@ -133,117 +137,34 @@ impl App {
         }
         self.hold_at(
             id,
+            until,
             command,
             format!(
-                "rolled back to release {id} and pinned there by {}",
+                "rolled back to release {id} and pinned there{} by {}",
+                until.words(),
                 command.user
             ),
         )
         .await
     }
 
-    async fn pin_here(&mut self, command: &Command) -> Result<(), String> {
-        let last = self
-            .record
-            .as_ref()
-            .and_then(|record| record.history.last())
-            .map(|entry| entry.release);
-        let id = last.ok_or("the application was never released here")?;
-        self.hold_at(
-            id,
-            command,
-            format!("pinned at release {id} by {}", command.user),
-        )
-        .await
-    }
-
-    async fn hold_at(
-        &mut self,
-        release: ReleaseId,
-        command: &Command,
-        message: String,
-    ) -> Result<(), String> {
-        let Some(record) = &mut self.record else {
-            return Err("the application was never released here".to_owned());
-        };
-        let before = record.pin.replace(Pin {
-            release,
-            user: command.user.clone(),
-            since: Self::now(),
-        });
-        record.failure = None;
-        record.remember_command(&command.id);
-        // Written before anything is applied: a pin that is acknowledged holds.
-        self.save(None).await;
-        if self.unsaved {
-            if let Some(record) = &mut self.record {
-                record.pin = before;
-            }
-            return Err("the pin could not be written to the cluster".to_owned());
-        }
-        let event = Event::new(
-            &self.id,
-            &self.ctx.id,
-            EventKind::ApplicationPinned,
-            message,
-        );
-        self.ctx.publisher.event(
-            event
-                .user(&command.user)
-                .release(release)
-                .detail("command", command.id.clone()),
-        );
-        Ok(())
-    }
-
-    async fn unpin(&mut self, command: &Command) -> Result<(), String> {
-        let Some(record) = self.record.as_mut().filter(|record| record.pin.is_some()) else {
-            return Err("the application is not pinned".to_owned());
-        };
-        let before = record.pin.take();
-        record.failure = None;
-        record.remember_command(&command.id);
-        self.save(None).await;
-        if self.unsaved {
-            if let Some(record) = &mut self.record {
-                record.pin = before;
-            }
-            return Err("the end of the pin could not be written to the cluster".to_owned());
-        }
-        self.pinned = None;
-        self.unpinned_by = Some(command.user.clone());
-        self.check_project();
-        let event = Event::new(
-            &self.id,
-            &self.ctx.id,
-            EventKind::ApplicationUnpinned,
-            format!("unpinned by {}", command.user),
-        );
-        self.ctx.publisher.event(
-            event
-                .user(&command.user)
-                .detail("command", command.id.clone()),
-        );
-        Ok(())
-    }
-
     async fn terminate_by(&mut self, command: &Command) -> Result<(), String> {
-        let Some(running) = &self.running else {
-            return Err("no release is running".to_owned());
+        let live = match self.running.as_ref().map(|running| running.target.clone()) {
+            None => Presences::new(),
+            Some(target) => {
+                let owner = Owner {
+                    hash: &self.hash,
+                    tracking: &target.present.tracking,
+                };
+                self.presences([Some(&target), None], owner)
+                    .await
+                    .map_err(|error| error.to_string())?
+            }
         };
-        let target = running.target.clone();
-        let owner = Owner {
-            hash: &self.hash,
-            tracking: &target.present.tracking,
-        };
-        let live = self
-            .presences([Some(&target), None], owner)
-            .await
-            .map_err(|error| error.to_string())?;
+        self.terminate(&command.user, &live).await?;
         if let Some(record) = &mut self.record {
             record.remember_command(&command.id);
         }
-        self.terminate(&command.user, &live).await;
         Ok(())
     }
 }

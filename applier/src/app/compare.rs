@@ -11,7 +11,7 @@ use crate::plan::{Presence, Presences};
 impl App {
     pub(super) async fn compare(&mut self, target: &Target, live: &Presences) {
         let applies =
-            !self.ctx.observe && (target.present.spec.automated() || self.pin().is_some());
+            !self.ctx.observe && (target.present.spec.automated() || self.held_at().is_some());
         if applies || self.running.is_some() || self.blocking(target).next().is_some() {
             return;
         }

@@ -14,8 +14,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) observe: bool,
     /// Something forbids to apply anything of the target.
     pub(crate) blocked: bool,
-    /// Held at a release: the target is that release.
-    pub(crate) pinned: bool,
+    /// Held at a release, by a person or after a failure: the target is that release.
+    pub(crate) held: bool,
     pub(crate) automated: bool,
     pub(crate) self_heal: bool,
     /// A person asked for a release.
@@ -81,14 +81,20 @@ pub(crate) fn decide(situation: &Situation<'_>, now_ms: u64) -> Decision {
     {
         return Decision::Recover;
     }
-    let differs = situation.difference.changed || situation.difference.leaving;
+    // Also where nothing differs: a hook that comes last may be what failed.
+    let unfinished = failure.is_some_and(|failure| !failure.unhealthy && !failure.early);
+    let differs = situation.difference.changed || situation.difference.leaving || unfinished;
     let approved = situation.approved && situation.difference.leaving;
-    // A pinned release is carried through whoever syncs the application, and so is what somebody agreed to.
-    if differs && (situation.automated || situation.pinned || approved) {
-        return match failure {
+    // A release that it is held at is carried through whoever syncs the application, and so is what somebody agreed to.
+    if differs && (situation.automated || situation.held || approved) {
+        let next = match failure {
             None => Decision::Release,
             Some(failure) => again(failure, situation.retry, now_ms),
         };
+        // What was given up doesn't keep the objects that it left as they should be from being healed.
+        if next != Decision::Rest {
+            return next;
+        }
     }
     if situation.difference.drifted && situation.self_heal {
         return match situation.heal_at {
@@ -100,8 +106,10 @@ pub(crate) fn decide(situation: &Situation<'_>, now_ms: u64) -> Decision {
 }
 
 fn again(failure: &Failure, retry: Retry, now_ms: u64) -> Decision {
-    // A secrets-agent that is away for long must not use the attempts up.
-    if !failure.early && retry.limit.is_some_and(|limit| failure.attempts > limit) {
+    if failure.ended.is_some() {
+        return Decision::Rest;
+    }
+    if retry.is_used_up(failure) {
         return Decision::Rest;
     }
     let due = failure
@@ -154,6 +162,12 @@ impl Retry {
         }
     }
 
+    /// Whether it isn't tried again.
+    pub(crate) fn is_used_up(self, failure: &Failure) -> bool {
+        // A secrets-agent that is away for long must not use the attempts up.
+        !failure.early && self.limit.is_some_and(|limit| failure.attempts > limit)
+    }
+
     /// How long to wait after so many failed attempts.
     pub(crate) fn delay_ms(self, attempts: u32) -> u64 {
         let power = self.factor.saturating_pow(attempts.saturating_sub(1));
@@ -203,12 +217,13 @@ impl HealPace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Ended;
 
     fn situation() -> Situation<'static> {
         Situation {
             observe: false,
             blocked: false,
-            pinned: false,
+            held: false,
             automated: true,
             self_heal: true,
             asked: false,
@@ -241,6 +256,7 @@ mod tests {
             time: 1_000,
             unhealthy: false,
             early: false,
+            ended: None,
         }
     }
 
@@ -288,7 +304,7 @@ mod tests {
     #[test]
     fn a_pinned_release_is_carried_through_without_automation() {
         let pinned = Situation {
-            pinned: true,
+            held: true,
             automated: false,
             difference: CHANGED,
             ..situation()
@@ -337,6 +353,51 @@ mod tests {
             ),
             Decision::Rest
         );
+    }
+
+    #[test]
+    fn a_hook_that_failed_last_is_tried_again_though_nothing_differs() {
+        let failure = failed(1);
+        let tried = Situation {
+            failure: Some(&failure),
+            ..situation()
+        };
+        assert_eq!(decide(&tried, 6_000), Decision::Release);
+        let failure = Failure {
+            unhealthy: true,
+            ..failure
+        };
+        let unwell = Situation {
+            failure: Some(&failure),
+            healthy: false,
+            ..situation()
+        };
+        assert_eq!(decide(&unwell, 6_000), Decision::Rest);
+    }
+
+    #[test]
+    fn what_was_ended_for_good_is_not_tried_again_however_often_the_policy_would() {
+        for ended in [Ended::Terminated, Ended::TimedOut] {
+            let failure = Failure {
+                ended: Some(ended),
+                ..failed(1)
+            };
+            let endless = Situation {
+                difference: CHANGED,
+                failure: Some(&failure),
+                retry: Retry {
+                    limit: None,
+                    ..Retry::DEFAULT
+                },
+                ..situation()
+            };
+            assert_eq!(decide(&endless, u64::MAX), Decision::Rest);
+            let asked = Situation {
+                asked: true,
+                ..endless
+            };
+            assert_eq!(decide(&asked, 0), Decision::Release);
+        }
     }
 
     #[test]

@@ -230,7 +230,7 @@ impl App {
         }
         self.deletion = None;
         self.target = None;
-        self.pinned = None;
+        self.held_target = None;
         self.trouble = None;
         self.deleted = Some(deleted.uid.clone());
         let event = Event::new(

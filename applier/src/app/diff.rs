@@ -44,7 +44,7 @@ impl App {
         let (ignores, _) = Ignores::of(rules(&target), &settings.ignores);
         // By object, all manifests of it that are known.
         let mut known: HashMap<&Key, Vec<&Manifest>> = HashMap::new();
-        let targets = [&self.target, &self.pinned].into_iter().flatten();
+        let targets = [&self.target, &self.held_target].into_iter().flatten();
         for manifest in targets
             .chain([&target])
             .flat_map(|target| &target.manifests)

@@ -5,7 +5,7 @@ use bus::message::event::EventKind;
 use bus::message::state::{HistoryEntry, Operation, OperationPhase, Timeline};
 
 use super::App;
-use super::release::{Request, Running, answer, revision_words};
+use super::release::{Running, answer, revision_words};
 use super::steps::uids;
 use super::target::Target;
 use crate::execute;
@@ -13,7 +13,7 @@ use crate::metrics::ReleaseEnd;
 use crate::object::Key;
 use crate::plan::hooks::{self, AttemptEnd, End};
 use crate::plan::{Presence, Presences};
-use crate::store::{Asked, Failure};
+use crate::store::Asked;
 
 impl App {
     /// Applied, and healthy as far as that was waited for.
@@ -42,109 +42,9 @@ impl App {
         answer(running.request);
     }
 
-    /// Every object is live, and one of them is not well. Applying the same again would change nothing.
-    pub(super) async fn end_unhealthy(&mut self, why: &str, live: &Presences) {
-        let Some(running) = self.running.take() else {
-            return;
-        };
-        self.landed(&running, live, false);
-        self.failed(&running, why, true);
-        self.end_operation(&running, OperationPhase::Failed, why);
-        self.write_outcome(&running, AttemptEnd::Failed, live).await;
-        self.tell_failure(&running, why);
-        answer(running.request);
-    }
-
-    /// A step failed. What was applied stays; the retry policy says what follows.
-    pub(super) async fn fail(&mut self, why: &str, live: &Presences) {
-        let Some(running) = self.running.take() else {
-            return;
-        };
-        self.failed(&running, why, false);
-        self.end_operation(&running, OperationPhase::Failed, why);
-        self.write_outcome(&running, AttemptEnd::Failed, live).await;
-        self.tell_failure(&running, why);
-        answer(running.request);
-    }
-
-    /// A person ended it.
-    pub(super) async fn terminate(&mut self, user: &str, live: &Presences) {
-        let Some(running) = self.running.take() else {
-            return;
-        };
-        let why = format!("terminated by {user}");
-        self.failed(&running, &why, false);
-        if let Some(failure) = self
-            .record
-            .as_mut()
-            .and_then(|record| record.failure.as_mut())
-        {
-            // Nobody wants it tried again.
-            failure.attempts = u32::MAX;
-        }
-        self.end_operation(&running, OperationPhase::Failed, &why);
-        self.write_outcome(&running, AttemptEnd::Failed, live).await;
-        self.ctx.metrics.release(ReleaseEnd::Terminated);
-        self.say(
-            EventKind::ReleaseFailed,
-            format!("release {} was {why}", running.id),
-            &running.target,
-            running.id,
-            Some(user),
-        );
-        answer(running.request);
-    }
-
-    /// Before its first step: secrets or the store failed.
-    pub(super) fn not_started(
-        &mut self,
-        target: &Target,
-        request: Option<Request>,
-        why: &str,
-        kind: ConditionType,
-    ) {
-        self.fault(kind, why);
-        let now = Self::now();
-        let mut record = match self.record.take() {
-            Some(record) => record,
-            None => crate::store::Record::new(self.id.clone(), target.present.uid.clone()),
-        };
-        let known = record
-            .failure
-            .take()
-            .filter(|failure| failure.generation == target.generation);
-        let attempts = known
-            .as_ref()
-            .map_or(0, |failure| failure.attempts)
-            .saturating_add(1);
-        let first = known.is_none_or(|failure| failure.message != why);
-        record.failure = Some(Failure {
-            generation: target.generation,
-            attempts,
-            early: true,
-            message: why.to_owned(),
-            time: now,
-            unhealthy: false,
-        });
-        if first {
-            let id = record.release;
-            self.record = Some(record);
-            self.say(
-                EventKind::ReleaseFailed,
-                format!("a release could not begin: {why}"),
-                target,
-                id,
-                None,
-            );
-        } else {
-            self.record = Some(record);
-        }
-        answer(request);
-    }
-
     /// A release that was live and unhealthy turned healthy by itself.
     pub(super) async fn recover(&mut self) {
-        let Some(target) = self.target.clone() else {
+        let Some(target) = self.effective() else {
             return;
         };
         let Some(record) = &mut self.record else {
@@ -176,7 +76,7 @@ impl App {
     }
 
     /// Every object is in the API server: what is live is this release.
-    fn landed(&mut self, running: &Running, live: &Presences, healthy: bool) {
+    pub(super) fn landed(&mut self, running: &Running, live: &Presences, healthy: bool) {
         let now = Self::now();
         let Some(record) = &mut self.record else {
             return;
@@ -229,33 +129,6 @@ impl App {
         record.add_history(entry, limit);
     }
 
-    fn failed(&mut self, running: &Running, why: &str, unhealthy: bool) {
-        let now = Self::now();
-        let Some(record) = &mut self.record else {
-            return;
-        };
-        record.failure = Some(Failure {
-            generation: running.target.generation,
-            attempts: running.retries.saturating_add(1),
-            message: why.to_owned(),
-            time: now,
-            unhealthy,
-            early: false,
-        });
-    }
-
-    fn tell_failure(&mut self, running: &Running, why: &str) {
-        self.ctx.metrics.release(ReleaseEnd::Failed);
-        let user = running.cause.user().map(str::to_owned);
-        self.say(
-            EventKind::ReleaseFailed,
-            format!("release {} failed: {why}", running.id),
-            &running.target,
-            running.id,
-            user.as_deref(),
-        );
-    }
-
     pub(super) fn end_operation(
         &mut self,
         running: &Running,
@@ -273,7 +146,12 @@ impl App {
     }
 
     /// Outcome first, then the hooks: a crash in between is caught up by [`App::clean_up_after_crash`].
-    async fn write_outcome(&mut self, running: &Running, ended: AttemptEnd, live: &Presences) {
+    pub(super) async fn write_outcome(
+        &mut self,
+        running: &Running,
+        ended: AttemptEnd,
+        live: &Presences,
+    ) {
         let doomed = hooks::cleanup(&running.target.manifests, live, &running.attempt, ended);
         if let Some(record) = &mut self.record {
             record.hooks_to_delete.clone_from(&doomed);

@@ -3,18 +3,22 @@
 //! Level-triggered: a message or a change of a live object only wakes the task, which then looks at how things are.
 
 mod advance;
+mod annotation;
 mod command;
 mod compare;
 mod decide;
 mod deletion;
 mod diff;
 mod explain;
+mod fail;
 mod finish;
+mod go_back;
 mod heal;
 mod ignore;
 mod inherit;
 mod namespace;
 mod orphans;
+mod pin;
 mod presence;
 mod prune;
 mod release;
@@ -92,8 +96,8 @@ pub(crate) struct App {
     target: Option<Arc<Target>>,
     /// What the project and our bounds say against the target.
     forbidden: Vec<Finding>,
-    /// The release that the application is held at.
-    pinned: Option<Arc<Target>>,
+    /// The release that the application is held at, by a person or after a failure.
+    held_target: Option<Arc<Target>>,
     /// Who ended the pin; the next release says so.
     unpinned_by: Option<String>,
     broker_ready: bool,
@@ -161,7 +165,7 @@ impl App {
             unjoinable: None,
             target: None,
             forbidden: Vec::new(),
-            pinned: None,
+            held_target: None,
             unpinned_by: None,
             broker_ready: false,
             refused: None,

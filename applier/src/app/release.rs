@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bus::message::condition::ConditionType;
 use bus::message::event::{Event, EventKind};
 use bus::message::state::{Operation, OperationPhase, ReleaseCause, ResourceResult, Timeline};
-use bus::{Outcome, ReleaseId};
+use bus::{Generation, Outcome, ReleaseId};
 use tokio::sync::oneshot;
 
 use super::App;
@@ -70,10 +70,11 @@ impl App {
             return true;
         }
         let spec = &target.present.spec;
-        let newer = target.generation > running.target.generation || self.pin().is_some();
+        let held = self.held_at().is_some();
+        let newer = target.generation > running.target.generation || held;
         let other = target.digest != running.target.digest || *spec != running.target.present.spec;
         let blocked = self.blocking(target).next().is_some();
-        newer && other && !blocked && (spec.automated() || self.pin().is_some())
+        newer && other && !blocked && (spec.automated() || held)
     }
 
     /// Plans a release and makes what must be safe before its first step. Whether anything came of it, be it a failure.
@@ -96,23 +97,23 @@ impl App {
             Some(record) => record,
             None => Record::new(self.id.clone(), target.present.uid.clone()),
         };
-        let (id, retries) = attempt_of(
+        let Attempt {
+            id,
+            retries,
+            started,
+        } = attempt_of(
             &record,
             &target,
             request.as_ref().map(|request| &request.cause),
         );
+        let started = started.unwrap_or(now);
         record.release = id;
         record.uid.clone_from(&target.present.uid);
         // Should it be deleted before it ever landed, its objects must be told from others'.
         record.desired.get_or_insert_with(|| target.present.clone());
         let attempt = format!("{id}.{retries}");
         let (plan, wrong) = self.planned(&target, live, &record, &resolved, &policy, &attempt);
-        if let Some((key, owner)) = plan.shared.first()
-            && target.present.spec.option("FailOnSharedResource") == Some("true")
-        {
-            let why = format!(
-                "{key} belongs to application {owner}, and FailOnSharedResource=true lets nothing be applied beside that"
-            );
+        if let Some(why) = shared(&plan, &target) {
             self.record = Some(record);
             self.not_started(&target, request, &why, ConditionType::SyncError);
             return true;
@@ -120,7 +121,7 @@ impl App {
         // What a crash could orphan is written down before it exists.
         let grown = grow(&mut record, &target, live, &policy);
         if grown {
-            record.operation = Some(begun(&target, id, retries, cause.clone(), now));
+            record.operation = Some(begun(&target, id, retries, cause.clone(), started));
             let saved = self
                 .ctx
                 .store
@@ -137,6 +138,7 @@ impl App {
                 return true;
             }
         }
+        record.overcome(target.generation, &target.digest);
         self.record = Some(record);
         self.trouble = None;
         let message = format!("release {id} of {} began", revision_words(&target));
@@ -155,7 +157,7 @@ impl App {
             cause,
             plan,
             at: 0,
-            started: now,
+            started,
             planned: now,
             applied_at: None,
             waits_for: String::new(),
@@ -234,16 +236,18 @@ impl App {
     }
 
     fn cause(&mut self) -> ReleaseCause {
-        match (self.pin(), self.unpinned_by.clone()) {
-            (Some(pin), _) => ReleaseCause::Rollback {
+        if let Some(pin) = self.pin() {
+            return ReleaseCause::Rollback {
                 user: pin.user.clone(),
                 to: pin.release,
-            },
-            (None, Some(user)) => {
-                self.unpinned_by = None;
-                ReleaseCause::Unpin { user }
-            }
-            (None, None) => ReleaseCause::Automated,
+            };
+        }
+        if let Some(refused) = self.refused() {
+            return ReleaseCause::OnFailure { to: refused.to };
+        }
+        match self.unpinned_by.take() {
+            Some(user) => ReleaseCause::Unpin { user },
+            None => ReleaseCause::Automated,
         }
     }
 
@@ -276,9 +280,21 @@ pub(super) fn answer(request: Option<Request>) {
     }
 }
 
+/// One try of a release.
+struct Attempt {
+    id: ReleaseId,
+    retries: u32,
+    /// When its first try began, unless that is this one.
+    started: Option<u64>,
+}
+
 /// A release that a crash cut off, or that failed and is tried again, goes on under its own id.
-fn attempt_of(record: &Record, target: &Target, asked: Option<&ReleaseCause>) -> (ReleaseId, u32) {
-    let next = (ReleaseId(record.release.0 + 1), 0);
+fn attempt_of(record: &Record, target: &Target, asked: Option<&ReleaseCause>) -> Attempt {
+    let next = Attempt {
+        id: ReleaseId(record.release.0 + 1),
+        retries: 0,
+        started: None,
+    };
     let Some(last) = record
         .operation
         .as_ref()
@@ -289,6 +305,11 @@ fn attempt_of(record: &Record, target: &Target, asked: Option<&ReleaseCause>) ->
     if last.generation != target.generation || last.digest != target.digest {
         return next;
     }
+    let again = |retries| Attempt {
+        id: last.release,
+        retries,
+        started: Some(last.started),
+    };
     let cut_off = last.phase == OperationPhase::Running;
     let failed = record
         .failure
@@ -296,11 +317,20 @@ fn attempt_of(record: &Record, target: &Target, asked: Option<&ReleaseCause>) ->
         .filter(|failure| failure.generation == target.generation);
     match (asked, failed) {
         // A command that is delivered again after a crash names itself.
-        (Some(cause), _) if cut_off && *cause == last.cause => (last.release, last.retries),
-        (None, _) if cut_off => (last.release, last.retries),
-        (None, Some(failure)) if !failure.early => (last.release, failure.attempts),
+        (Some(cause), _) if cut_off && *cause == last.cause => again(last.retries),
+        (None, _) if cut_off => again(last.retries),
+        (None, Some(failure)) if !failure.early => again(failure.attempts),
         _ => next,
     }
+}
+
+/// Why nothing may be applied beside what others hold.
+fn shared(plan: &Plan, target: &Target) -> Option<String> {
+    let fails = target.present.spec.option("FailOnSharedResource") == Some("true");
+    let (key, owner) = plan.shared.first().filter(|_| fails)?;
+    Some(format!(
+        "{key} belongs to application {owner}, and FailOnSharedResource=true lets nothing be applied beside that"
+    ))
 }
 
 /// The operation as it is written down before the first step.
@@ -309,7 +339,7 @@ fn begun(
     release: ReleaseId,
     retries: u32,
     cause: ReleaseCause,
-    now: u64,
+    started: u64,
 ) -> Operation {
     Operation {
         release,
@@ -319,7 +349,7 @@ fn begun(
         revisions: target.revisions.clone(),
         digest: target.digest.clone(),
         cause,
-        started: now,
+        started,
         finished: None,
         retries,
         timeline: Timeline::default(),
@@ -350,13 +380,17 @@ fn grow(record: &mut Record, target: &Target, live: &Presences, policy: &Policy)
 }
 
 pub(super) fn revision_words(target: &Target) -> String {
-    let words: Vec<&str> = target
-        .revisions
+    words(&target.revisions, target.generation)
+}
+
+/// Revisions for a person, or the generation where there are none.
+pub(super) fn words(revisions: &[String], generation: Generation) -> String {
+    let words: Vec<&str> = revisions
         .iter()
         .map(|revision| revision.get(..12).unwrap_or(revision))
         .collect();
     if words.is_empty() {
-        format!("generation {}", target.generation)
+        format!("generation {generation}")
     } else {
         words.join(", ")
     }

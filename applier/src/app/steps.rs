@@ -3,6 +3,7 @@
 use bus::message::event::{Event, EventKind};
 use bus::message::state::{OperationPhase, ResourceResult, ResultStatus};
 
+use super::fail::Fall;
 use super::finish::operation;
 use super::target::Target;
 use super::{App, unchanged};
@@ -52,7 +53,7 @@ impl App {
         let writer = match self.writer(&target.present) {
             Ok(writer) => writer,
             Err(message) => {
-                self.fail(&message, live).await;
+                self.give_up(Fall::Step, &message, live).await;
                 return Progress::Ended;
             }
         };
@@ -166,10 +167,15 @@ impl App {
         let Some(running) = &self.running else {
             return;
         };
-        match (running.wrong.clone(), running.applied_at) {
-            (None, _) => self.succeed(live).await,
-            (Some(why), Some(_)) => self.end_unhealthy(&why, live).await,
-            (Some(why), None) => self.fail(&why, live).await,
+        // A hook may do better next time, unlike what is only not well.
+        let fall = if running.applied_at.is_some() && !running.hook_failed() {
+            Fall::Unhealthy
+        } else {
+            Fall::Step
+        };
+        match running.wrong.clone() {
+            None => self.succeed(live).await,
+            Some(why) => self.give_up(fall, &why, live).await,
         }
     }
 

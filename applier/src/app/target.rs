@@ -10,7 +10,7 @@ use bus::message::state::HistoryEntry;
 use bus::{Digest, Generation};
 use serde_json::Value;
 
-use super::App;
+use super::{App, annotation};
 use crate::account::{Account, AccountError, account};
 use crate::cluster::{Cluster, Kinds};
 use crate::object::{Finding, Manifest, Stamp, option_warning, prepare};
@@ -161,6 +161,11 @@ impl App {
                 warning,
             ));
         }
+        findings.extend(
+            annotation::warnings(&present.annotations)
+                .into_iter()
+                .map(|warning| Finding::warning(ConditionType::UnknownFieldWarning, warning)),
+        );
         Ok(Target {
             generation,
             present: present.clone(),

@@ -12,7 +12,7 @@ use bus::message::state::{
 
 use super::finish::operation;
 use super::target::Target;
-use super::{App, unchanged};
+use super::{App, release, unchanged};
 use crate::health::Aggregate;
 use crate::live::Look;
 use crate::object::{Key, Manifest};
@@ -123,7 +123,7 @@ impl App {
                 .as_ref()
                 .map(|record| record.history.clone())
                 .unwrap_or_default(),
-            pin: self.pin().cloned(),
+            pin: self.shown_pin(),
             images: Vec::new(),
             observe: self.ctx.observe,
             deleted: self.deleted.clone(),
@@ -321,10 +321,26 @@ impl App {
     ) -> Vec<Condition> {
         let mut conditions = Vec::new();
         let mut add = |kind, message: &str| conditions.push(Condition::new(kind, message, now));
-        if let Some(pin) = self.pin() {
+        if let Some(pin) = self.shown_pin() {
             add(
                 ConditionType::Pinned,
-                &format!("held at release {} by {}", pin.release, pin.user),
+                &format!(
+                    "held at release {}{} by {}",
+                    pin.release,
+                    pin.until.words(),
+                    pin.user
+                ),
+            );
+        }
+        if let Some(refused) = self.refused() {
+            add(
+                ConditionType::RefusedRevisionError,
+                &format!(
+                    "{} failed ({}): back at release {} until a newer revision comes; `towline sync` tries it again",
+                    release::words(&refused.revisions, refused.generation),
+                    refused.why,
+                    refused.to
+                ),
             );
         }
         if let Some(target) = target {

@@ -20,7 +20,9 @@ impl App {
             }
             Decision::Wait(_) => return decision,
         };
-        match self.window(target, who, None) {
+        // The way back is part of the release that failed.
+        let begun = self.refused().map(|refused| refused.began);
+        match self.window(target, who, begun) {
             Verdict::Open => {
                 self.held = None;
                 decision

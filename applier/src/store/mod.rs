@@ -9,4 +9,4 @@ mod record;
 
 pub(crate) use config_map::{Loaded, Slot, Store, StoreError};
 pub(crate) use digest_key::DigestKey;
-pub(crate) use record::{Applied, AppliedMap, Asked, Failure, Record};
+pub(crate) use record::{Applied, AppliedMap, Asked, Ended, Failure, Record, Refused, Wanted};

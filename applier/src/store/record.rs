@@ -27,6 +27,12 @@ pub(crate) struct Record {
     pub(crate) failure: Option<Failure>,
     #[serde(default)]
     pub(crate) pin: Option<Pin>,
+    /// What was wanted when it was pinned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pinned_over: Option<Wanted>,
+    /// A failed release that was gone back from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) refused: Option<Refused>,
     #[serde(with = "pairs")]
     pub(crate) inventory: BTreeMap<Key, Item>,
     /// Newest last.
@@ -81,6 +87,58 @@ pub(crate) struct Failure {
     /// Whether nothing was applied, since something that the release needs couldn't be had.
     #[serde(default)]
     pub(crate) early: bool,
+    /// Why it isn't tried again, whatever the retry policy says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ended: Option<Ended>,
+}
+
+/// What ended a release for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Ended {
+    /// A person.
+    Terminated,
+    /// It took longer than `towline.dev/sync-timeout`.
+    TimedOut,
+}
+
+/// A release that failed, and that isn't released again until a newer one comes or a person asks for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Refused {
+    pub(crate) generation: Generation,
+    pub(crate) digest: Digest,
+    pub(crate) revisions: Vec<String>,
+    /// The release that was gone back to.
+    pub(crate) to: ReleaseId,
+    /// When the release that failed began, Unix milliseconds.
+    pub(crate) began: u64,
+    pub(crate) why: String,
+}
+
+impl Refused {
+    /// Whether this is newer, and something else: the same manifests under a newer generation would fail alike.
+    pub(crate) fn is_overcome_by(&self, generation: Generation, digest: &Digest) -> bool {
+        generation > self.generation && *digest != self.digest
+    }
+}
+
+/// What an application should be at some time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Wanted {
+    pub(crate) generation: Generation,
+    pub(crate) digest: Digest,
+    pub(crate) revisions: Vec<String>,
+}
+
+impl Wanted {
+    /// Whether `other` is of newer revisions: not merely published again, nor another policy or parameter of the same ones.
+    pub(crate) fn is_older_than(&self, other: &Self) -> bool {
+        other.generation > self.generation
+            && other.revisions != self.revisions
+            && other.digest != self.digest
+    }
 }
 
 /// How many commands are remembered.
@@ -95,6 +153,8 @@ impl Record {
             release: ReleaseId(0),
             failure: None,
             pin: None,
+            pinned_over: None,
+            refused: None,
             inventory: BTreeMap::new(),
             history: Vec::new(),
             live: None,
@@ -131,15 +191,36 @@ impl Record {
             .collect()
     }
 
-    /// Adds a release to the history, and drops what is over the limit; the pinned release stays.
+    /// The newest release that was seen healthy.
+    pub(crate) fn last_healthy(&self) -> Option<&HistoryEntry> {
+        self.history.iter().rev().find(|entry| entry.healthy)
+    }
+
+    /// A newer release is under way: the refusal of an older one is over.
+    pub(crate) fn overcome(&mut self, generation: Generation, digest: &Digest) {
+        if self
+            .refused
+            .as_ref()
+            .is_some_and(|refused| refused.is_overcome_by(generation, digest))
+        {
+            self.refused = None;
+        }
+    }
+
+    /// Adds a release to the history, and drops what is over the limit; what one is held at or can go back to stays.
     pub(crate) fn add_history(&mut self, entry: HistoryEntry, limit: usize) {
         self.history.push(entry);
-        let pinned = self.pin.as_ref().map(|pin| pin.release);
+        let stay = [
+            self.pin.as_ref().map(|pin| pin.release),
+            self.refused.as_ref().map(|refused| refused.to),
+            self.last_healthy().map(|entry| entry.release),
+        ];
         while self.history.len() > limit.max(1) {
             let Some(at) = self
                 .history
                 .iter()
-                .position(|entry| Some(entry.release) != pinned)
+                .take(self.history.len() - 1)
+                .position(|entry| !stay.contains(&Some(entry.release)))
             else {
                 break;
             };
@@ -206,32 +287,71 @@ mod tests {
         assert_eq!(record.commands.len(), COMMANDS);
     }
 
+    fn released(release: u64, healthy: bool) -> HistoryEntry {
+        HistoryEntry {
+            release: ReleaseId(release),
+            generation: Generation(release),
+            digest: Digest::of(&release.to_le_bytes()),
+            revisions: Vec::new(),
+            commits: Vec::new(),
+            sources: Vec::new(),
+            cause: bus::message::state::ReleaseCause::Automated,
+            started: 0,
+            finished: 0,
+            healthy,
+        }
+    }
+
+    fn kept(record: &Record) -> Vec<u64> {
+        record.history.iter().map(|entry| entry.release.0).collect()
+    }
+
+    #[test]
+    fn the_last_healthy_release_outlives_the_histories_limit() {
+        let mut record = Record::new(AppId::new("argocd", "web").unwrap(), "u".to_owned());
+        for (release, healthy) in [(1, true), (2, true), (3, false), (4, false)] {
+            record.add_history(released(release, healthy), 1);
+        }
+        assert_eq!(kept(&record), [2, 4]);
+        assert_eq!(
+            record.last_healthy().map(|entry| entry.release),
+            Some(ReleaseId(2))
+        );
+    }
+
+    #[test]
+    fn the_same_manifests_stay_refused_under_a_newer_generation() {
+        let mut record = Record::new(AppId::new("argocd", "web").unwrap(), "u".to_owned());
+        let (bad, other) = (Digest::of(b"bad"), Digest::of(b"other"));
+        record.refused = Some(Refused {
+            generation: Generation(5),
+            digest: bad.clone(),
+            revisions: Vec::new(),
+            to: ReleaseId(1),
+            began: 0,
+            why: String::new(),
+        });
+        record.overcome(Generation(6), &bad);
+        // What is gone back to is older.
+        record.overcome(Generation(4), &other);
+        assert!(record.refused.is_some());
+        record.overcome(Generation(6), &other);
+        assert!(record.refused.is_none());
+    }
+
     #[test]
     fn the_pinned_release_outlives_the_histories_limit() {
-        use bus::message::state::ReleaseCause;
         let mut record = Record::new(AppId::new("argocd", "web").unwrap(), "u".to_owned());
         record.pin = Some(Pin {
             release: ReleaseId(1),
             user: "a".to_owned(),
             since: 0,
+            until: bus::message::state::PinUntil::Unpinned,
         });
         for at in 1..=5 {
-            let entry = HistoryEntry {
-                release: ReleaseId(at),
-                generation: Generation(at),
-                digest: Digest::of(&at.to_le_bytes()),
-                revisions: Vec::new(),
-                commits: Vec::new(),
-                sources: Vec::new(),
-                cause: ReleaseCause::Automated,
-                started: 0,
-                finished: 0,
-                healthy: true,
-            };
-            record.add_history(entry, 2);
+            record.add_history(released(at, true), 2);
         }
-        let kept: Vec<u64> = record.history.iter().map(|entry| entry.release.0).collect();
-        assert_eq!(kept, [1, 5]);
+        assert_eq!(kept(&record), [1, 5]);
         let text = serde_json::to_string(&record).unwrap();
         assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
     }

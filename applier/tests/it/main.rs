@@ -136,3 +136,20 @@ async fn an_applier_that_stands_by_goes_on_for_the_one_that_led() {
     scenario::standby::a_cluster_secret_of_argo_cd_says_where_the_cluster_is(&world).await;
     scenario::standby::one_acts_and_the_other_goes_on_for_it(&world).await;
 }
+
+/// Releases that don't reach their goal, on a stack of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_that_fails_ends_as_it_was_asked_to() {
+    let mut world = World::start().await;
+    scenario::ending::a_release_that_takes_too_long_fails_and_is_not_tried_again(&world).await;
+    scenario::ending::a_terminated_release_takes_its_hook_with_it_and_stays_ended(&world).await;
+    scenario::ending::tries_without_end_are_ended_by_a_person(&world).await;
+    scenario::ending::a_hook_that_fails_last_fails_the_release_and_is_tried_again(&world).await;
+    scenario::pin::a_pin_until_a_newer_revision_ends_with_it_and_not_before(&world).await;
+    scenario::pin::an_application_may_say_that_its_pins_end_with_a_newer_revision(&world).await;
+    scenario::back::a_release_that_times_out_is_gone_back_from_until_a_person_tries_it_again(
+        &world,
+    )
+    .await;
+    scenario::back::a_release_that_turns_degraded_is_gone_back_from_once(&mut world).await;
+}

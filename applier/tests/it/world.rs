@@ -32,6 +32,8 @@ const FIRST: &str = "first";
 /// What the applier shows to the proxy.
 const TOKEN: &str = "first";
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+/// What applications are at where it doesn't matter.
+const REVISION: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// Who made what is released.
 pub(crate) fn commit() -> Commit {
@@ -237,13 +239,21 @@ impl World {
     }
 
     pub(crate) async fn release(&self, app: &App, objects: Value) -> Generation {
+        self.release_at(app, REVISION, objects).await
+    }
+
+    pub(crate) async fn release_at(&self, app: &App, revision: &str, objects: Value) -> Generation {
         let generation = app.next();
-        self.publish_desired(app, generation).await;
+        self.publish_desired_at(app, generation, revision).await;
         self.publish_manifests(app, generation, &objects).await;
         generation
     }
 
     pub(crate) async fn publish_desired(&self, app: &App, generation: Generation) {
+        self.publish_desired_at(app, generation, REVISION).await;
+    }
+
+    async fn publish_desired_at(&self, app: &App, generation: Generation, revision: &str) {
         let now = clock::now_ms();
         let present = Present {
             uid: app.uid.clone(),
@@ -254,7 +264,7 @@ impl World {
             sources: vec![ResolvedSource {
                 repo_url: "https://git.example.org/deploy".to_owned(),
                 target_revision: "main".to_owned(),
-                revision: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+                revision: revision.to_owned(),
                 tree: "89abcdef0123456789abcdef0123456789abcdef".to_owned(),
                 snapshot: Snapshot::default(),
                 commit: Some(commit()),
@@ -500,6 +510,10 @@ impl App {
             had: Vec::new(),
             generation: std::sync::atomic::AtomicU64::new(clock::now_ms()),
         }
+    }
+
+    pub(crate) fn annotate(&mut self, key: &str, value: &str) {
+        self.notes.insert(key.to_owned(), value.to_owned());
     }
 
     pub(crate) fn next(&self) -> Generation {

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Message;
+use super::state::PinUntil;
 use crate::identity::{AppId, ClusterId, ReleaseId};
 
 /// One command. Delivered at least once: whoever carries it out remembers the id.
@@ -45,9 +46,15 @@ pub enum Action {
     Rollback {
         #[serde(default)]
         release: Option<ReleaseId>,
+        #[serde(default)]
+        until: PinUntil,
     },
     /// Hold the application at what is live now.
     Pin,
+    /// The same, and what ends it beside an unpin.
+    PinUntil {
+        until: PinUntil,
+    },
     Unpin,
     Terminate,
 }
@@ -91,7 +98,7 @@ impl Action {
             Self::Refresh { .. } => Verb::Refresh,
             Self::Sync { .. } => Verb::Sync,
             Self::Rollback { .. } => Verb::Rollback,
-            Self::Pin => Verb::Pin,
+            Self::Pin | Self::PinUntil { .. } => Verb::Pin,
             Self::Unpin => Verb::Unpin,
             Self::Terminate => Verb::Terminate,
         }

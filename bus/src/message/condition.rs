@@ -34,6 +34,8 @@ pub enum ConditionType {
     NonDeterministicRender,
     /// The application is held at a release.
     Pinned,
+    /// What is wanted failed, and the application is back at its last healthy release.
+    RefusedRevisionError,
     /// Secrets can't be resolved.
     SecretError,
     /// More objects would be deleted than is allowed without a confirmation.
@@ -45,7 +47,7 @@ pub enum ConditionType {
 }
 
 impl ConditionType {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::InvalidSpecError,
         Self::ComparisonError,
         Self::SyncError,
@@ -59,6 +61,7 @@ impl ConditionType {
         Self::UnknownFieldWarning,
         Self::NonDeterministicRender,
         Self::Pinned,
+        Self::RefusedRevisionError,
         Self::SecretError,
         Self::ConfirmationNeeded,
         Self::OrphanedResourceWarning,
@@ -81,6 +84,7 @@ impl ConditionType {
             Self::UnknownFieldWarning => "UnknownFieldWarning",
             Self::NonDeterministicRender => "NonDeterministicRender",
             Self::Pinned => "Pinned",
+            Self::RefusedRevisionError => "RefusedRevisionError",
             Self::SecretError => "SecretError",
             Self::ConfirmationNeeded => "ConfirmationNeeded",
             Self::OrphanedResourceWarning => "OrphanedResourceWarning",

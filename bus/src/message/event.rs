@@ -135,6 +135,8 @@ kinds! {
     ReleaseFailed = "release.failed" by "applier",
     /// A newer generation took over.
     ReleaseSuperseded = "release.superseded" by "applier",
+    /// It failed and isn't released again until a newer one comes; the application goes back to its last healthy release.
+    RevisionRefused = "revision.refused" by "applier",
     HookStarted = "hook.started" by "applier",
     HookFinished = "hook.finished" by "applier",
     ObjectPruned = "object.pruned" by "applier",

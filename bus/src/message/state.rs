@@ -369,6 +369,39 @@ pub struct Pin {
     pub release: ReleaseId,
     pub user: String,
     pub since: u64,
+    #[serde(default)]
+    pub until: PinUntil,
+}
+
+/// What ends a pin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum PinUntil {
+    /// Only a person.
+    #[default]
+    Unpinned,
+    /// Revisions newer than those that were wanted when it was made, too.
+    NewerRevision,
+}
+
+impl PinUntil {
+    pub const ALL: [Self; 2] = [Self::Unpinned, Self::NewerRevision];
+
+    /// The word of metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unpinned => "unpinned",
+            Self::NewerRevision => "newer-revision",
+        }
+    }
+
+    /// What follows "pinned at release 3" in a sentence.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Unpinned => "",
+            Self::NewerRevision => " until a newer revision comes",
+        }
+    }
 }
 
 /// What a secrets-agent knows of an application: which references it resolved last, never a value.

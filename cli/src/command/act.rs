@@ -88,7 +88,7 @@ const fn goal(action: &Action) -> Goal {
             Goal::Accepted
         }
         Action::Sync { .. } | Action::Rollback { .. } => Goal::Released,
-        Action::Pin => Goal::Pinned(true),
+        Action::Pin | Action::PinUntil { .. } => Goal::Pinned(true),
         Action::Unpin => Goal::Pinned(false),
     }
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
 use bus::message::command::Action;
-use bus::message::state::HealthStatus;
+use bus::message::state::{HealthStatus, PinUntil};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
@@ -260,6 +260,7 @@ pub(super) async fn rollback(stage: &Stage) -> anyhow::Result<()> {
             &app,
             &Action::Rollback {
                 release: Some(good),
+                until: PinUntil::Unpinned,
             },
         )
         .await?;

@@ -16,7 +16,7 @@ pub(crate) fn body(view: &View, events: &[Arc<Recorded>], now_ms: u64) -> Markup
             h1 { (view.app.name()) }
             (health(view.health.status))
             (sync(view.sync))
-            @if let Some(pin) = &view.pin { (badge(Tone::Quiet, "⊙", &format!("pinned to release {}", pin.release))) }
+            @if let Some(pin) = &view.pin { (badge(Tone::Quiet, "⊙", &format!("pinned to release {}{}", pin.release, pin.until.words()))) }
             @if view.deleting { (badge(Tone::Busy, "✂", "deleting")) }
             @if view.observe { (badge(Tone::Quiet, "◌", "observed: nothing is applied")) }
         }

@@ -153,7 +153,7 @@ fn revisions(view: &View) -> Markup {
 /// What one should know before trusting the cell.
 fn marks(view: &View) -> Markup {
     html! {
-        @if let Some(pin) = &view.pin { (badge(Tone::Quiet, "⊙", &format!("pinned to {}", pin.release))) }
+        @if let Some(pin) = &view.pin { (badge(Tone::Quiet, "⊙", &format!("pinned to {}{}", pin.release, pin.until.words()))) }
         @if view.deleting { (badge(Tone::Busy, "✂", "deleting")) }
         @if view.observe { (badge(Tone::Quiet, "◌", "observed")) }
         @if let Some(condition) = view.conditions.iter().find(|condition| is_error(condition.kind)) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use bus::message::command::{Action, Command};
 use bus::message::event::{Event, EventKind};
-use bus::message::state::{HealthStatus, OperationPhase, ReleaseCause};
+use bus::message::state::{HealthStatus, OperationPhase, PinUntil, ReleaseCause};
 use bus::subject::{self, Bucket, Stream};
 use bus::{ClusterId, Outcome};
 use futures::StreamExt;
@@ -172,7 +172,13 @@ async fn a_command_needs_a_token_and_the_right(towline: &Towline) {
     let command = towline.command().await;
     assert_eq!(id, command.id);
     assert_eq!(command.user, "pilot");
-    assert_eq!(command.action, Action::Rollback { release: None });
+    assert_eq!(
+        command.action,
+        Action::Rollback {
+            release: None,
+            until: PinUntil::Unpinned
+        }
+    );
     let events = towline.read("/api/v1/events?app=argocd/dome", &towline.token("guest"));
     until("the command is in the audit", async || {
         events().await.contains("command.accepted")

@@ -115,6 +115,7 @@ pub(crate) async fn a_wiped_broker_deletes_nothing_and_keeps_the_pin(world: &mut
             &app,
             Action::Rollback {
                 release: Some(bus::ReleaseId(77)),
+                until: bus::message::state::PinUntil::Unpinned,
             },
         )
         .await;

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bus::ReleaseId;
 use bus::message::command::Action;
-use bus::message::state::{OperationPhase, SyncStatus};
+use bus::message::state::{OperationPhase, PinUntil, SyncStatus};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ListParams, PostParams, WatchEvent, WatchParams};
@@ -141,6 +141,7 @@ async fn release_and_return(world: &World, app: &App, name: &str) {
     gone(world, name, "leaving").await;
     let back = Action::Rollback {
         release: Some(ReleaseId(1)),
+        until: PinUntil::Unpinned,
     };
     world.order(app, back).await;
     let state = world

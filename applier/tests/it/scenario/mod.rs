@@ -1,9 +1,11 @@
 pub(crate) mod adoption;
+pub(crate) mod back;
 pub(crate) mod crash;
 pub(crate) mod deletion;
 pub(crate) mod diff;
 pub(crate) mod disturbance;
 pub(crate) mod drift;
+pub(crate) mod ending;
 pub(crate) mod health;
 pub(crate) mod hooks;
 pub(crate) mod ignored;
