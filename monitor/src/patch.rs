@@ -4,6 +4,7 @@
 //! behind in it, and its `test` guards what is removed.
 
 use api::annotations;
+use api::application::is_for_hooks;
 use bus::Digest;
 use serde_json::{Value, json};
 
@@ -170,8 +171,10 @@ fn is_carried_out(
 /// Lets a deleted object go, once its clusters have carried out the deletion.
 pub fn finalize(declared: &Declared, deleted: Option<&str>) -> Ops {
     let ours = |name: &String| {
-        name.strip_prefix(annotations::RESOURCES_FINALIZER)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        let of_objects = name
+            .strip_prefix(annotations::RESOURCES_FINALIZER)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        of_objects || is_for_hooks(name)
     };
     let done = declared.deleting && deleted == Some(&declared.uid);
     if !done || !declared.finalizers.iter().any(ours) {

@@ -1,6 +1,6 @@
 //! What to publish for one application: what is wanted against what was published. Pure.
 
-use bus::message::desired::{Cascade, Cause, Commit, Desired, DesiredState, Rendering};
+use bus::message::desired::{Cause, Commit, Deleted, Desired, DesiredState, Rendering};
 use bus::message::need::Need;
 use bus::{Digest, Generation};
 use git2::Oid;
@@ -28,7 +28,7 @@ pub enum State {
         dependencies: Box<[Given]>,
         begun: Begun,
     },
-    Deleted(Cascade),
+    Deleted(Deleted),
 }
 
 /// A source, as it was published.
@@ -123,7 +123,7 @@ impl From<&Desired> for Published {
                 (present.uid.as_str(), present.trigger.published, state)
             }
             DesiredState::Deleted(deleted) => {
-                (deleted.uid.as_str(), 0, State::Deleted(deleted.cascade))
+                (deleted.uid.as_str(), 0, State::Deleted(deleted.clone()))
             }
         };
         Self {

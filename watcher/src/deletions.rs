@@ -17,8 +17,7 @@ pub enum Life<'a> {
     },
     /// Somebody deleted it; its finalizer says what goes with it.
     Deleting {
-        uid: &'a str,
-        cascade: Option<Cascade>,
+        deleted: Option<&'a Deleted>,
         cluster: Option<&'a ClusterId>,
     },
     /// The API server says that there is no such object.
@@ -48,42 +47,47 @@ pub fn deletions(
                 } else {
                     Cascade::None
                 };
-                (other.clone(), deleted(&published.uid, cascade))
+                (other.clone(), Deleted::new(&published.uid, cascade))
             })
             .collect(),
         Life::Deleting {
-            uid,
-            cascade: Some(cascade),
+            deleted: Some(deleted),
             cluster,
         } => {
-            let mut all: Vec<_> = present
-                .filter(|(_, published)| *published.uid == *uid)
-                .map(|(cluster, _)| (cluster.clone(), deleted(uid, cascade)))
+            let ours = |published: &Published| *published.uid == *deleted.uid;
+            let mut all: Vec<_> = published
+                .iter()
+                .filter(|(_, published)| ours(published) && is_news(published, deleted))
+                .map(|(cluster, _)| (cluster.clone(), deleted.clone()))
                 .collect();
             // Never published, or the broker forgot: the applier looks for itself what there is.
             let said = |published: &Published| {
-                *published.uid == *uid && matches!(published.state, State::Deleted(_))
+                ours(published) && matches!(published.state, State::Deleted(_))
             };
             if all.is_empty()
                 && let Some(cluster) = cluster
                 && !published.values().any(said)
             {
-                all.push((cluster.clone(), deleted(uid, cascade)));
+                all.push((cluster.clone(), deleted.clone()));
             }
             all
         }
         // Nobody knows where it belongs; or there is no resources finalizer, and it will be gone by itself.
-        Life::Live { cluster: None, .. } | Life::Deleting { cascade: None, .. } => Vec::new(),
+        Life::Live { cluster: None, .. } | Life::Deleting { deleted: None, .. } => Vec::new(),
         Life::Gone => present
-            .map(|(cluster, published)| (cluster.clone(), deleted(&published.uid, Cascade::None)))
+            .map(|(cluster, published)| {
+                (cluster.clone(), Deleted::new(&published.uid, Cascade::None))
+            })
             .collect(),
     }
 }
 
-fn deleted(uid: &str, cascade: Cascade) -> Deleted {
-    Deleted {
-        uid: uid.to_owned(),
-        cascade,
+/// Whether a deletion is to be published where this was: the first time, and when something else is said of it than was, such as
+/// that somebody approves it. Where the application had left before, nothing changes.
+fn is_news(published: &Published, deleted: &Deleted) -> bool {
+    match &published.state {
+        State::Present { .. } => true,
+        State::Deleted(said) => said.requested.is_some() && said != deleted,
     }
 }
 
@@ -114,6 +118,13 @@ mod tests {
             .iter()
             .map(|name| (ClusterId::new(name).unwrap(), published("u")))
             .collect()
+    }
+
+    fn asked(uid: &str, cascade: Cascade) -> Deleted {
+        Deleted {
+            requested: Some(1),
+            ..Deleted::new(uid, cascade)
+        }
     }
 
     fn names(deletions: &[(ClusterId, Deleted)]) -> Vec<(&str, Cascade)> {
@@ -154,9 +165,9 @@ mod tests {
             names(&deletions(life, &clusters(&["a"]))),
             [("a", Cascade::None)]
         );
+        let new = asked("new", Cascade::Foreground);
         let life = Life::Deleting {
-            uid: "new",
-            cascade: Some(Cascade::Foreground),
+            deleted: Some(&new),
             cluster: None,
         };
         assert_eq!(deletions(life, &clusters(&["a"])), []);
@@ -165,9 +176,9 @@ mod tests {
     #[test]
     fn a_deletion_cascades_as_its_finalizer_says_and_once() {
         let a = ClusterId::new("a").unwrap();
+        let deleted = asked("u", Cascade::Background);
         let life = Life::Deleting {
-            uid: "u",
-            cascade: Some(Cascade::Background),
+            deleted: Some(&deleted),
             cluster: Some(&a),
         };
         assert_eq!(
@@ -180,16 +191,38 @@ mod tests {
         );
         let mut done = clusters(&["a"]);
         for published in done.values_mut() {
-            published.state = State::Deleted(Cascade::Background);
+            published.state = State::Deleted(deleted.clone());
         }
         assert_eq!(deletions(life, &done), []);
     }
 
     #[test]
+    fn a_word_given_later_is_passed_on_but_not_to_where_it_had_left() {
+        let deleted = asked("u", Cascade::Background);
+        let mut done = clusters(&["a", "left"]);
+        for (cluster, published) in &mut done {
+            let left = Deleted::new("u", Cascade::Foreground);
+            published.state = State::Deleted(match cluster.as_str() {
+                "left" => left,
+                _ => deleted.clone(),
+            });
+        }
+        let approved = Deleted {
+            approved: Some("2026-01-02T03:04:05Z".to_owned()),
+            ..deleted
+        };
+        let life = Life::Deleting {
+            deleted: Some(&approved),
+            cluster: None,
+        };
+        let found = deletions(life, &done);
+        assert_eq!(found, [(ClusterId::new("a").unwrap(), approved.clone())]);
+    }
+
+    #[test]
     fn without_the_finalizer_nothing_goes_along() {
         let life = Life::Deleting {
-            uid: "u",
-            cascade: None,
+            deleted: None,
             cluster: None,
         };
         assert_eq!(deletions(life, &clusters(&["a"])), []);

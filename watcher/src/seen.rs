@@ -61,6 +61,10 @@ pub struct Seen {
     pub annotations: BTreeMap<String, String>,
     pub cascade: Option<Cascade>,
     pub deleting: bool,
+    /// When that was asked for, Unix milliseconds.
+    pub requested: Option<u64>,
+    /// Whether hooks run when it is deleted, though its objects stay.
+    pub delete_hooks: bool,
     pub refresh: Option<Refresh>,
     /// Told to be left alone.
     pub skip: bool,
@@ -89,6 +93,8 @@ impl Seen {
         });
         let skip = annotation(annotations::SKIP_RECONCILE) == Some("true");
         let (cascade, deleting) = (application.cascade(), application.is_being_deleted());
+        let requested = application.deletion_requested();
+        let delete_hooks = application.has_delete_hooks();
         let metadata = application.metadata;
         Some(Self {
             id: AppId::new(&metadata.namespace?, &metadata.name?).ok()?,
@@ -102,6 +108,8 @@ impl Seen {
                 .collect(),
             cascade,
             deleting,
+            requested,
+            delete_hooks,
             refresh,
             skip,
         })
@@ -188,5 +196,6 @@ mod tests {
         }));
         assert!(seen.deleting);
         assert_eq!(seen.cascade, Some(Cascade::Background));
+        assert_eq!(seen.requested, Some(1_767_225_600_000));
     }
 }

@@ -204,10 +204,10 @@ async fn only_what_nothing_names_and_nobody_touched_lately_is_taken_out() {
         assert_eq!(world.is_there(store, digest).await, stays);
     }
 
-    let gone = DesiredState::Deleted(Deleted {
-        uid: "u".to_owned(),
-        cascade: bus::message::desired::Cascade::Background,
-    });
+    let gone = DesiredState::Deleted(Deleted::new(
+        "u",
+        bus::message::desired::Cascade::Background,
+    ));
     world.desired(2, gone).await;
     let collected = collect::round(&world.bus, Duration::ZERO).await.unwrap();
     assert_eq!(collected.objects, 2);

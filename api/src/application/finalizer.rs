@@ -1,7 +1,10 @@
 //! What a deletion takes along.
 
 use super::Application;
-use crate::annotations::{BACKGROUND_FINALIZER, FOREGROUND_FINALIZER, RESOURCES_FINALIZER};
+use crate::annotations::{
+    BACKGROUND_FINALIZER, FOREGROUND_FINALIZER, POST_DELETE_FINALIZER, PRE_DELETE_FINALIZER,
+    RESOURCES_FINALIZER,
+};
 
 /// How an application's objects go when it is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +28,33 @@ impl Application {
             })
     }
 
+    /// Whether hooks are to run when it is deleted, whatever becomes of its objects.
+    pub fn has_delete_hooks(&self) -> bool {
+        self.metadata
+            .finalizers
+            .iter()
+            .flatten()
+            .any(|finalizer| is_for_hooks(finalizer))
+    }
+
+    /// When somebody asked for the deletion, Unix milliseconds.
+    pub fn deletion_requested(&self) -> Option<u64> {
+        let time = self.metadata.deletion_timestamp.as_ref()?;
+        u64::try_from(time.0.as_millisecond()).ok()
+    }
+
     /// Whether somebody asked for the deletion.
     pub fn is_being_deleted(&self) -> bool {
         self.metadata.deletion_timestamp.is_some()
     }
+}
+
+/// Argo CD's finalizers for `PreDelete` and `PostDelete` hooks, and for clearing them away.
+pub fn is_for_hooks(finalizer: &str) -> bool {
+    [PRE_DELETE_FINALIZER, POST_DELETE_FINALIZER]
+        .into_iter()
+        .filter_map(|own| finalizer.strip_prefix(own))
+        .any(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]
@@ -59,10 +85,14 @@ mod tests {
     }
 
     #[test]
-    fn other_finalizers_take_nothing_along() {
-        assert_eq!(
-            with(&["post-delete-finalizer.argocd.argoproj.io"]).cascade(),
-            None
-        );
+    fn finalizers_of_hooks_take_nothing_along_but_have_hooks_run() {
+        for finalizer in [
+            POST_DELETE_FINALIZER,
+            "pre-delete-finalizer.argocd.argoproj.io/cleanup",
+        ] {
+            assert_eq!(with(&[finalizer]).cascade(), None);
+            assert!(with(&[finalizer]).has_delete_hooks());
+        }
+        assert!(!with(&[RESOURCES_FINALIZER, "pre-delete"]).has_delete_hooks());
     }
 }

@@ -22,7 +22,7 @@ pub mod sync_option;
 pub mod sync_policy;
 mod unknown;
 
-pub use finalizer::Cascade;
+pub use finalizer::{Cascade, is_for_hooks};
 pub use operation::Operation;
 pub use precedence::{IN_CLUSTER_NAME, IN_CLUSTER_SERVER};
 pub use source::ApplicationSource;

@@ -9,6 +9,7 @@ mod compare;
 mod decide;
 mod deletion;
 mod diff;
+mod deletion_hooks;
 mod explain;
 mod fail;
 mod finish;

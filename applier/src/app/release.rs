@@ -361,7 +361,9 @@ fn begun(
 fn grow(record: &mut Record, target: &Target, live: &Presences, policy: &Policy) -> bool {
     let mut grown = false;
     for manifest in &target.manifests {
-        let left_out = !policy.is_about(&manifest.key);
+        let hook = manifest.hook.as_ref();
+        let left_out =
+            !policy.is_about(&manifest.key) || hook.is_some_and(|hook| !hook.is_of_release());
         if left_out || matches!(live.get(&manifest.key), Some(Presence::Others(_))) {
             continue;
         }

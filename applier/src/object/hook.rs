@@ -13,10 +13,21 @@ pub(crate) enum Phase {
     PostSync,
     /// When a release failed.
     SyncFail,
+    /// Before the application's objects are deleted.
+    PreDelete,
+    /// After that.
+    PostDelete,
 }
 
 impl Phase {
-    const ALL: [Self; 4] = [Self::PreSync, Self::Sync, Self::PostSync, Self::SyncFail];
+    const ALL: [Self; 6] = [
+        Self::PreSync,
+        Self::Sync,
+        Self::PostSync,
+        Self::SyncFail,
+        Self::PreDelete,
+        Self::PostDelete,
+    ];
 
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -24,6 +35,8 @@ impl Phase {
             Self::Sync => "Sync",
             Self::PostSync => "PostSync",
             Self::SyncFail => "SyncFail",
+            Self::PreDelete => "PreDelete",
+            Self::PostDelete => "PostDelete",
         }
     }
 
@@ -35,8 +48,15 @@ impl Phase {
         match word {
             "pre-install" | "pre-upgrade" => Some(Self::PreSync),
             "post-install" | "post-upgrade" => Some(Self::PostSync),
+            "pre-delete" => Some(Self::PreDelete),
+            "post-delete" => Some(Self::PostDelete),
             _ => None,
         }
+    }
+
+    /// Whether it is a phase of an application's deletion.
+    pub(crate) const fn is_of_deletion(self) -> bool {
+        matches!(self, Self::PreDelete | Self::PostDelete)
     }
 
     /// What an object that runs in this phase is marked with: a plan that is made again knows by it what has run.
@@ -82,6 +102,18 @@ pub(crate) struct Hook {
     /// In the order of time, at least one. It runs anew in each.
     pub(crate) phases: Vec<Phase>,
     pub(crate) delete: Vec<DeletePolicy>,
+}
+
+impl Hook {
+    /// Whether a release may make it.
+    pub(crate) fn is_of_release(&self) -> bool {
+        self.phases.iter().any(|phase| !phase.is_of_deletion())
+    }
+
+    /// Whether the application's deletion makes it.
+    pub(crate) fn is_of_deletion(&self) -> bool {
+        self.phases.iter().any(|phase| phase.is_of_deletion())
+    }
 }
 
 /// What an object's annotations make of it.
@@ -130,14 +162,12 @@ pub(crate) fn role(notes: &BTreeMap<&str, &str>) -> Role {
 }
 
 /// Helm's tests and its hooks of other actions are never part of a sync.
-const HELM_OTHERS: [&str; 7] = [
+const HELM_OTHERS: [&str; 5] = [
     "test",
     "test-success",
     "test-failure",
     "pre-rollback",
     "post-rollback",
-    "pre-delete",
-    "post-delete",
 ];
 
 /// Those of both annotations together.
@@ -212,6 +242,15 @@ mod tests {
         };
         assert_eq!(both("PostSync"), [Phase::PostSync]);
         assert_eq!(both("Whenever"), [Phase::PreSync]);
+    }
+
+    #[test]
+    fn helms_hooks_of_an_uninstall_are_those_of_a_deletion() {
+        let Role::Hook(hook) = read(&[(annotations::HELM_HOOK, "pre-delete,post-delete")]) else {
+            panic!("no hook")
+        };
+        assert_eq!(hook.phases, [Phase::PreDelete, Phase::PostDelete]);
+        assert!(hook.is_of_deletion() && !hook.is_of_release());
     }
 
     #[test]

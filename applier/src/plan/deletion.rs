@@ -5,16 +5,36 @@ use std::collections::BTreeMap;
 use super::prune::Going;
 use super::step::{Step, Why};
 use super::{Defaults, Facts, Item, Presence, Presences, prune};
-use crate::object::{Key, Say};
+use crate::object::{Hook, Key, Manifest, Say};
 
-/// `own` is the Application itself, which may be among its own objects.
+/// What goes with the application, or what a person has to agree to first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Deletion {
+    Steps(Vec<Step>),
+    /// `Delete=confirm`: nothing goes before these may.
+    NeedsWord(Vec<Key>),
+}
+
+/// Whether a person agreed to what needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Approval {
+    Given,
+    Missing,
+    /// The application only left the cluster: what needs a word stays.
+    Nobody,
+}
+
+/// `own` is the Application itself, which may be among its own objects; `manifests` are those that were released last.
 pub(crate) fn deletion(
     inventory: &BTreeMap<Key, Item>,
+    manifests: &[Manifest],
     live: &Presences,
     own: &Key,
     defaults: Defaults,
-) -> Vec<Step> {
+    approval: Approval,
+) -> Deletion {
     let mut objects = Vec::new();
+    let mut asks = Vec::new();
     for (key, item) in inventory {
         let Some(Presence::Present(Facts {
             proven: true,
@@ -25,9 +45,16 @@ pub(crate) fn deletion(
             continue;
         };
         let word = item.options.delete.or(defaults.delete);
-        let stays = matches!(word, Say::No | Say::Confirm);
-        if stays || is_definition(key) || key == own {
+        let nobody = word == Say::Confirm && approval == Approval::Nobody;
+        // Hooks of the deletion are cleared away when they have run.
+        let runs = manifests.iter().any(|manifest| {
+            manifest.key == *key && manifest.hook.as_ref().is_some_and(Hook::is_of_deletion)
+        });
+        if word == Say::No || nobody || runs || is_definition(key) || key == own {
             continue;
+        }
+        if word == Say::Confirm && !deleting && approval == Approval::Missing {
+            asks.push(key.clone());
         }
         objects.push(Going {
             key: key.clone(),
@@ -35,7 +62,11 @@ pub(crate) fn deletion(
             deleting: *deleting,
         });
     }
-    prune::steps(objects, Why::Deleted)
+    if asks.is_empty() {
+        Deletion::Steps(prune::steps(objects, Why::Deleted))
+    } else {
+        Deletion::NeedsWord(asks)
+    }
 }
 
 /// A definition takes every object of its kind along, other applications' too: it stays, as in Argo CD.
@@ -72,32 +103,49 @@ mod tests {
         Key::new(api::GROUP, "Application", "argocd", "web")
     }
 
-    fn goes(key: &Key, own: Say, of_application: Say) -> bool {
-        let (inventory, live) = world(own, key);
-        let defaults = Defaults {
-            delete: of_application,
-            ..Defaults::default()
-        };
-        !deletion(&inventory, &live, &itself(), defaults).is_empty()
+    fn left_alone(key: &Key) -> Deletion {
+        let (inventory, live) = world(Say::Nothing, key);
+        let none = Defaults::default();
+        deletion(&inventory, &[], &live, &itself(), none, Approval::Missing)
     }
 
     #[test]
     fn an_object_goes_by_its_own_word_before_the_applications() {
         let key = Key::new("", "ConfigMap", "n", "a");
-        assert!(goes(&key, Say::Nothing, Say::Nothing));
-        assert!(!goes(&key, Say::No, Say::Nothing) && !goes(&key, Say::Nothing, Say::No));
-        assert!(goes(&key, Say::Yes, Say::No));
+        let goes = |own: Say, of_application: Say, approval: Approval| {
+            let (inventory, live) = world(own, &key);
+            let defaults = Defaults {
+                delete: of_application,
+                ..Defaults::default()
+            };
+            deletion(&inventory, &[], &live, &itself(), defaults, approval)
+        };
+        let stays = Deletion::Steps(Vec::new());
+        assert_eq!(goes(Say::No, Say::Nothing, Approval::Given), stays);
+        assert_eq!(goes(Say::Nothing, Say::No, Approval::Given), stays);
+        assert_ne!(goes(Say::Yes, Say::No, Approval::Missing), stays);
+        assert_eq!(goes(Say::Confirm, Say::Nothing, Approval::Nobody), stays);
+        let asks = Deletion::NeedsWord(vec![key.clone()]);
+        assert_eq!(goes(Say::Confirm, Say::Nothing, Approval::Missing), asks);
+        assert_eq!(goes(Say::Nothing, Say::Confirm, Approval::Missing), asks);
+        assert!(
+            matches!(goes(Say::Confirm, Say::Nothing, Approval::Given), Deletion::Steps(steps) if !steps.is_empty())
+        );
     }
 
     #[test]
     fn a_definition_stays_when_its_application_goes() {
-        let group = "apiextensions.k8s.io";
-        let key = Key::new(group, "CustomResourceDefinition", "", "widgets.x.io");
-        assert!(!goes(&key, Say::Nothing, Say::Nothing));
+        let key = Key::new(
+            "apiextensions.k8s.io",
+            "CustomResourceDefinition",
+            "",
+            "widgets.x.io",
+        );
+        assert_eq!(left_alone(&key), Deletion::Steps(Vec::new()));
     }
 
     #[test]
     fn an_application_among_its_own_objects_does_not_wait_for_itself() {
-        assert!(!goes(&itself(), Say::Nothing, Say::Nothing));
+        assert_eq!(left_alone(&itself()), Deletion::Steps(Vec::new()));
     }
 }

@@ -145,6 +145,39 @@ pub(crate) fn cleanup(
         .collect()
 }
 
+/// Hooks of a deletion that is over, to be cleared away: nobody is left to do it later. Where only a failure was to clear it
+/// away, it stays.
+pub(crate) fn after_deletion(manifests: &[Manifest], live: &Presences, attempt: &str) -> Vec<Key> {
+    of_attempt(manifests, live, attempt)
+        .filter(|(hook, _, _)| hook.delete != [DeletePolicy::HookFailed])
+        .map(|(_, key, _)| key.clone())
+        .collect()
+}
+
+/// Hooks of an attempt that failed, to be made anew.
+pub(crate) fn failed(manifests: &[Manifest], live: &Presences, attempt: &str) -> Vec<Key> {
+    of_attempt(manifests, live, attempt)
+        .filter(|(_, _, facts)| end(facts) == End::Failed)
+        .map(|(_, key, _)| key.clone())
+        .collect()
+}
+
+fn of_attempt<'a>(
+    manifests: &'a [Manifest],
+    live: &'a Presences,
+    attempt: &'a str,
+) -> impl Iterator<Item = (&'a Hook, &'a Key, &'a Facts)> {
+    manifests.iter().filter_map(move |manifest| {
+        let hook = manifest.hook.as_ref()?;
+        match live.get(&manifest.key) {
+            Some(Presence::Present(facts)) if is_of_attempt(facts, attempt) && facts.proven => {
+                Some((hook, &manifest.key, facts))
+            }
+            _ => None,
+        }
+    })
+}
+
 /// As in Argo CD, the release's outcome decides, not the hook's; but a hook for failures has only its own.
 fn goes(hook: &Hook, run: Phase, own: End, ended: AttemptEnd) -> bool {
     let succeeded = match (own, ended) {

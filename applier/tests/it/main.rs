@@ -76,12 +76,14 @@ async fn options_are_honoured_and_what_was_there_is_taken_over() {
 /// When hooks run, and what isn't deleted without a word, on a stack of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hooks_run_in_their_time_and_nothing_goes_before_its_time() {
-    let world = World::start().await;
+    let mut world = World::start().await;
     scenario::hooks::a_failed_release_runs_its_hooks_for_failures(&world).await;
     scenario::hooks::one_hook_runs_in_each_of_its_phases(&world).await;
     scenario::prune::what_needs_a_word_is_pruned_only_with_it(&world).await;
     scenario::prune::an_application_says_how_many_may_go_at_once(&world).await;
     scenario::prune::what_is_pruned_last_stays_until_all_is_healthy(&world).await;
+    scenario::hooks::hooks_of_a_deletion_run_before_and_after_it(&world).await;
+    scenario::hooks::a_killed_applier_runs_no_hook_again(&mut world).await;
 }
 
 /// How objects and applications are found to be, on a stack of its own.

@@ -332,8 +332,9 @@ impl World {
             cluster: cluster(),
             generation: app.next(),
             state: DesiredState::Deleted(Deleted {
-                uid: app.uid.clone(),
-                cascade,
+                requested: app.deleted,
+                approved: app.notes.get(api::annotations::DELETION_APPROVED).cloned(),
+                ..Deleted::new(&app.uid, cascade)
             }),
         };
         let subject = subject::desired(&cluster(), &app.id);
@@ -492,6 +493,8 @@ pub(crate) struct App {
     pub notes: BTreeMap<String, String>,
     /// What its status lists as its objects.
     pub had: Vec<String>,
+    /// When somebody deleted the Application, Unix milliseconds.
+    pub deleted: Option<u64>,
     generation: std::sync::atomic::AtomicU64,
 }
 
@@ -508,6 +511,7 @@ impl App {
             }),
             notes: BTreeMap::new(),
             had: Vec::new(),
+            deleted: None,
             generation: std::sync::atomic::AtomicU64::new(clock::now_ms()),
         }
     }

@@ -40,10 +40,7 @@ mod tests {
             app: app.clone(),
             cluster: cluster.clone(),
             generation: Generation(1),
-            state: DesiredState::Deleted(Deleted {
-                uid: "u".to_owned(),
-                cascade: Cascade::None,
-            }),
+            state: DesiredState::Deleted(Deleted::new("u", Cascade::None)),
         };
         let command = Command {
             id: "1".to_owned(),

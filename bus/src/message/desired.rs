@@ -195,6 +195,25 @@ pub struct Deleted {
     /// UID of the `Application` object whose objects are meant; another's are left alone.
     pub uid: String,
     pub cascade: Cascade,
+    /// When the deletion of the Application was asked for, Unix milliseconds. None where it only left the cluster, or is gone: its
+    /// hooks for a deletion don't run then, and nobody can be asked for a confirmation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested: Option<u64>,
+    /// The annotation `argocd.argoproj.io/deletion-approved` of the Application.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved: Option<String>,
+}
+
+impl Deleted {
+    /// A deletion that nobody asked for in so many words.
+    pub fn new(uid: &str, cascade: Cascade) -> Self {
+        Self {
+            uid: uid.to_owned(),
+            cascade,
+            requested: None,
+            approved: None,
+        }
+    }
 }
 
 /// What becomes of the application's live objects.

@@ -108,10 +108,10 @@ pub(crate) fn desired_in(cluster: &ClusterId, name: &str, generation: u64) -> De
         app: app(name),
         cluster: cluster.clone(),
         generation: Generation(generation),
-        state: DesiredState::Deleted(Deleted {
-            uid: "00000000-0000-0000-0000-000000000000".to_owned(),
-            cascade: Cascade::None,
-        }),
+        state: DesiredState::Deleted(Deleted::new(
+            "00000000-0000-0000-0000-000000000000",
+            Cascade::None,
+        )),
     }
 }
 

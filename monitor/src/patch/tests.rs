@@ -209,7 +209,8 @@ fn dying() -> Value {
     object["metadata"]["deletionTimestamp"] = json!("2026-03-04T05:06:07Z");
     object["metadata"]["finalizers"] = json!([
         annotations::FOREGROUND_FINALIZER,
-        "post-delete-finalizer.argocd.argoproj.io",
+        "example.com/another",
+        annotations::POST_DELETE_FINALIZER,
         annotations::RESOURCES_FINALIZER
     ]);
     object
@@ -221,7 +222,7 @@ fn a_deletion_that_was_carried_out_lets_the_object_go() {
     let after = applied(dying(), &ops);
     assert_eq!(
         after["metadata"]["finalizers"],
-        json!(["post-delete-finalizer.argocd.argoproj.io"])
+        json!(["example.com/another"])
     );
 }
 

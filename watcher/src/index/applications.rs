@@ -239,15 +239,10 @@ impl Index {
             .get_mut(id)
             .and_then(|clusters| clusters.remove(cluster));
         if let Some(Published {
-            uid,
-            state: State::Deleted(cascade),
+            state: State::Deleted(deleted),
             ..
         }) = lost
         {
-            let deleted = Deleted {
-                uid: uid.into(),
-                cascade,
-            };
             let owed = guard.owed.entry(id.clone()).or_default();
             owed.insert(cluster.clone(), deleted);
         } else if let Some(app) = guard.apps.get_mut(id) {
@@ -376,13 +371,9 @@ impl Inner {
         match &app.intent {
             Some(Intent::Deleting) => {
                 let target = self.environment.target(&app.seen.spec.destination).ok();
-                let cascade = app.seen.cascade.map(|cascade| match cascade {
-                    api::application::Cascade::Foreground => Cascade::Foreground,
-                    api::application::Cascade::Background => Cascade::Background,
-                });
+                let deleted = asked_deletion(&app.seen);
                 let life = Life::Deleting {
-                    uid,
-                    cascade,
+                    deleted: deleted.as_ref(),
                     cluster: target.as_ref().map(|target| &target.id),
                 };
                 let mut found = deletions(life, published);
@@ -473,4 +464,22 @@ impl App {
             });
         }
     }
+}
+
+/// The deletion of an Application that somebody asked for; none where nothing goes with it and no hook runs.
+fn asked_deletion(seen: &Seen) -> Option<Deleted> {
+    let cascade = match seen.cascade {
+        Some(api::application::Cascade::Foreground) => Cascade::Foreground,
+        Some(api::application::Cascade::Background) => Cascade::Background,
+        None if seen.delete_hooks => Cascade::None,
+        None => return None,
+    };
+    Some(Deleted {
+        requested: seen.requested,
+        approved: seen
+            .annotations
+            .get(api::annotations::DELETION_APPROVED)
+            .cloned(),
+        ..Deleted::new(&seen.uid, cascade)
+    })
 }
