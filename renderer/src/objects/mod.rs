@@ -7,10 +7,12 @@ mod check;
 pub(crate) mod guard;
 mod hook;
 mod object;
+mod order;
 mod scalar;
 mod split;
 pub(crate) mod yaml;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -128,6 +130,15 @@ impl Meter {
     }
 }
 
+/// The manifest that Helm prints last, as far as is known.
+struct Printed<'a> {
+    kind: String,
+    source: &'a str,
+    piece: split::Piece<'a>,
+    /// Among the manifests.
+    index: usize,
+}
+
 /// The objects of an engine's answer, in Helm's order where a chart made them: CRDs, manifests, hooks.
 pub(crate) fn of_engine(
     documents: &[Document],
@@ -136,6 +147,7 @@ pub(crate) fn of_engine(
 ) -> Result<Vec<Located>, ObjectError> {
     let mut manifests = Vec::new();
     let mut hooks = Vec::new();
+    let mut last_printed: Option<Printed<'_>> = None;
     for document in documents {
         let template = document.kind == DocumentKind::Template;
         let pieces = if template {
@@ -151,19 +163,48 @@ pub(crate) fn of_engine(
                 DocumentKind::Crd if index == last => Some(split::ended(piece.text)),
                 _ => None,
             };
-            let piece = split::Piece {
+            let read = split::Piece {
                 text: ended.as_deref().unwrap_or(piece.text),
                 line: piece.line,
             };
-            let Some(object) = parse(&document.source, &piece, true, meter)? else {
+            let Some(object) = parse(&document.source, &read, true, meter)? else {
                 continue;
             };
             match hook::fate(object.object.head(), skip_tests) {
                 hook::Fate::Hook if template => hooks.push(object),
                 hook::Fate::Dropped if template => {}
                 // Only Helm's own templates have hooks of Helm.
-                _ => manifests.push(object),
+                _ => {
+                    if template {
+                        let kind = object.object.head()["kind"].as_str().unwrap_or_default();
+                        let is_later = last_printed
+                            .as_ref()
+                            .is_none_or(|last| order::rank(&last.kind) <= order::rank(kind));
+                        if is_later {
+                            last_printed = Some(Printed {
+                                kind: kind.to_owned(),
+                                source: &document.source,
+                                piece,
+                                index: manifests.len(),
+                            });
+                        }
+                    }
+                    manifests.push(object);
+                }
             }
+        }
+    }
+    if let Some(last) = last_printed
+        && matches!(split::ended(last.piece.text), Cow::Owned(_))
+    {
+        // Behind the last manifest Helm leaves one line end and no more.
+        let text = format!("{}\n", last.piece.text.trim_end());
+        let read = split::Piece {
+            text: &text,
+            line: last.piece.line,
+        };
+        if let Some(object) = parse(last.source, &read, true, meter)? {
+            manifests[last.index] = object;
         }
     }
     manifests.append(&mut hooks);
@@ -342,6 +383,11 @@ mod tests {
             data.collect::<Vec<_>>()
         };
         assert_eq!(data(&[template(text)]), ["b\n\n\n", "b\n"]);
+        // What is printed last, by Helm's order of kinds, has one line end.
+        let keeping =
+            |kind: &str| format!("kind: {kind}\nmetadata: {{name: a}}\ndata: |+\n  b\n\n");
+        let both = format!("{}---\n{}", keeping("Service"), keeping("Secret"));
+        assert_eq!(data(&[template(&both)]), ["b\n", "b\n\n\n"]);
         let crds = Document::new(DocumentKind::Crd, "dome/crds/a.yaml", text);
         assert_eq!(data(&[crds]), ["b\n\n", "b\n"]);
     }
