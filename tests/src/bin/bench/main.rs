@@ -2,7 +2,7 @@
 //!
 //! `delivery`: stack → floor (the same objects by bare applies) → for each number of applications: a fresh Towline → first sync →
 //! single commits → a commit to all → report. `watcher`: many applications in one large repository, on the same stack. `render`:
-//! the renderer's library against the real tools.
+//! the renderer's library against the real tools. `drift`: objects edited by hand, healed.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -10,6 +10,7 @@
 )]
 
 mod delivery;
+mod drift;
 mod fleet;
 mod floor;
 mod live;
@@ -34,10 +35,31 @@ struct Cli {
 enum Command {
     /// From a commit to live objects, with many applications in one repository
     Delivery(DeliveryArgs),
+    /// From edits by hand to healed objects, and what that asks of the API server
+    Drift(DriftArgs),
     /// Charts and overlays, against processes of the real helm and kustomize
     Render(RenderArgs),
     /// From a commit to desired state, with many applications in one large repository
     Watcher(WatcherArgs),
+}
+
+#[derive(clap::Args)]
+struct DriftArgs {
+    /// How many applications, of three objects each
+    #[arg(long, default_value_t = 1000)]
+    apps: usize,
+    /// How many objects are edited, each of another application
+    #[arg(long, default_value_t = 100)]
+    edits: usize,
+    /// Write all figures as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Log filter of the services
+    #[arg(long, default_value = "info", value_name = "FILTER")]
+    log_level: String,
+    /// Keep a copy of the services' logs here
+    #[arg(long, value_name = "DIR")]
+    logs: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -117,6 +139,7 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match &command {
             Command::Delivery(args) => delivery::run(args, &own).await,
+            Command::Drift(args) => drift::run(args, &own).await,
             Command::Render(args) => render::run(args).await,
             Command::Watcher(args) => watcher::run(args, &own).await,
         }
