@@ -135,6 +135,7 @@ impl App {
             };
         }
         let unchanged = unchanged::by_manifest(&target.manifests, &self.applied);
+        self.ask_about_deletions(target, live).await;
         let situation = self.situation(target, live, &unchanged);
         let decision = decide(&situation, Self::now());
         match self.through_window(target, decision) {

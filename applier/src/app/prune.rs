@@ -6,6 +6,7 @@ use super::App;
 use super::release::Request;
 use super::target::Target;
 use crate::plan::{self, Bounds, Defaults, Leaving, Limit, Presences, Pruning, Withheld};
+use crate::store::Asked;
 
 impl App {
     /// What a release would delete now, and why the rest stays.
@@ -28,6 +29,26 @@ impl App {
             &target.manifests,
         );
         plan::judge(leaving, bounds)
+    }
+
+    /// Writes down since when a person is asked about the deletions that these manifests bring: an earlier word doesn't count.
+    pub(super) async fn ask_about_deletions(&mut self, target: &Target, live: &Presences) {
+        let (_, withheld) = self.leaving(target, live);
+        if self.ctx.observe || !withheld.is_some_and(|withheld| withheld.can_be_approved()) {
+            return;
+        }
+        let Some(record) = &mut self.record else {
+            return;
+        };
+        let asked = record.asked.as_ref();
+        if asked.is_some_and(|asked| asked.manifests == target.digest) {
+            return;
+        }
+        record.asked = Some(Asked {
+            manifests: target.digest.clone(),
+            since: Self::now(),
+        });
+        self.save(None).await;
     }
 
     pub(super) fn pruning(&self, target: &Target, request: Option<&Request>) -> Pruning {
