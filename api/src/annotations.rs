@@ -75,6 +75,8 @@ pub const SECRET_PATHS: &str = "towline.dev/secret-paths";
 pub const SECRET_KINDS: &str = "towline.dev/secret-kinds";
 /// On an AppProject, `resolve`: the Secrets that its `VaultSecret`s stand for are applied in their place.
 pub const VAULT_SECRETS: &str = "towline.dev/vault-secrets";
+/// On an `Application` or a workload: `true` restarts pods when a Secret that they mount or read their environment from changed.
+pub const RESTART_ON_ROTATION: &str = "towline.dev/restart-on-rotation";
 /// `enabled`: a child Application's health counts for its parent.
 pub const APP_OF_APPS_HEALTH: &str = "towline.dev/app-of-apps-health";
 

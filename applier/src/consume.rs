@@ -7,6 +7,7 @@ use bus::message::desired::Desired;
 use bus::message::manifests::Manifests;
 use bus::message::project::Project;
 use bus::message::settings::Settings;
+use bus::message::state::AgentState;
 use bus::subject::{self, Bucket, Stream};
 use bus::{AppId, Update};
 use tokio::sync::mpsc;
@@ -60,6 +61,9 @@ pub(crate) async fn run(
     let mut settings = ctx
         .bus
         .watch_bucket::<Settings>(Bucket::Settings, Settings::KEY);
+    let mut versions = ctx
+        .bus
+        .watch_bucket::<AgentState>(Bucket::State, &subject::versions_of(&ctx.id));
     let mut connections = ctx.bus.connections();
     let mut apps = Applications {
         ctx: ctx.clone(),
@@ -107,6 +111,12 @@ pub(crate) async fn run(
                 Update::Deleted { .. } => {}
                 Update::Ready => { delivered.settings = true; apps.ready(&delivered); }
                 Update::Unreadable { subject, error } => tracing::error!(subject, error, "unreadable settings"),
+            },
+            update = versions.next() => match update {
+                Update::Put(stored) => apps.tell(&stored.value.app.clone(), Note::Versions(stored.value)),
+                // Told again with the next answer.
+                Update::Deleted { .. } | Update::Ready => {}
+                Update::Unreadable { subject, error } => tracing::error!(subject, error, "unreadable versions"),
             },
             command = commands.recv() => match command {
                 Some((app, note)) => apps.send(&app, note),

@@ -73,7 +73,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         in_flight,
         observe,
     } = args;
+    let kept = bus::guard::guard()?;
     let mut service = Service::start("applier", &admin).await?;
+    kept.log();
     let metrics = std::sync::Arc::new(Metrics::new(service.registry())?);
     let keys = seal_keys(seal_key.as_deref(), &secrets_agent_key)?;
     let client = access::connect(match (kubeconfig, cluster_secret) {

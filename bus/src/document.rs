@@ -201,12 +201,15 @@ fn channels() -> Vec<Channel> {
             &["renderer"],
         ),
         state("applier", "applier-state", &["applier-state"], &["applier"]),
-        state(
-            "secrets-agent",
-            "agent-state",
-            &["agent-state"],
-            &["secrets-agent"],
-        ),
+        Channel {
+            readers: &["applier", "monitor"],
+            ..state(
+                "secrets-agent",
+                "agent-state",
+                &["agent-state"],
+                &["secrets-agent"],
+            )
+        },
         bucket(
             Bucket::Clusters,
             &["cluster"],

@@ -3,7 +3,8 @@
 //!
 //! `identity` → `subject` → `message` say what travels where; `stream` what must exist for it. `connect` makes a connection, `client` reads and
 //! publishes; `watch` follows state, `work` consumes a queue, `serve` answers, `objects` carries what is large;
-//! `envelope` and `trace` are what every message carries besides its body; `service` runs a process;
+//! `envelope` and `trace` are what every message carries besides its body; `service` runs a process, `guard` keeps its
+//! memory from resting anywhere;
 //! `document` writes the contract down for those who don't read Rust.
 
 mod client;
@@ -12,6 +13,7 @@ mod connect;
 pub mod document;
 mod envelope;
 pub mod error;
+pub mod guard;
 pub mod identity;
 pub mod message;
 mod objects;

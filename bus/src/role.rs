@@ -206,16 +206,14 @@ impl Permissions {
         self.state_stream(Stream::Manifests, &subject::manifests_of(cluster));
         self.work(Stream::Commands, &subject::applier_commands(cluster));
         self.events("applier", cluster.as_str());
-        self.watch(
-            Stream::Events.name(),
-            &subject::events_in(cluster.as_str(), EventKind::SecretRotated),
-        );
         self.write(Bucket::Heads, &format!("{cluster}.>"));
         self.read(Bucket::Heads, &format!("{cluster}.>"));
         self.write(Bucket::Clusters, cluster.as_str());
         self.read(Bucket::Clusters, cluster.as_str());
         self.write(Bucket::State, &format!("applier.{cluster}.>"));
         self.read(Bucket::State, &format!("applier.{cluster}.>"));
+        // Which versions its secrets have.
+        self.read(Bucket::State, &subject::versions_of(cluster));
         self.read(Bucket::Projects, ">");
         self.read(Bucket::Settings, ">");
         self.objects(&Store::Manifests(cluster.clone()));

@@ -246,6 +246,11 @@ pub fn state(service: &str, cluster: Option<&ClusterId>, app: &AppId) -> String 
     )
 }
 
+/// The keys of all states of one cluster's secrets-agent.
+pub fn versions_of(cluster: &ClusterId) -> String {
+    format!("secrets-agent.{cluster}.>")
+}
+
 /// The key of a branch in the bucket `verified`.
 pub fn branch(repo_url: &str, target_revision: &str) -> String {
     Digest::of(format!("{repo_url}\n{target_revision}").as_bytes())

@@ -233,7 +233,7 @@ pub(crate) fn history(view: &View) {
                     .collect::<Vec<_>>()
                     .join(","),
                 if entry.healthy { "yes" } else { "no" }.to_owned(),
-                cause(&entry.cause).to_owned(),
+                cause(&entry.cause),
                 entry.cause.user().unwrap_or("-").to_owned(),
                 entry
                     .commit()
@@ -269,16 +269,16 @@ pub(crate) fn short(revision: &str) -> String {
     }
 }
 
-fn cause(cause: &bus::message::state::ReleaseCause) -> &'static str {
+fn cause(cause: &bus::message::state::ReleaseCause) -> String {
     use bus::message::state::ReleaseCause as Cause;
     match cause {
-        Cause::Automated => "automated",
-        Cause::SelfHeal => "self-heal",
-        Cause::Command { .. } => "sync",
-        Cause::Rollback { .. } => "rollback",
-        Cause::Unpin { .. } => "unpin",
-        Cause::OnFailure { .. } => "rollback on failure",
-        Cause::SecretRotated => "secret rotated",
+        Cause::Automated => "automated".to_owned(),
+        Cause::SelfHeal => "self-heal".to_owned(),
+        Cause::Command { .. } => "sync".to_owned(),
+        Cause::Rollback { .. } => "rollback".to_owned(),
+        Cause::Unpin { .. } => "unpin".to_owned(),
+        Cause::OnFailure { .. } => "rollback on failure".to_owned(),
+        Cause::SecretRotated { paths } => format!("secret rotated: {}", paths.join(", ")),
     }
 }
 

@@ -50,9 +50,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         secret_files,
         rotation_interval,
     } = args;
-    // Nobody but root may look into this process, and no core file is written of it.
-    nix::sys::prctl::set_dumpable(false).context("making the process undumpable")?;
+    let kept = bus::guard::guard()?;
     let mut service = Service::start(SERVICE, &admin).await?;
+    kept.log();
     let key = AnswererKey::read(&seal_key).context("reading --seal-key")?;
     let bounds = policy::Bounds::new(allow_paths).context("reading --allow-paths")?;
     let metrics = Metrics::new(service.registry()).context("registering metrics")?;

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use bus::message::event::{Event, EventKind};
 use bus::message::secret::{Answer, Question, Reference, Refusal, RefusalReason, Request, Sealed};
-use bus::message::state::AgentState;
 use bus::seal::{AnswererKey, AskerPublic, ReplayWindow, SealError, SecretValue, Verified, verify};
 use bus::service::Readiness;
 use bus::subject::{self, Bucket};
@@ -225,19 +224,8 @@ impl<B: Backend> Agent<B> {
     }
 
     async fn tell_resolved(&self, question: &Question, used: Use) {
-        let paths = used
-            .paths
-            .iter()
-            .map(|(path, version)| (path.to_string(), *version))
-            .collect();
-        self.uses.put(&question.app, used);
-        let state = AgentState {
-            app: question.app.clone(),
-            cluster: self.cluster.clone(),
-            generation: question.generation,
-            paths,
-            conditions: Vec::new(),
-        };
+        let used = self.uses.given(&question.app, used);
+        let state = used.state(&question.app, &self.cluster);
         let key = subject::state(SERVICE, Some(&self.cluster), &question.app);
         if let Err(error) = self.bus.put(Bucket::State, &key, &state).await {
             tracing::warn!(

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::message::event::{Event, EventKind};
+use bus::subject::{self, Bucket};
 use bus::{Bus, BusError, ClusterId};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::{Backend, BackendError};
@@ -12,7 +14,7 @@ use crate::metrics::Metrics;
 use crate::policy::SecretPath;
 use crate::uses::{Outdated, Uses};
 
-/// Looks once in each `interval`, the requests spread over it by chance; an interval of zero never looks.
+/// Looks once in each `interval`; an interval of zero never looks.
 pub(crate) async fn watch<B: Backend>(
     bus: Bus,
     cluster: ClusterId,
@@ -26,61 +28,166 @@ pub(crate) async fn watch<B: Backend>(
         token.cancelled().await;
         return Ok(());
     }
-    loop {
-        let paths = uses.paths();
-        metrics.paths(paths.len());
-        let share = interval.div_f64(f64::from(
-            u32::try_from(paths.len().max(1)).unwrap_or(u32::MAX),
-        ));
-        if paths.is_empty() && pause(share, &token).await.is_break() {
-            return Ok(());
-        }
-        for path in paths {
-            if pause(share, &token).await.is_break() {
-                return Ok(());
-            }
-            match backend.newest_version(&path).await {
-                Ok(Some(newest)) => {
-                    for outdated in uses.rotate(&path, newest) {
-                        metrics.rotated();
-                        bus.event(&told(&cluster, &path, newest, &outdated)).await;
-                    }
-                }
-                Ok(None) => {}
-                // Whoever resolves it next is told; here nobody waits for an answer.
-                Err(BackendError::NoPath { .. }) => {
-                    tracing::debug!(%path, "a path in use is gone");
-                }
-                Err(error) => {
-                    tracing::warn!(%path, error = %error, "can't look for a newer version");
-                }
-            }
-        }
-    }
-}
-
-/// Half to one and a half of `share`, so that agents and rounds don't fall into step.
-async fn pause(share: Duration, token: &CancellationToken) -> std::ops::ControlFlow<()> {
-    let share = share.mul_f64(rand::random_range(0.5..1.5));
-    tokio::select! {
-        () = token.cancelled() => std::ops::ControlFlow::Break(()),
-        () = tokio::time::sleep(share) => std::ops::ControlFlow::Continue(()),
-    }
-}
-
-fn told(cluster: &ClusterId, path: &SecretPath, newest: u64, outdated: &Outdated) -> Event {
-    let Outdated {
-        app,
-        generation,
-        version,
-    } = outdated;
-    Event::new(
-        app,
+    let teller = Teller {
+        bus,
         cluster,
-        EventKind::SecretRotated,
-        format!("{path} has version {newest}, the application uses {version}"),
-    )
-    .generation(*generation)
-    .detail("path", path.as_str())
-    .detail("version", newest.to_string())
+        uses,
+        metrics,
+    };
+    let rounds = async {
+        loop {
+            let paths = teller.uses.paths();
+            teller.metrics.paths(paths.len());
+            round(&*backend, paths, interval, &teller).await;
+        }
+    };
+    token.run_until_cancelled(rounds).await;
+    Ok(())
+}
+
+/// Hears the newest version of each path.
+trait Listener: Sync {
+    fn newest(&self, path: &SecretPath, version: u64) -> impl Future<Output = ()> + Send;
+}
+
+/// Asks for each path once, at a moment chosen by chance in its own share of `interval`, and ends with it: neither agents nor rounds
+/// fall into step, and no interval sees more requests than there are paths.
+async fn round<B: Backend>(
+    backend: &B,
+    paths: Vec<SecretPath>,
+    interval: Duration,
+    listener: &impl Listener,
+) {
+    let began = Instant::now();
+    let count = u32::try_from(paths.len().max(1)).unwrap_or(u32::MAX);
+    let share = interval / count;
+    for (at, path) in (0..count).zip(paths) {
+        let due = share * at + share.mul_f64(rand::random());
+        tokio::time::sleep_until(began + due).await;
+        match backend.newest_version(&path).await {
+            Ok(Some(version)) => listener.newest(&path, version).await,
+            Ok(None) => {}
+            // Whoever resolves it next is told; here nobody waits for an answer.
+            Err(BackendError::NoPath { .. }) => {
+                tracing::debug!(%path, "a path in use is gone");
+            }
+            Err(error) => {
+                tracing::warn!(%path, error = %error, "can't look for a newer version");
+            }
+        }
+    }
+    tokio::time::sleep_until(began + interval).await;
+}
+
+/// Tells people by an event, and the applier by the application's state.
+struct Teller {
+    bus: Bus,
+    cluster: ClusterId,
+    uses: Arc<Uses>,
+    metrics: Metrics,
+}
+
+impl Listener for Teller {
+    async fn newest(&self, path: &SecretPath, version: u64) {
+        for outdated in self.uses.outdated(path, version) {
+            if self.tell(path, version, &outdated).await {
+                self.metrics.rotated();
+                self.uses.told(&outdated.app, path, version);
+            }
+        }
+    }
+}
+
+impl Teller {
+    /// Whether the state was written: if not, it is told again.
+    async fn tell(&self, path: &SecretPath, newest: u64, outdated: &Outdated) -> bool {
+        let Outdated { app, version, used } = outdated;
+        let event = Event::new(
+            app,
+            &self.cluster,
+            EventKind::SecretRotated,
+            format!("{path} has version {newest}, the application uses {version}"),
+        )
+        .generation(used.generation)
+        .detail("path", path.as_str())
+        .detail("version", newest.to_string());
+        self.bus.event(&event).await;
+        let key = subject::state(crate::SERVICE, Some(&self.cluster), app);
+        let state = used.state(app, &self.cluster);
+        let written = self.bus.put(Bucket::State, &key, &state).await;
+        if let Err(error) = &written {
+            tracing::warn!(
+                key,
+                error = error as &dyn std::error::Error,
+                "a rotation was not written down, and will be told again"
+            );
+        }
+        written.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::backend::Document;
+
+    /// Counts what it is asked for.
+    #[derive(Default)]
+    struct Counted(Mutex<Vec<(SecretPath, Instant)>>);
+
+    impl Backend for Counted {
+        async fn read(&self, path: &SecretPath, _: Option<u64>) -> Result<Document, BackendError> {
+            Err(BackendError::NoPath { path: path.clone() })
+        }
+
+        async fn newest_version(&self, path: &SecretPath) -> Result<Option<u64>, BackendError> {
+            self.0.lock().unwrap().push((path.clone(), Instant::now()));
+            Ok(Some(2))
+        }
+    }
+
+    /// Counts the applications that use another version.
+    struct Heard<'a>(&'a Uses, Mutex<usize>);
+
+    impl Listener for Heard<'_> {
+        async fn newest(&self, path: &SecretPath, version: u64) {
+            *self.1.lock().unwrap() += self.0.outdated(path, version).len();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_thousand_applications_on_two_hundred_paths_cost_two_hundred_requests_per_interval() {
+        let uses = Uses::default();
+        for number in 0..1_000 {
+            let app = bus::AppId::new("argocd", &format!("app-{number}")).unwrap();
+            let path = SecretPath::parse(&format!("kv/data/{}", number % 200)).unwrap();
+            let first = crate::uses::Use {
+                generation: bus::Generation(1),
+                paths: [(path, Some(1))].into(),
+            };
+            uses.given(&app, first);
+        }
+        let interval = Duration::from_mins(1);
+        let (backend, began) = (Counted::default(), Instant::now());
+        let heard = Heard(&uses, Mutex::default());
+        for _ in 0..2 {
+            round(&backend, uses.paths(), interval, &heard).await;
+        }
+        assert_eq!(began.elapsed(), interval * 2);
+        assert_eq!(*heard.1.lock().unwrap(), 2_000);
+        let asked = backend.0.into_inner().unwrap();
+        assert_eq!(asked.len(), 400);
+        let paths: std::collections::BTreeSet<_> =
+            asked[..200].iter().map(|(path, _)| path.clone()).collect();
+        assert_eq!(paths.len(), 200);
+        // Spread over the interval, and not at the same moments in each round.
+        let moment = |at: usize| asked[at].1 - began;
+        assert!(moment(100) > interval / 3 && moment(100) < interval * 2 / 3);
+        let alike = (0..200)
+            .filter(|&at| moment(at) + interval == moment(at + 200))
+            .count();
+        assert!(alike < 20, "{alike}");
+    }
 }

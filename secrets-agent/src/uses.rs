@@ -11,27 +11,61 @@ use tokio_util::sync::CancellationToken;
 
 use crate::policy::SecretPath;
 
-/// The paths of one application whose newest version it uses, at its generation.
+/// The paths whose newest version one application uses, at its generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Use {
     pub(crate) generation: Generation,
     pub(crate) paths: BTreeMap<SecretPath, Option<u64>>,
 }
 
+impl Use {
+    pub(crate) fn state(&self, app: &AppId, cluster: &ClusterId) -> AgentState {
+        AgentState {
+            app: app.clone(),
+            cluster: cluster.clone(),
+            generation: self.generation,
+            paths: self
+                .paths
+                .iter()
+                .map(|(path, version)| (path.to_string(), *version))
+                .collect(),
+            conditions: Vec::new(),
+        }
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Uses(Mutex<HashMap<AppId, Use>>);
 
-/// An application whose path has another version than it uses.
+/// An application that was given another version of a path than there is now.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Outdated {
     pub(crate) app: AppId,
-    pub(crate) generation: Generation,
+    /// The version that it was given.
     pub(crate) version: u64,
+    /// With the version that there is now.
+    pub(crate) used: Use,
 }
 
 impl Uses {
-    pub(crate) fn put(&self, app: &AppId, used: Use) {
+    /// As another replica or an earlier life of the agent wrote it.
+    fn put(&self, app: &AppId, used: Use) {
         self.lock().insert(app.clone(), used);
+    }
+
+    /// What `app` was given just now. A request may be for some of its objects alone, so that paths given for the same generation
+    /// before stay in use. Returns all of them.
+    pub(crate) fn given(&self, app: &AppId, mut used: Use) -> Use {
+        let mut known_uses = self.lock();
+        if let Some(known) = known_uses.get(app)
+            && known.generation == used.generation
+        {
+            for (path, version) in &known.paths {
+                used.paths.entry(path.clone()).or_insert(*version);
+            }
+        }
+        known_uses.insert(app.clone(), used.clone());
+        used
     }
 
     pub(crate) fn remove(&self, app: &AppId) {
@@ -52,23 +86,38 @@ impl Uses {
         paths
     }
 
-    /// Takes note that `path` is at `newest`: who used another version, each told once.
-    pub(crate) fn rotate(&self, path: &SecretPath, newest: u64) -> Vec<Outdated> {
+    /// Who uses another version of `path` than `newest`.
+    pub(crate) fn outdated(&self, path: &SecretPath, newest: u64) -> Vec<Outdated> {
         let mut outdated: Vec<Outdated> = self
             .lock()
-            .iter_mut()
+            .iter()
             .filter_map(|(app, used)| {
-                let version = used.paths.get_mut(path)?.as_mut()?;
-                let before = std::mem::replace(version, newest);
-                (before != newest).then(|| Outdated {
+                let version = (*used.paths.get(path)?)?;
+                if version == newest {
+                    return None;
+                }
+                let mut used = used.clone();
+                used.paths.insert(path.clone(), Some(newest));
+                Some(Outdated {
                     app: app.clone(),
-                    generation: used.generation,
-                    version: before,
+                    version,
+                    used,
                 })
             })
             .collect();
         outdated.sort_by(|one, two| one.app.cmp(&two.app));
         outdated
+    }
+
+    /// `app` was told that `path` is at `newest`.
+    pub(crate) fn told(&self, app: &AppId, path: &SecretPath, newest: u64) {
+        if let Some(version) = self
+            .lock()
+            .get_mut(app)
+            .and_then(|used| used.paths.get_mut(path))
+        {
+            *version = Some(newest);
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<AppId, Use>> {
@@ -151,21 +200,38 @@ mod tests {
     }
 
     #[test]
-    fn each_user_of_a_rotated_path_is_told_once() {
+    fn who_was_told_of_a_rotated_path_is_not_told_again() {
         let uses = Uses::default();
         uses.put(&app("a"), used(&[("kv/data/x", Some(1))]));
         uses.put(&app("b"), used(&[("kv/data/x", Some(2))]));
         uses.put(&app("c"), used(&[("kv/data/y", Some(1))]));
-        let told = uses.rotate(&path("kv/data/x"), 2);
+        let outdated = uses.outdated(&path("kv/data/x"), 2);
         assert_eq!(
-            told,
+            outdated,
             [Outdated {
                 app: app("a"),
-                generation: Generation(1),
-                version: 1
+                version: 1,
+                used: used(&[("kv/data/x", Some(2))]),
             }]
         );
-        assert_eq!(uses.rotate(&path("kv/data/x"), 2), []);
-        assert_eq!(uses.rotate(&path("kv/data/x"), 3).len(), 2);
+        uses.told(&app("a"), &path("kv/data/x"), 2);
+        assert_eq!(uses.outdated(&path("kv/data/x"), 2), []);
+        assert_eq!(uses.outdated(&path("kv/data/x"), 3).len(), 2);
+    }
+
+    #[test]
+    fn a_request_for_some_objects_does_not_forget_what_the_others_use() {
+        let uses = Uses::default();
+        uses.given(
+            &app("a"),
+            used(&[("kv/data/x", Some(1)), ("kv/data/y", Some(1))]),
+        );
+        let all = uses.given(&app("a"), used(&[("kv/data/x", Some(2))]));
+        assert_eq!(all, used(&[("kv/data/x", Some(2)), ("kv/data/y", Some(1))]));
+        let newer = Use {
+            generation: Generation(2),
+            ..used(&[("kv/data/x", Some(2))])
+        };
+        assert_eq!(uses.given(&app("a"), newer.clone()), newer);
     }
 }

@@ -3,7 +3,7 @@
 
 mod scope;
 
-pub use scope::{Scope, ScopeError};
+pub use scope::{PREFIX, Scope, ScopeError};
 
 use std::{fmt, ops::Range};
 

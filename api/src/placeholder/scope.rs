@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+/// Of the annotations that say what placeholders mean.
+pub const PREFIX: &str = "avp.kubernetes.io/";
 /// The path that `<key>` is a key of.
 const PATH: &str = "avp.kubernetes.io/path";
 /// Which version of that path; of inline paths only their own `#version` counts.

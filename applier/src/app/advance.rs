@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bus::message::condition::{Condition, ConditionType};
 use bus::message::desired::{Desired, DesiredState, Present};
 use bus::message::event::{Event, EventKind};
-use bus::message::state::{HealthStatus, OperationPhase};
+use bus::message::state::{HealthStatus, OperationPhase, ReleaseCause};
 use bus::{Digest, Generation};
 
 use super::App;
@@ -149,6 +149,7 @@ impl App {
                 false
             }
             Decision::Release => self.start(target.clone(), live).await,
+            Decision::Rotate => self.rotate(target.clone(), live).await,
             Decision::Heal => self.heal(target, live).await,
             Decision::Recover => {
                 self.recover().await;
@@ -157,7 +158,8 @@ impl App {
         }
     }
 
-    /// Whether a crash cut the target's release off: it is concluded, though nothing of it may be left to apply.
+    /// Whether a crash cut the target's release off: it is concluded, though nothing of it may be left to apply. Of a rotation what
+    /// was applied tells what is left.
     fn is_cut_off(&self, target: &Target) -> bool {
         let last = self
             .record
@@ -166,6 +168,7 @@ impl App {
         self.running.is_none()
             && last.is_some_and(|last| {
                 last.phase == OperationPhase::Running
+                    && !matches!(last.cause, ReleaseCause::SecretRotated { .. })
                     && last.generation == target.generation
                     && last.digest == target.digest
             })
@@ -202,6 +205,8 @@ impl App {
         let mut difference =
             unchanged::difference(&target.manifests, unchanged, live, leaving, &self.applied);
         difference.changed |= self.namespace_is_due(target) || self.is_cut_off(target);
+        difference.rotated =
+            !self.rotated(target).is_empty() || !self.restarts_due(target).is_empty();
         Situation {
             observe: self.ctx.observe,
             blocked: self.blocking(target).next().is_some(),

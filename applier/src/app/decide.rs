@@ -34,6 +34,10 @@ pub(crate) struct Situation<'a> {
 
 /// How live and target differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a difference of its own"
+)]
 pub(crate) struct Difference {
     /// A manifest isn't what was applied last, or was never applied.
     pub(crate) changed: bool,
@@ -41,6 +45,8 @@ pub(crate) struct Difference {
     pub(crate) leaving: bool,
     /// An object was changed or deleted by others.
     pub(crate) drifted: bool,
+    /// A store has other versions of an object's secrets than it was made with.
+    pub(crate) rotated: bool,
 }
 
 /// The retry policy, with Argo CD's defaults for automated syncs.
@@ -59,6 +65,8 @@ pub(crate) enum Decision {
     /// Look again then, Unix milliseconds.
     Wait(u64),
     Release,
+    /// Only what uses secrets that have changed.
+    Rotate,
     Heal,
     /// A failed release whose objects have become healthy by themselves.
     Recover,
@@ -94,6 +102,17 @@ pub(crate) fn decide(situation: &Situation<'_>, now_ms: u64) -> Decision {
         // What was given up doesn't keep the objects that it left as they should be from being healed.
         if next != Decision::Rest {
             return next;
+        }
+    }
+    if situation.difference.rotated && (situation.automated || situation.pinned) {
+        match failure {
+            // What is live is unhealthy: the new values may be what mends it.
+            Some(failure) if !failure.unhealthy => match again(failure, situation.retry, now_ms) {
+                Decision::Rest => {}
+                Decision::Release => return Decision::Rotate,
+                other => return other,
+            },
+            Some(_) | None => return Decision::Rotate,
         }
     }
     if situation.difference.drifted && situation.self_heal {
@@ -241,12 +260,78 @@ mod tests {
         changed: true,
         leaving: false,
         drifted: false,
+        rotated: false,
     };
     const DRIFTED: Difference = Difference {
         changed: false,
         leaving: false,
         drifted: true,
+        rotated: false,
     };
+    const ROTATED: Difference = Difference {
+        changed: false,
+        leaving: false,
+        drifted: false,
+        rotated: true,
+    };
+
+    #[test]
+    fn a_rotation_follows_by_itself_where_releases_do() {
+        let rotated = Situation {
+            difference: ROTATED,
+            ..situation()
+        };
+        assert_eq!(decide(&rotated, 0), Decision::Rotate);
+        let by_hand = Situation {
+            automated: false,
+            ..rotated.clone()
+        };
+        assert_eq!(decide(&by_hand, 0), Decision::Rest);
+        let pinned = Situation {
+            pinned: true,
+            ..by_hand
+        };
+        assert_eq!(decide(&pinned, 0), Decision::Rotate);
+        let changed_too = Situation {
+            difference: Difference {
+                rotated: true,
+                ..CHANGED
+            },
+            ..rotated
+        };
+        assert_eq!(decide(&changed_too, 0), Decision::Release);
+    }
+
+    #[test]
+    fn a_rotation_that_failed_is_tried_again_and_does_not_keep_drift_from_being_healed() {
+        let once = failed(1);
+        let rotated = Situation {
+            difference: Difference {
+                drifted: true,
+                ..ROTATED
+            },
+            failure: Some(&once),
+            healthy: false,
+            ..situation()
+        };
+        assert_eq!(decide(&rotated, 1_000), Decision::Wait(6_000));
+        assert_eq!(decide(&rotated, 6_000), Decision::Rotate);
+        let often = failed(9);
+        let given_up = Situation {
+            failure: Some(&often),
+            ..rotated.clone()
+        };
+        assert_eq!(decide(&given_up, 6_000), Decision::Heal);
+        let unhealthy = Failure {
+            unhealthy: true,
+            ..often
+        };
+        let mending = Situation {
+            failure: Some(&unhealthy),
+            ..rotated
+        };
+        assert_eq!(decide(&mending, 1_000), Decision::Rotate);
+    }
 
     fn failed(attempts: u32) -> Failure {
         Failure {

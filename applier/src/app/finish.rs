@@ -106,6 +106,9 @@ impl App {
             wanted.contains(key) || !matches!(live.get(key), Some(Presence::Absent) | None)
         });
         self.applied.retain(|key, _| wanted.contains(key));
+        for (key, applied) in &mut self.applied {
+            applied.began_with = running.pods.digests.get(key).cloned();
+        }
         let same = record
             .history
             .last()

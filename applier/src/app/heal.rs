@@ -14,7 +14,6 @@ use crate::execute::{self, Job};
 use crate::live::Look;
 use crate::object::{Key, Manifest};
 use crate::plan::{self, Presence, Presences, Step};
-use crate::store::Applied;
 
 impl App {
     /// Heals what is due. Whether anything was.
@@ -42,11 +41,11 @@ impl App {
         if batch.is_empty() {
             return false;
         }
-        let resolved = match self
+        let given = match self
             .resolve_some(target, batch.iter().map(|&at| &target.manifests[at]))
             .await
         {
-            Ok(resolved) => resolved,
+            Ok(given) => given,
             Err((message, kind)) => {
                 self.fault(kind, &message);
                 self.slow_down(batch.iter().map(|&at| target.manifests[at].key.clone()));
@@ -80,7 +79,8 @@ impl App {
                     adopt: None,
                 })
                 .collect();
-            for (manifest, outcome) in execute::apply_all(&self.ctx, &writer, jobs, &resolved).await
+            for (manifest, outcome) in
+                execute::apply_all(&self.ctx, &writer, jobs, &given.values).await
             {
                 let pace = self.paces.entry(manifest.key.clone()).or_default();
                 *pace = pace.healed(now);
@@ -94,16 +94,13 @@ impl App {
                         self.ctx
                             .publisher
                             .event(event.detail("object", manifest.key.path()));
-                        let healed = Applied {
-                            manifest: manifest.digest.clone(),
-                            resolved: unchanged::resolved_digest(
-                                manifest,
-                                &resolved,
-                                &self.ctx.digest_key,
-                            ),
-                            reference: outcome.reference,
-                            client_side: outcome.client_side,
-                        };
+                        let healed = unchanged::made(
+                            manifest,
+                            &given,
+                            &self.ctx.digest_key,
+                            self.applied.get(&manifest.key),
+                            outcome,
+                        );
                         saved &= self.applied.get(&manifest.key) == Some(&healed);
                         self.applied.insert(manifest.key.clone(), healed);
                     }

@@ -24,6 +24,8 @@ mod presence;
 mod prune;
 mod release;
 mod resolve;
+mod restart;
+mod rotation;
 mod steps;
 mod target;
 mod unchanged;
@@ -38,6 +40,7 @@ use bus::message::command::Command;
 use bus::message::condition::Condition;
 use bus::message::desired::{Desired, DesiredState, Present};
 use bus::message::manifests::Manifests;
+use bus::message::state::AgentState;
 use bus::{AppId, Generation, Outcome, clock};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -61,6 +64,8 @@ pub(crate) enum Note {
     Command(Box<Command>, oneshot::Sender<Outcome>),
     /// What a release would change, of the application's own manifests or of these.
     Diff(Option<Arc<[u8]>>, oneshot::Sender<Prepared>),
+    /// Which versions the application's secrets have, as its agent saw last.
+    Versions(AgentState),
     /// Projects changed.
     Projects,
     /// What argocd-cm says about objects changed.
@@ -105,6 +110,8 @@ pub(crate) struct App {
     refused: Option<Generation>,
     /// The generation whose list of what the application had was looked through.
     inherited: Option<Generation>,
+
+    rotation: rotation::Rotation,
 
     running: Option<Running>,
     requests: VecDeque<Request>,
@@ -171,6 +178,7 @@ impl App {
             broker_ready: false,
             refused: None,
             inherited: None,
+            rotation: rotation::Rotation::default(),
             running: None,
             requests: VecDeque::new(),
             deletion: None,
@@ -239,6 +247,7 @@ impl App {
                 // Whoever asked may have given up.
                 let _ = done.send(self.prepare_diff(manifests));
             }
+            Note::Versions(state) => self.take_versions(state),
             Note::Projects => self.check_project(),
             // Looked at with the next step.
             Note::Settings => {}

@@ -10,12 +10,12 @@ use bus::{Generation, Outcome, ReleaseId};
 use tokio::sync::oneshot;
 
 use super::App;
+use super::restart::Pods;
 use super::target::Target;
-use super::unchanged;
 use crate::metrics::ReleaseEnd;
 use crate::object::Key;
-use crate::plan::{self, Defaults, Input, Item, Plan, Policy, Presence, Presences};
-use crate::secrets::Resolved;
+use crate::plan::{self, Defaults, Input, Item, Plan, Policy, Presence, Presences, restart};
+use crate::secrets::Given;
 use crate::store::Record;
 
 /// A release that a person asked for.
@@ -48,10 +48,63 @@ pub(crate) struct Running {
     pub(crate) results: BTreeMap<Key, ResourceResult>,
     pub(crate) request: Option<Request>,
     /// Values of the release's references; dropped with it.
-    pub(super) resolved: Resolved,
+    pub(super) given: Given,
+    pub(super) pods: Pods,
+}
+
+/// Why a release begins.
+pub(super) enum Reason {
+    Asked(Request),
+    /// The target isn't what is live.
+    Changed(ReleaseCause),
+    /// Secrets at these paths changed, and with them these objects.
+    Rotated {
+        paths: Vec<String>,
+        objects: Vec<String>,
+    },
+}
+
+impl Reason {
+    fn cause(&self) -> ReleaseCause {
+        match self {
+            Self::Asked(request) => request.cause.clone(),
+            Self::Changed(cause) => cause.clone(),
+            Self::Rotated { paths, .. } => ReleaseCause::SecretRotated {
+                paths: paths.clone(),
+            },
+        }
+    }
+
+    /// Whether it is of its own, and goes on under its id only if it is the same.
+    fn asked(&self) -> bool {
+        match self {
+            Self::Asked(_) | Self::Rotated { .. } => true,
+            Self::Changed(_) => false,
+        }
+    }
+
+    /// Whether it is of some objects, and what uses them isn't looked at.
+    fn is_partial(&self) -> bool {
+        match self {
+            Self::Asked(request) => !request.resources.is_empty(),
+            Self::Changed(_) | Self::Rotated { .. } => false,
+        }
+    }
+
+    fn request(self) -> Option<Request> {
+        match self {
+            Self::Asked(request) => Some(request),
+            Self::Changed(_) | Self::Rotated { .. } => None,
+        }
+    }
 }
 
 impl Running {
+    /// Whether it is of some objects alone, without hooks.
+    pub(super) fn skips_hooks(&self) -> bool {
+        self.is_partial() || matches!(self.cause, ReleaseCause::SecretRotated { .. })
+    }
+
     /// Whether only some of the objects were asked for.
     pub(super) fn is_partial(&self) -> bool {
         self.request
@@ -80,19 +133,32 @@ impl App {
     /// Plans a release and makes what must be safe before its first step. Whether anything came of it, be it a failure.
     pub(super) async fn start(&mut self, target: Arc<Target>, live: &Presences) -> bool {
         let request = self.requests.pop_front();
-        let now = Self::now();
-        let resolved = match self.resolve(&target).await {
-            Ok(resolved) => resolved,
+        let given = match self.resolve(&target).await {
+            Ok(given) => given,
             Err((message, kind)) => {
                 self.not_started(&target, request, &message, kind);
                 return true;
             }
         };
-        let cause = match &request {
-            Some(request) => request.cause.clone(),
-            None => self.cause(),
+        let unchanged = self.unchanged(&target, &given);
+        let reason = match request {
+            Some(request) => Reason::Asked(request),
+            None => Reason::Changed(self.cause()),
         };
-        let policy = self.policy(&target, request.as_ref());
+        self.begin(target, live, given, &unchanged, reason).await
+    }
+
+    pub(super) async fn begin(
+        &mut self,
+        target: Arc<Target>,
+        live: &Presences,
+        given: Given,
+        unchanged: &[bool],
+        reason: Reason,
+    ) -> bool {
+        let now = Self::now();
+        let cause = reason.cause();
+        let policy = self.policy(&target, &reason);
         let mut record = match self.record.take() {
             Some(record) => record,
             None => Record::new(self.id.clone(), target.present.uid.clone()),
@@ -104,7 +170,7 @@ impl App {
         } = attempt_of(
             &record,
             &target,
-            request.as_ref().map(|request| &request.cause),
+            reason.asked().then_some(&cause),
         );
         let started = started.unwrap_or(now);
         record.release = id;
@@ -112,7 +178,25 @@ impl App {
         // Should it be deleted before it ever landed, its objects must be told from others'.
         record.desired.get_or_insert_with(|| target.present.clone());
         let attempt = format!("{id}.{retries}");
-        let (plan, wrong) = self.planned(&target, live, &record, &resolved, &policy, &attempt);
+        let pods = if reason.is_partial() {
+            Pods::default()
+        } else {
+            self.pods(&target, &given)
+        };
+        let request = reason.request();
+        let (plan, wrong) = Self::planned(
+            &record,
+            &mut Input {
+                manifests: &target.manifests,
+                live,
+                unchanged,
+                inventory: &record.inventory,
+                restarts: &restart::restarts(&target.manifests, &pods.due),
+                policy: &policy,
+                attempt: &attempt,
+                passed: None,
+            },
+        );
         if let Some(why) = shared(&plan, &target) {
             self.record = Some(record);
             self.not_started(&target, request, &why, ConditionType::SyncError);
@@ -141,7 +225,13 @@ impl App {
         record.overcome(target.generation, &target.digest);
         self.record = Some(record);
         self.trouble = None;
-        let message = format!("release {id} of {} began", revision_words(&target));
+        let why = match &cause {
+            ReleaseCause::SecretRotated { paths } => {
+                format!(": secret rotated: {}", paths.join(", "))
+            }
+            _ => String::new(),
+        };
+        let message = format!("release {id} of {} began{why}", revision_words(&target));
         self.say(
             EventKind::ReleaseStarted,
             message,
@@ -164,46 +254,38 @@ impl App {
             wrong,
             results: BTreeMap::new(),
             request,
-            resolved,
+            given,
+            pods,
         });
         true
     }
 
     /// The plan of an attempt, and what failed in it before this process began.
-    fn planned(
-        &self,
-        target: &Target,
-        live: &Presences,
-        record: &Record,
-        resolved: &Resolved,
-        policy: &Policy,
-        attempt: &str,
-    ) -> (Plan, Option<String>) {
+    fn planned(record: &Record, input: &mut Input<'_>) -> (Plan, Option<String>) {
         let progress = record
             .progress
             .clone()
-            .filter(|progress| progress.attempt == attempt);
+            .filter(|progress| progress.attempt == input.attempt);
         let passed = progress.as_ref().and_then(|progress| progress.passed);
         let wrong = progress.and_then(|progress| progress.wrong);
-        let key = &self.ctx.digest_key;
-        let unchanged = unchanged::with_secrets(&target.manifests, &self.applied, resolved, key);
-        let mut plan = plan::release(&Input {
-            manifests: &target.manifests,
-            live,
-            unchanged: &unchanged,
-            inventory: &record.inventory,
-            policy,
-            attempt,
-            passed,
-        });
+        input.passed = passed;
+        let mut plan = plan::release(input);
         if wrong.is_some() {
-            plan.steps = plan::hooks::failure(&target.manifests, live, attempt, passed);
+            plan.steps = plan::hooks::failure(input.manifests, input.live, input.attempt, passed);
         }
         (plan, wrong)
     }
 
-    fn policy(&self, target: &Target, request: Option<&Request>) -> Policy {
+    fn policy(&self, target: &Target, reason: &Reason) -> Policy {
         let spec = &target.present.spec;
+        let (request, only) = match reason {
+            Reason::Asked(request) => {
+                let only = Some(request.resources.clone()).filter(|only| !only.is_empty());
+                (Some(request), only)
+            }
+            Reason::Changed(_) => (None, None),
+            Reason::Rotated { objects, .. } => (None, Some(objects.clone())),
+        };
         Policy {
             pruning: self.pruning(target, request),
             limit: self.limit(),
@@ -211,9 +293,7 @@ impl App {
             create_namespace: super::namespace::wanted(target).map(str::to_owned),
             force: request.is_some_and(|request| request.force),
             only_changed: spec.option("ApplyOutOfSyncOnly") == Some("true"),
-            only: request
-                .map(|request| request.resources.clone())
-                .filter(|only| !only.is_empty()),
+            only,
         }
     }
 

@@ -7,14 +7,11 @@ use bus::message::condition::ConditionType;
 use super::App;
 use super::target::Target;
 use crate::object::Manifest;
-use crate::secrets::{Resolved, body};
+use crate::secrets::{Given, body};
 
 impl App {
     /// Values of all references of the target, in one request; what went wrong in words, with its condition.
-    pub(super) async fn resolve(
-        &self,
-        target: &Target,
-    ) -> Result<Resolved, (String, ConditionType)> {
+    pub(super) async fn resolve(&self, target: &Target) -> Result<Given, (String, ConditionType)> {
         self.resolve_some(target, target.manifests.iter()).await
     }
 
@@ -22,7 +19,7 @@ impl App {
         &self,
         target: &Target,
         manifests: impl Iterator<Item = &'a Manifest>,
-    ) -> Result<Resolved, (String, ConditionType)> {
+    ) -> Result<Given, (String, ConditionType)> {
         let mut wanted = BTreeSet::new();
         for manifest in manifests.filter(|manifest| manifest.has_references()) {
             body::references(&manifest.body, manifest.filled.as_deref(), &mut wanted).map_err(
@@ -35,7 +32,7 @@ impl App {
             )?;
         }
         if wanted.is_empty() {
-            return Ok(Resolved::new());
+            return Ok(Given::default());
         }
         let resolved = self
             .ctx

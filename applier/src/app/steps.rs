@@ -12,7 +12,6 @@ use crate::execute::{self, Adoption, ApplyError, Job};
 use crate::object::{Key, Manifest, Phase};
 use crate::plan::wait::{self, Wait, Waited};
 use crate::plan::{self, HookProgress, Presence, Presences, Step, Turn, Why};
-use crate::store::Applied;
 
 /// How soon the cluster's kinds are asked for again when one is missing.
 const KINDS_AGAIN_MS: u64 = 1_000;
@@ -64,6 +63,7 @@ impl App {
                 self.delete_objects(&target, &writer, keys, *why, live)
                     .await
             }
+            Step::Restart { batch } => self.restart(&target, &writer, batch).await,
             Step::Applied => {
                 self.applied_all(&target);
                 Ok(())
@@ -116,7 +116,7 @@ impl App {
             None => {
                 running.wrong = Some(why.to_owned());
                 let manifests = &running.target.manifests;
-                if running.is_partial() {
+                if running.skips_hooks() {
                     Vec::new()
                 } else {
                     // Hooks for failures come after all that can have passed.
@@ -265,7 +265,7 @@ impl App {
                 .then_some(&adoption),
             })
             .collect();
-        let outcomes = execute::apply_all(&self.ctx, writer, jobs, &running.resolved).await;
+        let outcomes = execute::apply_all(&self.ctx, writer, jobs, &running.given.values).await;
         let mut failures = Vec::new();
         for (manifest, outcome) in outcomes {
             running.results.insert(
@@ -274,7 +274,7 @@ impl App {
             );
             match outcome {
                 Ok(outcome) => {
-                    if let Some(managers) = outcome.overridden {
+                    if let Some(managers) = &outcome.overridden {
                         let owners = if managers.is_empty() {
                             "nobody".to_owned()
                         } else {
@@ -304,16 +304,13 @@ impl App {
                                 .detail("object", manifest.key.path()),
                         );
                     }
-                    let applied = Applied {
-                        manifest: manifest.digest.clone(),
-                        resolved: unchanged::resolved_digest(
-                            manifest,
-                            &running.resolved,
-                            &self.ctx.digest_key,
-                        ),
-                        reference: outcome.reference,
-                        client_side: outcome.client_side,
-                    };
+                    let applied = unchanged::made(
+                        manifest,
+                        &running.given,
+                        &self.ctx.digest_key,
+                        self.applied.get(&manifest.key),
+                        outcome,
+                    );
                     self.applied.insert(manifest.key.clone(), applied);
                 }
                 Err(error) => failures.push(error.describe()),

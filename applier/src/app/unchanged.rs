@@ -1,10 +1,15 @@
 //! Which manifests are what was applied last.
 
+use api::placeholder;
+use serde_json::json;
+
 use super::decide::Difference;
+use super::rotation;
+use crate::execute::Outcome;
 use crate::object::Manifest;
 use crate::plan::{Presence, Presences};
-use crate::secrets::Resolved;
-use crate::store::{AppliedMap, DigestKey};
+use crate::secrets::{Given, Resolved, body};
+use crate::store::{Applied, AppliedMap, DigestKey};
 
 /// By manifest, before secrets: what tells whether a release is needed.
 pub(super) fn by_manifest(manifests: &[Manifest], applied: &AppliedMap) -> Vec<bool> {
@@ -31,6 +36,53 @@ pub(super) fn resolved_digest(
         .content(resolved)
         .ok()
         .map(|body| key.digest(&body))
+}
+
+/// Keyed digest of the values of a Secret that has some of a store. Its other metadata don't reach pods.
+pub(super) fn contents_digest(
+    manifest: &Manifest,
+    resolved: &Resolved,
+    key: &DigestKey,
+) -> Option<Box<str>> {
+    if !manifest.has_references() || !manifest.key.is_secret() {
+        return None;
+    }
+    let whole = &manifest.body;
+    let mut body = json!({"apiVersion": whole["apiVersion"], "kind": whole["kind"]});
+    for field in ["data", "stringData"] {
+        if let Some(values) = whole.get(field) {
+            body[field] = values.clone();
+        }
+    }
+    // They say what the placeholders mean.
+    let annotations = whole["metadata"]["annotations"].as_object();
+    for (name, text) in annotations.into_iter().flatten() {
+        if name.starts_with(placeholder::PREFIX) {
+            body["metadata"]["annotations"][name] = text.clone();
+        }
+    }
+    body::render(&body, manifest.filled.as_deref(), resolved)
+        .ok()
+        .map(|body| key.digest(&body))
+}
+
+/// What is remembered of an object that was just applied.
+pub(super) fn made(
+    manifest: &Manifest,
+    given: &Given,
+    key: &DigestKey,
+    before: Option<&Applied>,
+    outcome: Outcome,
+) -> Applied {
+    Applied {
+        manifest: manifest.digest.clone(),
+        resolved: resolved_digest(manifest, &given.values, key),
+        versions: rotation::used(manifest, &given.versions),
+        contents: contents_digest(manifest, &given.values, key),
+        began_with: before.and_then(|before| before.began_with.clone()),
+        reference: outcome.reference,
+        client_side: outcome.client_side,
+    }
 }
 
 /// By manifest, with secrets: what tells which objects a release applies.

@@ -167,7 +167,9 @@ impl App {
         let mut images: BTreeSet<String> = BTreeSet::new();
         let mut health = Aggregate::default();
         let mut out_of_sync = false;
+        let rotated = self.rotated(target);
         for (manifest, same) in target.manifests.iter().zip(same) {
+            let same = same && !self.is_outdated(manifest, &rotated);
             let seen = self.resource(manifest, live, same);
             if manifest.hook.is_some() && seen.is_none() {
                 continue;

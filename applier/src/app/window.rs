@@ -13,7 +13,7 @@ impl App {
     pub(super) fn through_window(&mut self, target: &Target, decision: Decision) -> Decision {
         let who = match decision {
             Decision::Release if !self.requests.is_empty() || self.pin().is_some() => Who::Person,
-            Decision::Release | Decision::Heal => Who::Automation,
+            Decision::Release | Decision::Rotate | Decision::Heal => Who::Automation,
             Decision::Rest | Decision::Recover => {
                 self.held = None;
                 return decision;
@@ -41,7 +41,12 @@ impl App {
         };
         let writes = matches!(
             running.plan.steps.get(running.at),
-            Some(Step::CreateNamespace(_) | Step::Apply { .. } | Step::Delete { .. })
+            Some(
+                Step::CreateNamespace(_)
+                    | Step::Apply { .. }
+                    | Step::Restart { .. }
+                    | Step::Delete { .. }
+            )
         );
         if !writes {
             return false;

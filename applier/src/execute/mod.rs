@@ -8,6 +8,7 @@ mod delete;
 mod namespace;
 mod replace;
 mod respect;
+mod restart;
 mod three_way;
 mod would_be;
 
@@ -15,4 +16,5 @@ pub(crate) use adopt::Adoption;
 pub(crate) use apply::{ApplyError, Job, Outcome, apply_all, resolve_kind};
 pub(crate) use delete::delete_all;
 pub(crate) use namespace::{Wanted as WantedNamespace, create_namespace};
+pub(crate) use restart::restart;
 pub(crate) use would_be::would_be;

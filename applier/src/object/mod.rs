@@ -7,6 +7,7 @@ mod manifest;
 mod options;
 mod order;
 mod prepare;
+mod secrets_of;
 
 pub(crate) use hook::{DeletePolicy, Hook, Phase, reached};
 pub(crate) use inherited::inherited;
@@ -15,3 +16,4 @@ pub(crate) use manifest::Manifest;
 pub(crate) use options::{Options, Say, warning as option_warning};
 pub(crate) use order::rank;
 pub(crate) use prepare::{Finding, Stamp, prepare};
+pub(crate) use secrets_of::secrets_of;

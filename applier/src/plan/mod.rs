@@ -11,6 +11,7 @@ mod leaving;
 mod progress;
 mod prune;
 mod release;
+pub(crate) mod restart;
 mod step;
 pub(crate) mod wait;
 mod wave;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::guard::{self, Bounds, Limit, Pruning, Withheld};
 use super::leaving::{self, Defaults, Leaving};
+use super::restart::Restart;
 use super::step::{Batch, Step, Why};
 use super::{Facts, Item, Presence, Presences, Turn, hooks, prune, wave};
 use crate::object::{Key, Manifest, Phase};
@@ -14,6 +15,7 @@ pub(crate) struct Input<'a> {
     /// By manifest: whether its resolved form is what was applied last.
     pub(crate) unchanged: &'a [bool],
     pub(crate) inventory: &'a BTreeMap<Key, Item>,
+    pub(crate) restarts: &'a [Restart],
     pub(crate) policy: &'a Policy,
     /// Names this attempt in the annotations of its hooks.
     pub(crate) attempt: &'a str,
@@ -77,9 +79,19 @@ pub(crate) fn release(input: &Input<'_>) -> Plan {
             BTreeMap::new()
         };
         let mut waves = waves(input, phase);
-        let numbers: BTreeSet<i64> = waves.keys().chain(leaving.keys()).copied().collect();
+        let mut restarts = if phase == Phase::Sync {
+            restarts(input)
+        } else {
+            BTreeMap::new()
+        };
+        let numbers: BTreeSet<i64> = waves
+            .keys()
+            .chain(leaving.keys())
+            .chain(restarts.keys())
+            .copied()
+            .collect();
         for number in numbers {
-            let batch = waves.remove(&number).unwrap_or_default();
+            let mut batch = waves.remove(&number).unwrap_or_default();
             let gone = leaving.remove(&number).unwrap_or_default();
             // What is replaced may be in the way of what replaces it.
             plan.steps.extend(prune::deletes(&gone, Why::Pruned));
@@ -92,6 +104,16 @@ pub(crate) fn release(input: &Input<'_>) -> Plan {
                 &batch,
                 due,
             ));
+            if let Some(restarted) = restarts.remove(&number) {
+                batch.extend(
+                    restarted
+                        .iter()
+                        .filter(|at| !batch.contains(at))
+                        .copied()
+                        .collect::<Batch>(),
+                );
+                plan.steps.push(Step::Restart { batch: restarted });
+            }
             let hooks = batch.iter().any(|&at| input.manifests[at].hook.is_some());
             if !batch.is_empty() {
                 plan.steps.push(Step::Await { phase, batch });
@@ -116,13 +138,25 @@ pub(crate) fn release(input: &Input<'_>) -> Plan {
     let does = |step: &Step| {
         matches!(
             step,
-            Step::CreateNamespace(_) | Step::Apply { .. } | Step::Delete { .. }
+            Step::CreateNamespace(_)
+                | Step::Apply { .. }
+                | Step::Restart { .. }
+                | Step::Delete { .. }
         )
     };
     let done = plan.steps.iter().rposition(does);
     plan.steps
         .insert(done.map_or(0, |at| at + 1), Step::Applied);
     plan
+}
+
+/// What restarts, by wave.
+fn restarts(input: &Input<'_>) -> BTreeMap<i64, Batch> {
+    let mut restarts: BTreeMap<i64, Batch> = BTreeMap::new();
+    for Restart { at, wave } in input.restarts {
+        restarts.entry(*wave).or_default().push(*at);
+    }
+    restarts
 }
 
 /// Manifests of a phase by wave, in order.

@@ -103,6 +103,7 @@ impl World {
             live: &live,
             unchanged: &unchanged,
             inventory: &self.inventory,
+            restarts: &[],
             policy: &policy,
             attempt,
             passed: self.passed,
@@ -169,7 +170,7 @@ impl World {
             }
             Step::AwaitGone(_) => self.collect(),
             Step::Passed(turn) => self.passed = Some(*turn),
-            Step::Applied | Step::CreateNamespace(_) => {}
+            Step::Applied | Step::CreateNamespace(_) | Step::Restart { .. } => {}
         }
     }
 

@@ -12,6 +12,8 @@ pub(crate) enum Step {
     CreateNamespace(String),
     /// Objects of one kind, all at once; the next step follows when the server has all of them.
     Apply { phase: Phase, batch: Batch },
+    /// Workloads whose pods began with other values of Secrets than these have by now.
+    Restart { batch: Batch },
     /// Until all are healthy, and hooks among them finished.
     Await { phase: Phase, batch: Batch },
     /// The hooks of this turn are over, which is written down.

@@ -9,7 +9,7 @@ use bus::seal::{self, AnswererPublic, AskerKey, Form, SealError, SecretValue};
 use bus::{AppId, Bus, BusError, ClusterId, Generation, clock, subject};
 use serde_json::value::RawValue;
 
-use super::value::{Resolved, SecretText};
+use super::value::{Given, SecretText, Versions};
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -58,7 +58,7 @@ impl Secrets {
         app: &AppId,
         generation: Generation,
         wanted: &BTreeSet<SecretReference>,
-    ) -> Result<Resolved, SecretsError> {
+    ) -> Result<Given, SecretsError> {
         let (key, agents) = self.keys.as_ref().ok_or(SecretsError::NoKeys)?;
         let pairs = wanted
             .iter()
@@ -88,7 +88,14 @@ impl Secrets {
             Answer::Refused(refusal) => return Err(SecretsError::Refused(refusal)),
         };
         let secrets = one_time.open(&sealed, agents)?;
-        pairs
+        let versions: Versions = pairs
+            .iter()
+            .filter(|(wanted, _)| wanted.version.is_none())
+            .filter_map(|(wanted, reference)| {
+                Some((wanted.path.clone(), secrets.version(reference)?))
+            })
+            .collect();
+        let values = pairs
             .into_iter()
             .map(|(wanted, reference)| {
                 let value = match secrets.get(&reference) {
@@ -100,7 +107,8 @@ impl Secrets {
                 };
                 Ok((wanted.clone(), value))
             })
-            .collect()
+            .collect::<Result<_, SecretsError>>()?;
+        Ok(Given { values, versions })
     }
 }
 

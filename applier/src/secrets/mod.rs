@@ -15,4 +15,4 @@ pub(crate) use body::BodyError;
 pub(crate) use cleared::Cleared;
 pub(crate) use client::Secrets;
 pub(crate) use placement::Placement;
-pub(crate) use value::Resolved;
+pub(crate) use value::{Given, Resolved, Versions};

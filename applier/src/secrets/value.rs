@@ -1,12 +1,22 @@
 //! One secret value and what is made of it, in memory that is cleared.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use api::placeholder::SecretReference;
 use zeroize::Zeroizing;
 
 /// Values by reference; none of an optional one whose path lacks the key.
 pub(crate) type Resolved = HashMap<SecretReference, Option<SecretText>>;
+
+/// The version that each path has, where its store counts versions and a reference names none.
+pub(crate) type Versions = BTreeMap<String, u64>;
+
+/// What the agent answered for one release.
+#[derive(Default)]
+pub(crate) struct Given {
+    pub(crate) values: Resolved,
+    pub(crate) versions: Versions,
+}
 
 /// A value as it goes into an object. No `Debug`, `Display` or `Serialize`.
 #[derive(Clone)]

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bus::message::desired::Present;
-use bus::message::state::{HistoryEntry, Operation, Pin};
+use bus::message::state::{HistoryEntry, Operation, Pin, ReleaseCause};
 use bus::{AppId, Digest, Generation, ReleaseId};
 use serde::{Deserialize, Serialize};
 
 use crate::drift::Reference;
 use crate::object::Key;
 use crate::plan::{HookProgress, Item};
+use crate::secrets::Versions;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -207,11 +208,23 @@ impl Record {
         }
     }
 
-    /// Adds a release to the history, and drops what is over the limit; what one is held at or can go back to stays.
+    /// Adds a release to the history, and drops what is over the limit; what one is held at or can go back to stays. Of rotations one
+    /// after another only the last is kept, since they are the same to go back to, and would push out what isn't.
     pub(crate) fn add_history(&mut self, entry: HistoryEntry, limit: usize) {
+        let pinned = self.pin.as_ref().map(|pin| pin.release);
+        let rotated =
+            |entry: &HistoryEntry| matches!(entry.cause, ReleaseCause::SecretRotated { .. });
+        if self.history.last().is_some_and(|last| {
+            rotated(last)
+                && rotated(&entry)
+                && last.digest == entry.digest
+                && Some(last.release) != pinned
+        }) {
+            self.history.pop();
+        }
         self.history.push(entry);
         let stay = [
-            self.pin.as_ref().map(|pin| pin.release),
+            pinned,
             self.refused.as_ref().map(|refused| refused.to),
             self.last_healthy().map(|entry| entry.release),
         ];
@@ -238,6 +251,15 @@ pub(crate) struct Applied {
     /// Keyed digest of the manifest with its secrets, where it has any.
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
     pub(crate) resolved: Option<Box<str>>,
+    /// The versions that its secrets had.
+    #[serde(rename = "v", default, skip_serializing_if = "Versions::is_empty")]
+    pub(crate) versions: Versions,
+    /// Keyed digest of a Secret's values, where it has any of a store.
+    #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) contents: Option<Box<str>>,
+    /// Of a workload that restarts when they change: keyed digest of the Secrets that its pods began with.
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) began_with: Option<Box<str>>,
     #[serde(rename = "r")]
     pub(crate) reference: Arc<Reference>,
     /// Applied client-side, and why.
@@ -337,6 +359,34 @@ mod tests {
         assert!(record.refused.is_some());
         record.overcome(Generation(6), &other);
         assert!(record.refused.is_none());
+    }
+
+    fn same(release: u64, cause: ReleaseCause) -> HistoryEntry {
+        HistoryEntry {
+            digest: Digest::of(b"same"),
+            cause,
+            ..released(release, true)
+        }
+    }
+
+    #[test]
+    fn rotations_do_not_push_out_what_one_can_go_back_to() {
+        let rotated = || ReleaseCause::SecretRotated {
+            paths: vec!["kv/a".to_owned()],
+        };
+        let mut record = Record::new(AppId::new("argocd", "web").unwrap(), "u".to_owned());
+        record.add_history(same(1, ReleaseCause::Automated), 3);
+        for release in 2..20 {
+            record.add_history(same(release, rotated()), 3);
+        }
+        record.pin = Some(Pin {
+            release: ReleaseId(19),
+            user: "a".to_owned(),
+            since: 0,
+            until: bus::message::state::PinUntil::Unpinned,
+        });
+        record.add_history(same(20, rotated()), 3);
+        assert_eq!(kept(&record), [1, 19, 20]);
     }
 
     #[test]

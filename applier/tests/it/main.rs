@@ -155,3 +155,12 @@ async fn a_release_that_fails_ends_as_it_was_asked_to() {
     .await;
     scenario::back::a_release_that_turns_degraded_is_gone_back_from_once(&mut world).await;
 }
+
+/// On a stack of its own, whose applier is killed again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn secrets_that_are_rotated_reach_what_uses_them() {
+    let mut world = World::start().await;
+    scenario::rotation::a_manual_application_shows_a_rotation_and_waits(&world).await;
+    scenario::rotation::a_newer_version_reaches_just_what_uses_it(&mut world).await;
+    scenario::rotation::pods_that_ask_restart_once_for_each_rotation(&mut world).await;
+}

@@ -272,7 +272,10 @@ pub enum ReleaseCause {
     OnFailure {
         to: ReleaseId,
     },
-    SecretRotated,
+    /// The stores of secrets have newer versions of these paths.
+    SecretRotated {
+        paths: Vec<String>,
+    },
 }
 
 impl ReleaseCause {
@@ -282,7 +285,10 @@ impl ReleaseCause {
             Self::Command { user, .. } | Self::Rollback { user, .. } | Self::Unpin { user } => {
                 Some(user)
             }
-            Self::Automated | Self::SelfHeal | Self::OnFailure { .. } | Self::SecretRotated => None,
+            Self::Automated
+            | Self::SelfHeal
+            | Self::OnFailure { .. }
+            | Self::SecretRotated { .. } => None,
         }
     }
 
@@ -404,14 +410,15 @@ impl PinUntil {
     }
 }
 
-/// What a secrets-agent knows of an application: which references it resolved last, never a value.
+/// What a secrets-agent knows of an application: which paths it resolved, never a value. The applier compares the versions with
+/// those that it applied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentState {
     pub app: AppId,
     pub cluster: ClusterId,
     pub generation: Generation,
-    /// Path to version, where the backend counts versions.
+    /// Path to the newest version that the agent has seen, where the backend counts versions.
     pub paths: BTreeMap<String, Option<u64>>,
     pub conditions: Vec<Condition>,
 }

@@ -130,6 +130,15 @@ impl Secrets {
         self.values[at].1.as_ref()
     }
 
+    /// The version of what was read for a reference, whether or not the key was there.
+    pub fn version(&self, reference: &Reference) -> Option<u64> {
+        let at = self
+            .values
+            .binary_search_by(|(known, _)| known.cmp(reference))
+            .ok()?;
+        self.versions[at]
+    }
+
     /// Every reference that has a value, with it and the version that it has, sorted by reference.
     pub fn iter(&self) -> impl Iterator<Item = (&Reference, &SecretValue, Option<u64>)> {
         self.values

@@ -205,8 +205,6 @@ async fn an_applier_can_follow_its_cluster_tell_of_it_and_ask_for_secrets() {
 
     follows(&bus, Stream::Desired, &subject::desired_of(&here())).await;
     follows(&bus, Stream::Manifests, &subject::manifests_of(&here())).await;
-    let rotated = subject::events_in(here().as_str(), EventKind::SecretRotated);
-    follows(&bus, Stream::Events, &rotated).await;
     for (stream, subject) in [
         (Stream::Desired, subject::desired(&here(), &app("shop"))),
         (Stream::Manifests, subject::manifests(&here(), &app("shop"))),
@@ -236,6 +234,15 @@ async fn an_applier_can_follow_its_cluster_tell_of_it_and_ask_for_secrets() {
         Bucket::State,
         &format!("applier.{}.>", here()),
         &state,
+    )
+    .await;
+    let versions = subject::state("secrets-agent", Some(&here()), &app("shop"));
+    writes(&agent, Bucket::State, &versions).await;
+    reads(
+        &bus,
+        Bucket::State,
+        &subject::versions_of(&here()),
+        &versions,
     )
     .await;
     reads(&bus, Bucket::Projects, ">", "default").await;

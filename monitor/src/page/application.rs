@@ -208,7 +208,7 @@ fn cause(cause: &ReleaseCause) -> String {
         ReleaseCause::Rollback { user, to } => format!("roll back to {to} by {user}"),
         ReleaseCause::Unpin { user } => format!("unpin by {user}"),
         ReleaseCause::OnFailure { to } => format!("roll back to {to} on failure"),
-        ReleaseCause::SecretRotated => "a secret was rotated".to_owned(),
+        ReleaseCause::SecretRotated { paths } => format!("secret rotated: {}", paths.join(", ")),
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) mod pin;
 pub(crate) mod project;
 pub(crate) mod prune;
 pub(crate) mod release;
+pub(crate) mod rotation;
 pub(crate) mod secret;
 pub(crate) mod standby;
 pub(crate) mod vault_secret;
