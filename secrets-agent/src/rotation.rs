@@ -142,6 +142,10 @@ mod tests {
             Err(BackendError::NoPath { path: path.clone() })
         }
 
+        async fn api_path(&self, path: &SecretPath) -> Result<SecretPath, BackendError> {
+            Ok(path.clone())
+        }
+
         async fn newest_version(&self, path: &SecretPath) -> Result<Option<u64>, BackendError> {
             self.0.lock().unwrap().push((path.clone(), Instant::now()));
             Ok(Some(2))
