@@ -67,13 +67,35 @@ pub(super) fn used(manifest: &Manifest, versions: &Versions) -> Versions {
         .collect()
 }
 
+/// The agent says `kv/data/shop` of what is written `kv/shop`, too. Where that could mean another path, a needless question follows.
+fn with_short_forms(mut newest: Versions) -> Versions {
+    const DATA: &str = "/data/";
+    let short: Vec<(String, u64)> = newest
+        .iter()
+        .flat_map(|(path, version)| {
+            path.match_indices(DATA).map(move |(at, _)| {
+                (
+                    format!("{}/{}", &path[..at], &path[at + DATA.len()..]),
+                    *version,
+                )
+            })
+        })
+        .collect();
+    for (path, version) in short {
+        newest.entry(path).or_insert(version);
+    }
+    newest
+}
+
 impl App {
     pub(super) fn take_versions(&mut self, state: AgentState) {
-        let newest: Versions = state
-            .paths
-            .into_iter()
-            .filter_map(|(path, version)| Some((path, version?)))
-            .collect();
+        let newest = with_short_forms(
+            state
+                .paths
+                .into_iter()
+                .filter_map(|(path, version)| Some((path, version?)))
+                .collect(),
+        );
         let known = std::mem::replace(&mut self.rotation.newest, newest);
         let newest = &self.rotation.newest;
         self.rotation
@@ -237,6 +259,25 @@ mod tests {
     fn a_manifest_uses_the_paths_whose_newest_version_it_asks_for() {
         let all = versions(&[("kv/data/a", 2), ("kv/data/b", 7), ("elsewhere", 1)]);
         assert_eq!(used(&secret("s"), &all), versions(&[("kv/data/a", 2)]));
+    }
+
+    #[test]
+    fn a_path_counts_in_its_short_form_unless_that_is_one_of_its_own() {
+        let told = versions(&[
+            ("kv/data/shop", 3),
+            ("a/b/data/c", 1),
+            ("kv/x", 7),
+            ("kv/data/x", 2),
+        ]);
+        let newest = with_short_forms(told);
+        for (path, version) in [
+            ("kv/shop", 3),
+            ("kv/data/shop", 3),
+            ("a/b/c", 1),
+            ("kv/x", 7),
+        ] {
+            assert_eq!(newest.get(path), Some(&version), "{path}");
+        }
     }
 
     #[test]
