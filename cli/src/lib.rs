@@ -133,6 +133,11 @@ enum Command {
         #[command(flatten)]
         client: ClientArgs,
     },
+    /// Who used which secrets, and what moving over needs
+    Secrets {
+        #[command(subcommand)]
+        command: command::secrets::SecretsCommand,
+    },
     /// Print what Applications render to, from repositories on this machine or fetched
     Render(command::render::RenderArgs),
     /// List what rendering Applications reads
@@ -257,6 +262,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Terminate { app, client } => {
             act(&client, &app, &Action::Terminate, &at_once).await?;
         }
+        Command::Secrets { command } => command::secrets::run(command).await?,
         Command::Render(args) => {
             return Box::pin(command::render::render(&args)).await;
         }

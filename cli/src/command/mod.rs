@@ -8,3 +8,4 @@ pub(crate) mod health;
 pub(crate) mod inputs;
 pub(crate) mod nats;
 pub(crate) mod render;
+pub(crate) mod secrets;
