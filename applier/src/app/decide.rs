@@ -104,7 +104,7 @@ pub(crate) fn decide(situation: &Situation<'_>, now_ms: u64) -> Decision {
             return next;
         }
     }
-    if situation.difference.rotated && (situation.automated || situation.pinned) {
+    if situation.difference.rotated && (situation.automated || situation.held) {
         match failure {
             // What is live is unhealthy: the new values may be what mends it.
             Some(failure) if !failure.unhealthy => match again(failure, situation.retry, now_ms) {
@@ -288,7 +288,7 @@ mod tests {
         };
         assert_eq!(decide(&by_hand, 0), Decision::Rest);
         let pinned = Situation {
-            pinned: true,
+            held: true,
             ..by_hand
         };
         assert_eq!(decide(&pinned, 0), Decision::Rotate);

@@ -186,7 +186,9 @@ impl App {
             }
             Step::Passed(turn) => self.hooks_passed(&run, *turn).await,
             // Of releases.
-            Step::CreateNamespace(_) | Step::Restart { .. } | Step::AwaitEnd(_) | Step::Applied => Stepped::Done,
+            Step::CreateNamespace(_) | Step::Restart { .. } | Step::AwaitEnd(_) | Step::Applied => {
+                Stepped::Done
+            }
         };
         match stepped {
             Stepped::Done => {

@@ -114,8 +114,8 @@ impl App {
             return Stepped::Done;
         };
         let manifests = || batch.iter().map(|&at| &target.manifests[at]);
-        let resolved = match self.resolve_some(target, manifests()).await {
-            Ok(resolved) => resolved,
+        let given = match self.resolve_some(target, manifests()).await {
+            Ok(given) => given,
             Err((message, _)) => {
                 self.deletion_failed(&format!("a {} hook: {message}", phase.as_str()));
                 return Stepped::Failed;
@@ -130,7 +130,8 @@ impl App {
             })
             .collect();
         let mut failures = Vec::new();
-        for (manifest, outcome) in execute::apply_all(&self.ctx, writer, jobs, &resolved).await {
+        for (manifest, outcome) in execute::apply_all(&self.ctx, writer, jobs, &given.values).await
+        {
             match outcome {
                 Ok(_) => {
                     let message = format!("{} {} started", phase.as_str(), manifest.key);

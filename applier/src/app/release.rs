@@ -167,11 +167,7 @@ impl App {
             id,
             retries,
             started,
-        } = attempt_of(
-            &record,
-            &target,
-            reason.asked().then_some(&cause),
-        );
+        } = attempt_of(&record, &target, reason.asked().then_some(&cause));
         let started = started.unwrap_or(now);
         record.release = id;
         record.uid.clone_from(&target.present.uid);
@@ -225,13 +221,7 @@ impl App {
         record.overcome(target.generation, &target.digest);
         self.record = Some(record);
         self.trouble = None;
-        let why = match &cause {
-            ReleaseCause::SecretRotated { paths } => {
-                format!(": secret rotated: {}", paths.join(", "))
-            }
-            _ => String::new(),
-        };
-        let message = format!("release {id} of {} began{why}", revision_words(&target));
+        let message = began(&target, id, &cause);
         self.say(
             EventKind::ReleaseStarted,
             message,
@@ -366,6 +356,15 @@ struct Attempt {
     retries: u32,
     /// When its first try began, unless that is this one.
     started: Option<u64>,
+}
+
+/// What is said of a release that began.
+fn began(target: &Target, id: ReleaseId, cause: &ReleaseCause) -> String {
+    let why = match cause {
+        ReleaseCause::SecretRotated { paths } => format!(": secret rotated: {}", paths.join(", ")),
+        _ => String::new(),
+    };
+    format!("release {id} of {} began{why}", revision_words(target))
 }
 
 /// A release that a crash cut off, or that failed and is tried again, goes on under its own id.

@@ -71,7 +71,9 @@ async fn resolve(ctx: &Context, comparison: &Comparison) -> Result<Resolved, Str
         .secrets
         .resolve(&comparison.app, comparison.asking_as, &references)
         .await;
-    resolved.map_err(|error| Chain(&error).to_string())
+    resolved
+        .map(|given| given.values)
+        .map_err(|error| Chain(&error).to_string())
 }
 
 /// The object, if it differs or can't be compared.

@@ -22,7 +22,7 @@ pub(crate) enum SecretsCommand {
         #[command(flatten)]
         client: ClientArgs,
     },
-    /// What argocd-vault-plugin and VaultSecrets read for a repository, and the secret-paths that its projects need
+    /// What a repository reads by placeholders and by objects of the Vault operator, and the secret-paths that its projects need
     Migrate {
         /// A checkout; what charts make of their templates is best seen in what `towline render -o DIR` wrote
         #[arg(long, value_name = "DIR")]
