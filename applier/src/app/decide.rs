@@ -90,7 +90,8 @@ pub(crate) fn decide(situation: &Situation<'_>, now_ms: u64) -> Decision {
         return Decision::Recover;
     }
     // Also where nothing differs: a hook that comes last may be what failed.
-    let unfinished = failure.is_some_and(|failure| !failure.unhealthy && !failure.early);
+    let unfinished =
+        failure.is_some_and(|failure| !failure.unhealthy && !failure.early && !failure.rotated);
     let differs = situation.difference.changed || situation.difference.leaving || unfinished;
     let approved = situation.approved && situation.difference.leaving;
     // A release that it is held at is carried through whoever syncs the application, and so is what somebody agreed to.
@@ -304,7 +305,11 @@ mod tests {
 
     #[test]
     fn a_rotation_that_failed_is_tried_again_and_does_not_keep_drift_from_being_healed() {
-        let once = failed(1);
+        let of_rotation = |attempts| Failure {
+            rotated: true,
+            ..failed(attempts)
+        };
+        let once = of_rotation(1);
         let rotated = Situation {
             difference: Difference {
                 drifted: true,
@@ -316,7 +321,7 @@ mod tests {
         };
         assert_eq!(decide(&rotated, 1_000), Decision::Wait(6_000));
         assert_eq!(decide(&rotated, 6_000), Decision::Rotate);
-        let often = failed(9);
+        let often = of_rotation(9);
         let given_up = Situation {
             failure: Some(&often),
             ..rotated.clone()
@@ -341,6 +346,7 @@ mod tests {
             time: 1_000,
             unhealthy: false,
             early: false,
+            rotated: false,
             ended: None,
         }
     }

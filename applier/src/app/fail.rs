@@ -61,6 +61,7 @@ impl App {
                 time: Self::now(),
                 unhealthy: all_live && running.hooks_succeeded() && fall != Fall::Step,
                 early: false,
+                rotated: matches!(running.cause, ReleaseCause::SecretRotated { .. }),
                 ended: fall.ended(),
             });
         }
@@ -186,6 +187,7 @@ impl App {
             generation: target.generation,
             attempts,
             early: true,
+            rotated: false,
             message: why.to_owned(),
             time: now,
             unhealthy: false,

@@ -88,6 +88,9 @@ pub(crate) struct Failure {
     /// Whether nothing was applied, since something that the release needs couldn't be had.
     #[serde(default)]
     pub(crate) early: bool,
+    /// Whether it was of rotated secrets: it had no hooks that could be what is left to do.
+    #[serde(default)]
+    pub(crate) rotated: bool,
     /// Why it isn't tried again, whatever the retry policy says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ended: Option<Ended>,
