@@ -38,6 +38,10 @@ pub(crate) async fn watch<B: Backend>(
         loop {
             let paths = teller.uses.paths();
             teller.metrics.paths(paths.len());
+            if paths.is_empty() {
+                teller.uses.added().await;
+                continue;
+            }
             round(&*backend, paths, interval, &teller).await;
         }
     };

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bus::message::state::AgentState;
 use bus::subject::{self, Bucket};
 use bus::{AppId, Bus, BusError, ClusterId, Generation, Update};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::policy::SecretPath;
@@ -35,7 +36,10 @@ impl Use {
 }
 
 #[derive(Default)]
-pub(crate) struct Uses(Mutex<HashMap<AppId, Use>>);
+pub(crate) struct Uses {
+    known: Mutex<HashMap<AppId, Use>>,
+    added: Notify,
+}
 
 /// An application that was given another version of a path than there is now.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,6 +55,12 @@ impl Uses {
     /// As another replica or an earlier life of the agent wrote it.
     fn put(&self, app: &AppId, used: Use) {
         self.lock().insert(app.clone(), used);
+        self.added.notify_one();
+    }
+
+    /// Until an application was put or given something since the last call that returned.
+    pub(crate) async fn added(&self) {
+        self.added.notified().await;
     }
 
     /// What `app` was given just now. A request may be for some of its objects alone, so that paths given for the same generation
@@ -65,6 +75,7 @@ impl Uses {
             }
         }
         known_uses.insert(app.clone(), used.clone());
+        self.added.notify_one();
         used
     }
 
@@ -121,7 +132,7 @@ impl Uses {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<AppId, Use>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

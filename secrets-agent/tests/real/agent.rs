@@ -6,10 +6,10 @@ use api::placeholder::PathForm;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bus::Update;
-use bus::message::event::{Event, EventKind};
 use bus::message::secret::{Answer, Reference, RefusalReason};
+use bus::message::state::AgentState;
 use bus::seal::{AskerKey, generate};
-use bus::subject::{self, Stream};
+use bus::subject::{self, Bucket};
 use serde_json::{Value, json};
 
 use crate::setup::{World, here, reference, soon};
@@ -193,26 +193,27 @@ async fn a_new_version_is_told_once_and_a_restarted_agent_goes_on() {
     let mut world = World::start().await;
     let root = world.root();
     let own = [reference("secret/data/team/shop", "k")];
-    let mut events = world.applier.watch_stream::<Event>(
-        Stream::Events,
-        &subject::events_in(here().as_str(), EventKind::SecretRotated),
-    );
+    let mut versions = world
+        .applier
+        .watch_bucket::<AgentState>(Bucket::State, &subject::versions_of(&here()));
     root.put("secret/data/team/shop", json!({"k": "one"})).await;
     world.publish(1, &["secret/data/team/shop"]).await;
     world.ask_until_it_passes(1, &own).await.secrets();
-    for version in ["2", "3"] {
-        root.put("secret/data/team/shop", json!({"k": version}))
+    for version in [2, 3] {
+        root.put("secret/data/team/shop", json!({"k": version.to_string()}))
             .await;
-        let told = soon("the rotation", async {
+        let mut seen = soon("the rotation", async {
             loop {
-                if let Update::Put(stored) = events.next().await {
-                    return stored.value;
+                if let Update::Put(stored) = versions.next().await
+                    && stored.value.paths["secret/data/team/shop"] == Some(version)
+                {
+                    return stored.value.paths;
                 }
             }
         })
         .await;
-        assert_eq!(told.detail["version"], version);
-        assert_eq!(told.detail["path"], "secret/data/team/shop");
+        seen.remove("secret/data/team/shop");
+        assert!(seen.is_empty(), "{seen:?}");
         // The next version comes when the agent that knew of this one is gone.
         world.ask(1, &own).await.secrets();
         world.agent.kill().await;
