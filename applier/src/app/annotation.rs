@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use api::annotations;
 
+use crate::plan::Limit;
+
 /// How long a release may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Timeout {
@@ -45,6 +47,15 @@ pub(super) fn warnings(annotations: &BTreeMap<String, String>) -> Vec<String> {
         warnings.push(format!(
             "annotation {} is `{}`, which is no duration such as 10m: releases take as long as they take",
             annotations::SYNC_TIMEOUT,
+            text.chars().take(80).collect::<String>()
+        ));
+    }
+    if let Some(text) = annotations.get(annotations::MAX_DELETIONS)
+        && Limit::read(text).is_none()
+    {
+        warnings.push(format!(
+            "annotation {} is `{}`, which is neither a number such as 12 nor a share such as 30%: half of the objects counts, when there are more than ten",
+            annotations::MAX_DELETIONS,
             text.chars().take(80).collect::<String>()
         ));
     }
@@ -98,5 +109,7 @@ mod tests {
         assert!(warnings(&annotated(annotations::ROLLBACK, "always"))[0].contains("always"));
         assert!(warnings(&annotated(annotations::ROLLBACK, "on-failure")).is_empty());
         assert!(warned("10m").is_empty() && warned("0").is_empty());
+        assert!(warnings(&annotated(annotations::MAX_DELETIONS, "101%"))[0].contains("101%"));
+        assert!(warnings(&annotated(annotations::MAX_DELETIONS, "30 %")).is_empty());
     }
 }
