@@ -9,6 +9,7 @@ use bus::message::desired::{Desired, DesiredState};
 use bus::message::render::Render;
 use bus::subject::{self, Bucket, Stream};
 use bus::{AppId, ClusterId, Update};
+use rand::seq::SliceRandom as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::check::Remedy;
@@ -25,7 +26,9 @@ pub(crate) async fn run(
 ) -> Result<(), Infallible> {
     let rounds = async {
         loop {
-            let apps = rendered(&renderer).await;
+            let mut apps = rendered(&renderer).await;
+            // A renderer that is replaced more often than once in a round would never come to those at the end of a fixed order.
+            apps.shuffle(&mut rand::rng());
             let pause = pause(round, apps.len());
             if apps.is_empty() {
                 tokio::time::sleep(pause).await;
