@@ -105,13 +105,13 @@ impl App {
         let Some(target) = self.target.clone().filter(|_| news) else {
             return;
         };
-        // Whatever failed with the old values may go well with the new ones, unless a person ended it.
+        // Whatever failed with the old values may go well with the new ones, unless it was ended for good.
         if !self.rotated(&target).is_empty()
             && let Some(failure) = self
                 .record
                 .as_mut()
                 .and_then(|record| record.failure.as_mut())
-            && failure.attempts != u32::MAX
+            && failure.ended.is_none()
         {
             failure.attempts = 0;
             failure.time = 0;
