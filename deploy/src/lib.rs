@@ -11,6 +11,7 @@
 pub mod cluster;
 pub mod component;
 pub mod nats;
+pub mod port;
 pub mod process;
 pub mod registry;
 pub mod stack;
@@ -20,7 +21,6 @@ mod build;
 mod folder;
 mod http;
 mod locate;
-mod port;
 mod token;
 
 pub use cluster::{Cluster, ClusterOptions, ClusterUser, Workloads};

@@ -21,7 +21,7 @@ pub struct NoPort {
 }
 
 /// A port that was free a moment ago.
-pub(crate) fn free() -> Result<u16, NoPort> {
+pub fn free() -> Result<u16, NoPort> {
     let mut random = rand::rng();
     let mut tries = 1;
     loop {

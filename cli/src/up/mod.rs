@@ -361,8 +361,8 @@ fn work_folder(given: Option<&Path>) -> anyhow::Result<(PathBuf, Option<tempfile
     Ok((temporary.path().to_owned(), Some(temporary)))
 }
 
-/// A port that is free now. It is chosen here, once, so that a service that is started again keeps its address.
+/// Chosen here, once, so that a service that is started again keeps its address; no client in between is given it.
 fn free_address() -> anyhow::Result<SocketAddr> {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).context("finding a free port")?;
-    Ok(listener.local_addr()?)
+    let port = deploy::port::free().context("choosing an address")?;
+    Ok(SocketAddr::from(([127, 0, 0, 1], port)))
 }
