@@ -39,6 +39,8 @@ impl<'a> Machine<'a> {
                     let place = block.iter().position(
                         |statement| matches!(statement, Statement::Label(name) if *name == label),
                     );
+                    // The way to a label is as long as the block.
+                    self.budget.step(place.unwrap_or(block.len()))?;
                     match place {
                         Some(place) => at = place,
                         None => return Ok(Flow::Goto(label)),

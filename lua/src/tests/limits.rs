@@ -81,6 +81,15 @@ fn functions_of_the_library_are_counted_too() {
 }
 
 #[test]
+fn the_way_to_a_label_is_counted() {
+    let between = "n = n + 1 ".repeat(1_000);
+    let script = format!(
+        "local n, turns = 0, 0 while turns < 1000 do turns = turns + 1 goto last {between} ::last:: end return turns"
+    );
+    stops(&script, &[Limit::Steps]);
+}
+
+#[test]
 fn memory_is_bounded() {
     for script in [
         "local s = 'x' while true do s = s .. s end",
