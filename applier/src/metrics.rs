@@ -64,6 +64,27 @@ pub(crate) struct Metrics {
     pub(crate) events_dropped: IntCounter,
     pub(crate) applications: IntGauge,
     in_flight_limit: IntGauge,
+    contested: IntGauge,
+}
+
+/// What one of several counts in a gauge. It is taken back with its owner.
+pub(crate) struct Share {
+    gauge: IntGauge,
+    count: i64,
+}
+
+impl Share {
+    pub(crate) fn set(&mut self, count: usize) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.gauge.add(count - self.count);
+        self.count = count;
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.gauge.sub(self.count);
+    }
 }
 
 impl Metrics {
@@ -106,6 +127,10 @@ impl Metrics {
                 "towline_applier_requests_in_flight_limit",
                 "Requests to the API server that may be in flight, as it bears them",
             )?,
+            contested: IntGauge::new(
+                "towline_applier_contested_objects",
+                "Objects that others change again each time that self-heal applies them",
+            )?,
         };
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.request_seconds.clone()))?;
@@ -114,6 +139,7 @@ impl Metrics {
         registry.register(Box::new(metrics.events_dropped.clone()))?;
         registry.register(Box::new(metrics.applications.clone()))?;
         registry.register(Box::new(metrics.in_flight_limit.clone()))?;
+        registry.register(Box::new(metrics.contested.clone()))?;
         Ok(metrics)
     }
 
@@ -133,6 +159,13 @@ impl Metrics {
         self.request_seconds
             .with_label_values(&[kind.as_str()])
             .observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn contested(&self) -> Share {
+        Share {
+            gauge: self.contested.clone(),
+            count: 0,
+        }
     }
 
     pub(crate) fn in_flight(&self, limit: usize) {

@@ -54,6 +54,7 @@ const fn reason(kind: EventKind) -> Option<(Severity, &'static str)> {
         EventKind::CommandRefused => Some((Severity::Warning, "OperationRefused")),
         EventKind::SecretRefused => Some((Severity::Warning, "SecretRefused")),
         EventKind::RevisionRefused => Some((Severity::Warning, "RevisionRefused")),
+        EventKind::DriftContested => Some((Severity::Warning, "ResourceContested")),
         EventKind::ApplicationPinned => Some((Severity::Normal, "Pinned")),
         EventKind::ApplicationUnpinned => Some((Severity::Normal, "Unpinned")),
         EventKind::DesiredPublished

@@ -10,7 +10,7 @@ use bus::{Digest, Generation};
 
 use super::App;
 use super::annotation;
-use super::decide::{Decision, HealPace, Retry, Situation, decide};
+use super::decide::{Decision, Retry, Situation, decide};
 use super::presence::LookError;
 use super::steps::Progress;
 use super::target::{Target, TargetError};
@@ -234,12 +234,7 @@ impl App {
                     .get(&manifest.key)
                     .is_some_and(|applied| applied.manifest == manifest.digest)
             })
-            .map(|manifest| {
-                self.paces
-                    .get(&manifest.key)
-                    .copied()
-                    .map_or(0, HealPace::next_ms)
-            })
+            .map(|manifest| self.paces.next_ms(&manifest.key))
             .min()
     }
 

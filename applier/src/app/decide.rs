@@ -195,45 +195,6 @@ impl Retry {
     }
 }
 
-/// When an object that drifted again and again may be healed next: at once, then after ever longer times.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct HealPace {
-    pub(crate) heals: u32,
-    pub(crate) last_ms: u64,
-}
-
-impl HealPace {
-    /// Without a fight for so long, the count starts anew.
-    const QUIET_MS: u64 = 300_000;
-    const MOST_MS: u64 = 300_000;
-
-    /// The first three heals are immediate: people edit, controllers fight.
-    pub(crate) fn next_ms(self) -> u64 {
-        let exponent = self.heals.saturating_sub(2);
-        if exponent == 0 {
-            return 0;
-        }
-        self.last_ms.saturating_add(
-            1_000_u64
-                .saturating_mul(2_u64.saturating_pow(exponent - 1))
-                .min(Self::MOST_MS),
-        )
-    }
-
-    #[must_use]
-    pub(crate) fn healed(self, now_ms: u64) -> Self {
-        let quiet = now_ms.saturating_sub(self.last_ms) > Self::QUIET_MS;
-        Self {
-            heals: if quiet {
-                1
-            } else {
-                self.heals.saturating_add(1)
-            },
-            last_ms: now_ms,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -555,20 +516,5 @@ mod tests {
             ),
             Decision::Rest
         );
-    }
-
-    #[test]
-    fn a_fight_over_an_object_slows_down_and_calms_down() {
-        let mut pace = HealPace::default();
-        for now in [10, 20] {
-            assert_eq!(pace.next_ms(), 0);
-            pace = pace.healed(now);
-        }
-        assert_eq!(pace.next_ms(), 0);
-        pace = pace.healed(30);
-        assert_eq!(pace.next_ms(), 1_030);
-        pace = pace.healed(1_030);
-        assert_eq!(pace.next_ms(), 3_030);
-        assert_eq!(pace.healed(1_000_000).next_ms(), 0);
     }
 }

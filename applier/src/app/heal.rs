@@ -7,7 +7,7 @@ use bus::message::condition::ConditionType;
 use bus::message::event::{Event, EventKind};
 
 use super::App;
-use super::decide::HealPace;
+use super::pace::Change;
 use super::target::Target;
 use super::unchanged;
 use crate::execute::{self, Job};
@@ -24,11 +24,7 @@ impl App {
             .into_iter()
             .filter(|&at| self.is_of_target(&target.manifests[at]))
             .filter(|&at| {
-                let due = self
-                    .paces
-                    .get(&target.manifests[at].key)
-                    .copied()
-                    .map_or(0, HealPace::next_ms);
+                let due = self.paces.next_ms(&target.manifests[at].key);
                 if due > now {
                     later = Some(later.map_or(due, |known| known.min(due)));
                 }
@@ -82,8 +78,7 @@ impl App {
             for (manifest, outcome) in
                 execute::apply_all(&self.ctx, &writer, jobs, &given.values).await
             {
-                let pace = self.paces.entry(manifest.key.clone()).or_default();
-                *pace = pace.healed(now);
+                self.paces.healed(&manifest.key, now);
                 match outcome {
                     Ok(outcome) => {
                         self.ctx.metrics.healed.inc();
@@ -126,18 +121,14 @@ impl App {
     fn slow_down(&mut self, keys: impl Iterator<Item = Key>) {
         let now = Self::now();
         for key in keys {
-            let pace = self.paces.entry(key).or_default();
-            *pace = HealPace {
-                heals: pace.heals.max(4),
-                last_ms: now,
-            };
-            let next = pace.next_ms();
+            let next = self.paces.failed(&key, now);
             self.look_again_at(next);
         }
     }
 
-    /// Tells of drift once, when it begins, and by whom.
+    /// Tells of drift once, when it begins, and by whom; and of who changes the same again and again.
     pub(super) fn tell_drift(&mut self, target: &Target, live: &Presences) {
+        let now = Self::now();
         let mut drifted = HashSet::new();
         for at in plan::heal::drifted(&target.manifests, live) {
             let manifest = &target.manifests[at];
@@ -148,17 +139,20 @@ impl App {
             if !self.told_drift.insert(manifest.key.clone()) {
                 continue;
             }
-            let (what, managers) =
-                match (live.get(&manifest.key), self.ctx.live.look(&manifest.key)) {
-                    (Some(Presence::Present(_)), Look::Present(entry)) => match &entry.drift {
-                        Some(drift) => (
-                            format!("{} was changed: {}", manifest.key, drift.fields.join(", ")),
-                            drift.managers.join(","),
-                        ),
-                        None => continue,
-                    },
-                    _ => (format!("{} was deleted", manifest.key), String::new()),
-                };
+            let drift = match (live.get(&manifest.key), self.ctx.live.look(&manifest.key)) {
+                (Some(Presence::Present(_)), Look::Present(entry)) => match &entry.drift {
+                    Some(drift) => Some(drift.clone()),
+                    None => continue,
+                },
+                _ => None,
+            };
+            let (what, managers) = match &drift {
+                Some(drift) => (
+                    format!("{} was changed: {}", manifest.key, drift.fields.join(", ")),
+                    drift.managers.join(","),
+                ),
+                None => (format!("{} was deleted", manifest.key), String::new()),
+            };
             let message = if managers.is_empty() {
                 what
             } else {
@@ -170,7 +164,30 @@ impl App {
                 event = event.detail("managers", managers);
             }
             self.ctx.publisher.event(event);
+            let (managers, fields) =
+                drift.map_or_else(Default::default, |drift| (drift.managers, drift.fields));
+            if self.paces.changed(&manifest.key, &managers, &fields, now) == Change::Fight {
+                self.tell_fight(&manifest.key);
+            }
         }
         self.told_drift.retain(|key| drifted.contains(key));
+        if let Some(at) = self.paces.settle(&drifted, now) {
+            self.look_again_at(at);
+        }
+        self.fights.set(self.paces.fights().len());
+    }
+
+    fn tell_fight(&self, key: &Key) {
+        let Some(rival) = self.paces.rival(key) else {
+            return;
+        };
+        let message = format!("{key} {rival}");
+        let mut event = Event::new(&self.id, &self.ctx.id, EventKind::DriftContested, message)
+            .detail("object", key.path());
+        let managers = rival.managers();
+        if !managers.is_empty() {
+            event = event.detail("managers", managers);
+        }
+        self.ctx.publisher.event(event);
     }
 }

@@ -38,7 +38,10 @@ impl App {
             if !shared.iter().any(|known| Arc::ptr_eq(known, &mask)) {
                 shared.push(mask.clone());
             }
-            self.ctx.live.set_mask(&manifest.key, &mask);
+            if self.ctx.live.mask(&manifest.key) != mask {
+                self.ctx.live.set_mask(&manifest.key, &mask);
+                self.paces.forget(&manifest.key);
+            }
         }
         self.ignores = Known {
             of: Some((target.clone(), settings)),

@@ -19,6 +19,7 @@ mod ignore;
 mod inherit;
 mod namespace;
 mod orphans;
+mod pace;
 mod pin;
 mod presence;
 mod prune;
@@ -47,10 +48,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::diff::Prepared;
+use crate::metrics::Share;
 use crate::object::{Finding, Key};
 use crate::store::{AppliedMap, Loaded, Record, Slot};
 
-use self::decide::HealPace;
+use self::pace::Paces;
 use self::release::{Request, Running};
 pub(crate) use self::target::Target;
 
@@ -118,7 +120,9 @@ pub(crate) struct App {
     deletion: Option<deletion::Run>,
     /// UID of the deletion that was carried out.
     deleted: Option<String>,
-    paces: HashMap<Key, HealPace>,
+    paces: Paces,
+    /// Its part of what the metric counts.
+    fights: Share,
     /// Which fields don't count.
     ignores: ignore::Known,
     /// Drifted objects that an event told of.
@@ -157,6 +161,7 @@ impl App {
         for (key, applied) in &applied {
             ctx.live.set_reference(key, applied.reference.clone());
         }
+        let fights = ctx.metrics.contested();
         Self {
             ctx,
             id,
@@ -183,7 +188,8 @@ impl App {
             requests: VecDeque::new(),
             deletion: None,
             deleted: None,
-            paces: HashMap::new(),
+            paces: Paces::default(),
+            fights,
             ignores: ignore::Known::default(),
             told_drift: HashSet::new(),
             explained: HashMap::new(),

@@ -430,6 +430,15 @@ impl App {
                 );
             }
         }
+        for (key, rival) in self.paces.fights() {
+            add(
+                ConditionType::ContestedResourceWarning,
+                &format!(
+                    "{key} {rival}. It is healed at ever longer intervals; take what is fought over out of Git, or into \
+                     spec.ignoreDifferences, or stop the other one"
+                ),
+            );
+        }
         for warning in self.script_warnings(target) {
             add(ConditionType::CustomizationWarning, &warning);
         }

@@ -44,10 +44,12 @@ pub enum ConditionType {
     OrphanedResourceWarning,
     /// What would be done waits for a sync window of the project.
     HeldBySyncWindow,
+    /// Somebody changes an object again each time that it is healed.
+    ContestedResourceWarning,
 }
 
 impl ConditionType {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::InvalidSpecError,
         Self::ComparisonError,
         Self::SyncError,
@@ -66,6 +68,7 @@ impl ConditionType {
         Self::ConfirmationNeeded,
         Self::OrphanedResourceWarning,
         Self::HeldBySyncWindow,
+        Self::ContestedResourceWarning,
     ];
 
     /// The word that it travels as, in statuses and metrics too.
@@ -89,6 +92,7 @@ impl ConditionType {
             Self::ConfirmationNeeded => "ConfirmationNeeded",
             Self::OrphanedResourceWarning => "OrphanedResourceWarning",
             Self::HeldBySyncWindow => "HeldBySyncWindow",
+            Self::ContestedResourceWarning => "ContestedResourceWarning",
         }
     }
 }

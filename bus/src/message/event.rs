@@ -145,6 +145,8 @@ kinds! {
     /// A live object no longer matches.
     DriftDetected = "drift.detected" by "applier",
     DriftHealed = "drift.healed" by "applier",
+    /// Somebody changes an object again each time that it is healed; names the field managers.
+    DriftContested = "drift.contested" by "applier",
     HealthChanged = "health.changed" by "applier",
     ApplicationPinned = "application.pinned" by "applier",
     ApplicationUnpinned = "application.unpinned" by "applier",

@@ -6,6 +6,7 @@ pub(crate) mod diff;
 pub(crate) mod disturbance;
 pub(crate) mod drift;
 pub(crate) mod ending;
+pub(crate) mod fight;
 pub(crate) mod health;
 pub(crate) mod hooks;
 pub(crate) mod ignored;
