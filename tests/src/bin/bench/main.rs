@@ -2,7 +2,7 @@
 //!
 //! `delivery`: stack → floor (the same objects by bare applies) → for each number of applications: a fresh Towline → first sync →
 //! single commits → a commit to all → report. `watcher`: many applications in one large repository, on the same stack. `render`:
-//! the renderer's library against the real tools. `drift`: objects edited by hand, healed.
+//! the renderer's library against the real tools. `drift`: objects edited by hand, healed. `secrets`: a release's references, resolved.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -17,6 +17,7 @@ mod live;
 mod render;
 mod report;
 mod sample;
+mod secrets;
 mod watcher;
 
 use std::path::PathBuf;
@@ -39,6 +40,8 @@ enum Command {
     Drift(DriftArgs),
     /// Charts and overlays, against processes of the real helm and kustomize
     Render(RenderArgs),
+    /// A release's secret references, resolved from Vault, beside bare reads of it
+    Secrets(SecretsArgs),
     /// From a commit to desired state, with many applications in one large repository
     Watcher(WatcherArgs),
 }
@@ -73,6 +76,22 @@ struct RenderArgs {
     /// A chart with all its dependencies, such as argo-cd's, in the place of the generated large one
     #[arg(long, value_name = "DIR")]
     chart: Option<PathBuf>,
+    /// Write all figures as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+struct SecretsArgs {
+    /// Placeholders of the release
+    #[arg(long, default_value_t = 100)]
+    references: usize,
+    /// Paths that they are spread over
+    #[arg(long, default_value_t = 20)]
+    paths: usize,
+    /// How often it is asked for
+    #[arg(long, default_value_t = 200)]
+    questions: usize,
     /// Write all figures as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -141,6 +160,7 @@ fn main() -> ExitCode {
             Command::Delivery(args) => delivery::run(args, &own).await,
             Command::Drift(args) => drift::run(args, &own).await,
             Command::Render(args) => render::run(args).await,
+            Command::Secrets(args) => secrets::run(args, &own).await,
             Command::Watcher(args) => watcher::run(args, &own).await,
         }
     });
