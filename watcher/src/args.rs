@@ -8,6 +8,7 @@ use bus::ConnectArgs;
 use bus::service::AdminArgs;
 use lease::LeaseArgs;
 
+use crate::links::LinkPolicy;
 use crate::worker::{Bounds, StoreLimits};
 
 /// Knows which applications exist, fetches their sources, and publishes what they should be
@@ -102,6 +103,9 @@ pub struct SourceArgs {
     /// Whether the submodules of Git repositories are fetched
     #[arg(long, env = "TOWLINE_SUBMODULES", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub submodules: bool,
+    /// Takes revisions that hold symbolic links out of the repository, too; what such a link leads to is still never read
+    #[arg(long, env = "TOWLINE_ALLOW_OOB_SYMLINKS")]
+    pub allow_oob_symlinks: bool,
 }
 
 impl SourceArgs {
@@ -115,6 +119,7 @@ impl SourceArgs {
                 packs: self.snapshot_packs.max(1),
                 submodules: self.submodules,
             },
+            links: LinkPolicy::of(self.allow_oob_symlinks),
         }
     }
 }

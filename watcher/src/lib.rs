@@ -2,7 +2,7 @@
 //! state only for the applications that a change can affect.
 //!
 //! [`applications`] ([`seen`], [`had`]) and [`settings`] → [`intent`] ([`project`], [`sources`]) → [`index`] ([`slot`]) → [`worker`]: [`source`]
-//! ([`revision`]) → [`decide`] and [`affected`] (over [`tree`]) → [`snapshot`] ([`packs`]) → [`publish`]. [`webhook`], [`poll`] and
+//! ([`revision`]) → [`decide`] and [`affected`] (over [`tree`]) → [`snapshot`] ([`packs`], [`links`]) → [`publish`]. [`webhook`], [`poll`] and
 //! [`follow`] wake a worker; what a render asks for ([`needs`]) comes back through `follow` and is fetched like a source;
 //! [`lifecycle`] ([`deletions`]) deletes; [`state`] says how it is; [`collect`] clears the object stores. Of several watchers one
 //! does all that, the others only keep up: crate [`lease`].
@@ -18,6 +18,7 @@ pub mod had;
 pub mod index;
 pub mod intent;
 pub mod lifecycle;
+pub mod links;
 pub mod metrics;
 pub mod needs;
 pub mod packs;

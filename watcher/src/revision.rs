@@ -6,7 +6,7 @@ use git2::Oid;
 
 use crate::source::version::{self, Version};
 
-/// A target revision for which only the tags count that begin with `prefix`. No name in Git has a colon.
+/// A target revision for which only the tags count that begin with `prefix`, which may be empty. No name in Git has a colon.
 pub fn prefixed(prefix: &str, target: &str) -> String {
     format!("{prefix}:{target}")
 }
@@ -239,6 +239,9 @@ mod tests {
         assert_eq!(commit("a/", "main"), Some(oid('1')));
         assert_eq!(commit("a/", ""), Some(oid('1')));
         assert_eq!(commit("c/", "1.0.*"), None);
+        // A colon of the target's own is no prefix.
+        assert_eq!(commit("", "a/:1.0.1"), None);
+        assert_eq!(commit("", "x:main"), None);
     }
 
     #[test]

@@ -127,11 +127,12 @@ fn slot(
 /// revisions of one repository.
 pub fn target(source: &ApplicationSource) -> String {
     let target = source.target_revision.as_deref().unwrap_or_default();
-    match source.tag_prefix.as_deref() {
-        Some(prefix) if !prefix.is_empty() && !source.is_oci() && source.chart().is_none() => {
-            revision::prefixed(prefix, target)
-        }
-        _ => target.to_owned(),
+    let prefix = source.tag_prefix.as_deref().unwrap_or_default();
+    let in_git = !source.is_oci() && source.chart().is_none();
+    if in_git && (!prefix.is_empty() || target.contains(':')) {
+        revision::prefixed(prefix, target)
+    } else {
+        target.to_owned()
     }
 }
 
@@ -197,6 +198,7 @@ mod tests {
             {"repoURL": "https://h/a", "path": ".", "targetRevision": "1.x", "tagPrefix": "web/"},
             {"repoURL": "https://h/a", "path": ".", "targetRevision": "1.x", "tagPrefix": ""},
             {"repoURL": "https://h/charts", "chart": "web", "targetRevision": "1.x", "tagPrefix": "web/"},
+            {"repoURL": "https://h/a", "path": ".", "targetRevision": "a:main"},
         ]}));
         assert_eq!(
             found,
@@ -204,6 +206,8 @@ mod tests {
                 "https://h/a web/:1.x",
                 "https://h/a 1.x",
                 "chart web of https://h/charts 1.x",
+                // A colon of its own is no prefix's end.
+                "https://h/a :a:main",
             ]
         );
     }

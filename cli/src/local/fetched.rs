@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
+use git2::Oid;
 use renderer::Database;
+use watcher::links::Links;
 use watcher::settings::Environment;
 use watcher::slot::{RepoKey, Slot};
 use watcher::source::access::Access;
@@ -18,7 +20,7 @@ use watcher::source::whole::Others;
 use watcher::source::{self, Limits, Look, Revision, git};
 use watcher::worker::{Store, StoreLimits};
 
-use super::repositories::Located;
+use super::repositories::{Located, refusal};
 
 /// As a watcher has them unless it is told otherwise.
 const TIME_LIMIT: Duration = Duration::from_mins(1);
@@ -101,6 +103,19 @@ impl Fetched {
         let told = new.as_ref().map_err(|error| format!("{error:#}")).cloned();
         found.insert(Arc::clone(&slot.target), told);
         new
+    }
+
+    /// Refuses a revision that holds a link out of its repository, as a watcher does.
+    pub(super) async fn inside(&self, slot: &Slot, located: &Located) -> anyhow::Result<()> {
+        let (folder, tree) = (self.cache.join(slot.key.folder()), located.tree.clone());
+        let looked = tokio::task::spawn_blocking(move || {
+            let copy = git2::Repository::open_bare(folder)?;
+            Links::default().outside(&copy, Oid::from_str(&tree)?)
+        });
+        match looked.await.context("following the links")?? {
+            Some(link) => Err(refusal(&slot.remote.shown(), &link)),
+            None => Ok(()),
+        }
     }
 
     async fn bring(&self, slot: &Slot) -> anyhow::Result<Located> {

@@ -32,6 +32,7 @@ pub(crate) use applications::text;
 use fetched::{Fetched, Reach};
 use places::Places;
 use repositories::{Located, Mapping, Repositories};
+use watcher::links::LinkPolicy;
 
 /// As a renderer service has them unless it is told otherwise.
 const TIME_LIMIT: Duration = Duration::from_mins(1);
@@ -67,6 +68,9 @@ pub(crate) struct LocalArgs {
     /// Options of every Kustomize build, instead of kustomize.buildOptions in argocd-cm
     #[arg(long, value_name = "OPTIONS", allow_hyphen_values = true)]
     kustomize_build_options: Option<String>,
+    /// Take revisions that hold symbolic links out of the repository, too, as a watcher with this flag does
+    #[arg(long, env = "TOWLINE_ALLOW_OOB_SYMLINKS")]
+    allow_oob_symlinks: bool,
     /// Namespace of the control cluster whose Applications go by their names alone
     #[arg(
         long,
@@ -97,6 +101,7 @@ impl LocalArgs {
             kube_version,
             api_versions,
             kustomize_build_options: None,
+            allow_oob_symlinks: false,
             namespace,
         }
     }
@@ -160,10 +165,12 @@ pub(crate) async fn render_all(
         Reach::Hosts
     };
     let cache = cache_dir(args)?;
+    let links = LinkPolicy::of(args.allow_oob_symlinks);
     let places = Places {
         fetched: Fetched::new(cache, reach, &environment, folder.path())?,
-        repositories: Repositories::new(&args.maps, args.revision.as_deref()),
+        repositories: Repositories::new(&args.maps, args.revision.as_deref(), links),
         environment,
+        links,
     };
     let capabilities = Capabilities {
         kube_version: args.kube_version.clone().unwrap_or_default(),

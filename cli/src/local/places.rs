@@ -7,6 +7,7 @@ use api::application::ApplicationSpec;
 use api::{AppProject, git_url};
 use bus::message::need::Need;
 use futures::future::{join_all, try_join_all};
+use watcher::links::LinkPolicy;
 use watcher::needs::needed;
 use watcher::settings::Environment;
 use watcher::slot::Slot;
@@ -21,6 +22,7 @@ pub(super) struct Places<'a> {
     pub(super) repositories: Repositories<'a>,
     pub(super) fetched: Fetched,
     pub(super) environment: Arc<Environment>,
+    pub(super) links: LinkPolicy,
 }
 
 impl Places<'_> {
@@ -40,7 +42,11 @@ impl Places<'_> {
                 }
                 let url = is_git.then_some(source.repo_url.as_str());
                 let fetched = self.fetch(&found.slot, url).await;
-                fetched.with_context(|| found.slot.remote.shown())
+                let fetched = fetched.with_context(|| found.slot.remote.shown())?;
+                if self.links == LinkPolicy::Inside {
+                    self.fetched.inside(&found.slot, &fetched).await?;
+                }
+                Ok(fetched)
             });
         let all = try_join_all(located).await;
         all.map_err(|error: anyhow::Error| Complaint::comparison(&error))

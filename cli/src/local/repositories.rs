@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Context as _;
 use api::application::ApplicationSource;
 use api::git_url;
+use git2::Oid;
 use renderer::{Database, ReadLimits, Tree, TreeError};
+use watcher::links::{Link, LinkPolicy, Links};
 
 /// `URL=DIR`.
 #[derive(Clone, Debug)]
@@ -42,12 +44,14 @@ impl FromStr for Mapping {
 pub(super) struct Repositories<'a> {
     maps: &'a [Mapping],
     revision: Option<&'a str>,
+    links: LinkPolicy,
     open: Mutex<HashMap<PathBuf, Open>>,
 }
 
 /// One repository: its references, and its objects as the renderer reads them.
 struct Open {
     git: git2::Repository,
+    links: Links,
     database: Arc<Database>,
 }
 
@@ -69,10 +73,11 @@ impl Located {
 }
 
 impl<'a> Repositories<'a> {
-    pub(super) fn new(maps: &'a [Mapping], revision: Option<&'a str>) -> Self {
+    pub(super) fn new(maps: &'a [Mapping], revision: Option<&'a str>, links: LinkPolicy) -> Self {
         Self {
             maps,
             revision,
+            links,
             open: Mutex::default(),
         }
     }
@@ -80,7 +85,24 @@ impl<'a> Repositories<'a> {
     /// A source at the revision that counts, if its repository is here.
     pub(super) fn source(&self, source: &ApplicationSource) -> anyhow::Result<Option<Located>> {
         let revision = self.revision.unwrap_or(source.target_revision());
-        self.at(&source.repo_url, revision)
+        let located = self.at(&source.repo_url, revision)?;
+        if let (Some(located), LinkPolicy::Inside) = (&located, self.links) {
+            self.inside(&source.repo_url, &located.tree)?;
+        }
+        Ok(located)
+    }
+
+    /// Refuses a tree that holds a link out of it, as a watcher does.
+    fn inside(&self, url: &str, tree: &str) -> anyhow::Result<()> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(open) = folder(self.maps, url).and_then(|folder| open.get_mut(folder)) else {
+            return Ok(());
+        };
+        let outside = Oid::from_str(tree).and_then(|tree| open.links.outside(&open.git, tree));
+        match outside.context("following the repository's links")? {
+            Some(link) => Err(refusal(url, &link)),
+            None => Ok(()),
+        }
     }
 
     /// A repository at a revision, if it is here; no revision means HEAD.
@@ -109,11 +131,18 @@ impl<'a> Repositories<'a> {
     }
 }
 
+/// A revision that a watcher doesn't take.
+pub(super) fn refusal(url: &str, link: &Link) -> anyhow::Error {
+    let url = git_url::without_credentials(url);
+    anyhow::anyhow!("{url}: {link}. Remove the link, or allow it with --allow-oob-symlinks")
+}
+
 impl Open {
     fn at(folder: &Path) -> anyhow::Result<Self> {
         let opening = || format!("opening the repository {}", folder.display());
         Ok(Self {
             git: git2::Repository::open(folder).with_context(opening)?,
+            links: Links::default(),
             database: Arc::new(Database::open(folder).with_context(opening)?),
         })
     }

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::decide::Decision;
 use crate::index::{Candidate, Handle, Held, Holder, Index, Wake};
 use crate::intent::Problem;
+use crate::links::LinkPolicy;
 use crate::metrics::Metrics;
 use crate::packs::Packs;
 use crate::poll;
@@ -65,6 +66,7 @@ pub struct Bounds {
     /// Bytes received in one fetch.
     pub fetch_bytes: usize,
     pub store: StoreLimits,
+    pub links: LinkPolicy,
 }
 
 /// Runs a worker for each new repository, until the token is cancelled; a worker that panics ends the process.
@@ -410,6 +412,7 @@ impl Worker {
         snapshots: &mut Packed,
         candidate: &Candidate,
     ) -> Result<Vec<Packs>, Passing> {
+        self.inside(candidate).await?;
         let mut packs = Vec::new();
         for held in candidate.held() {
             let at = (held.slot.key.clone(), held.revision.tree);
@@ -428,6 +431,24 @@ impl Worker {
             }
         }
         Ok(packs)
+    }
+
+    /// Refuses a source whose revision holds a link out of its repository. What a render asks for beside the sources may: Argo CD
+    /// has Helm and Kustomize fetch that, which look at what they read alone.
+    async fn inside(&self, candidate: &Candidate) -> Result<(), Passing> {
+        if self.context.limits.links == LinkPolicy::Anywhere {
+            return Ok(());
+        }
+        for Held { slot, revision } in &candidate.sources {
+            let store = self.context.stores.of(&slot.key);
+            if let Err(error) = store.inside(revision.tree).await {
+                tracing::warn!(repository = ?slot.key, error = &error as &dyn std::error::Error, "links can't be followed");
+                let problem = error.problem(&slot.remote);
+                self.context.index.problem(&candidate.id, Some(problem));
+                return Err(Passing(error.is_passing()));
+            }
+        }
+        Ok(())
     }
 
     async fn snapshot(&self, held: &Held) -> Result<Packs, (bool, Problem)> {

@@ -9,6 +9,7 @@ use bus::{Bus, BusError, Digest, subject};
 use git2::{Oid, Repository};
 
 use crate::intent::Problem;
+use crate::links::{Link, Links};
 use crate::packs::{self, Packs, Snapshots};
 use crate::snapshot::{self, SnapshotError};
 use crate::source::access::Access;
@@ -43,6 +44,7 @@ pub struct Store {
     /// One pack is made at a time.
     packing: tokio::sync::Mutex<()>,
     snapshots: Mutex<Snapshots>,
+    links: Arc<Mutex<Links>>,
     limits: StoreLimits,
     /// As whom submodules are fetched.
     others: Arc<dyn Others>,
@@ -58,6 +60,10 @@ pub enum StoreError {
     Snapshot(#[from] SnapshotError),
     #[error("storing a snapshot")]
     Put(#[from] BusError),
+    #[error("following the links of tree {tree}")]
+    Links { tree: Oid, source: git2::Error },
+    #[error("{0}")]
+    Outside(Link),
 }
 
 impl StoreError {
@@ -65,7 +71,7 @@ impl StoreError {
     pub const fn is_passing(&self) -> bool {
         match self {
             Self::Open(_) | Self::Lost { .. } | Self::Put(_) => true,
-            Self::Snapshot(_) => false,
+            Self::Snapshot(_) | Self::Links { .. } | Self::Outside(_) => false,
         }
     }
 
@@ -76,6 +82,10 @@ impl StoreError {
                 "{remote} can't be used: {self}. Keep large files elsewhere, or raise the watcher's flag --max-snapshot-bytes"
             ),
             Self::Snapshot(error) => format!("{remote} can't be used: {error}"),
+            Self::Outside(_) => format!(
+                "{remote} can't be used: {self}. Remove the link, or start the watcher with --allow-oob-symlinks"
+            ),
+            Self::Links { .. } => format!("{remote} can't be used: {self} failed"),
             Self::Open(_) | Self::Lost { .. } | Self::Put(_) => {
                 format!("{remote}: {self} failed; it is tried again by itself")
             }
@@ -101,6 +111,7 @@ impl Store {
             reading: Arc::default(),
             packing: tokio::sync::Mutex::default(),
             snapshots: Mutex::new(snapshots),
+            links: Arc::default(),
             limits,
             others,
         }
@@ -233,6 +244,20 @@ impl Store {
         let packs = packs::after(base.map(|(_, packs)| packs), pack);
         self.snapshots().remember(target, tree, Arc::clone(&packs));
         Ok((packs, size))
+    }
+
+    /// Whether all links of a tree stay in it.
+    pub async fn inside(&self, tree: Oid) -> Result<(), StoreError> {
+        let links = Arc::clone(&self.links);
+        let found = self.blocking(move |repository| {
+            let mut links = links.lock().unwrap_or_else(PoisonError::into_inner);
+            links.outside(repository, tree)
+        });
+        match found.await? {
+            Ok(None) => Ok(()),
+            Ok(Some(link)) => Err(StoreError::Outside(link)),
+            Err(source) => Err(StoreError::Links { tree, source }),
+        }
     }
 
     /// What was stored may be gone.

@@ -19,6 +19,7 @@ mod payloads;
 mod projects;
 mod restart;
 mod several;
+mod unusable;
 
 use std::path::Path;
 use std::process::Stdio;

@@ -44,6 +44,14 @@ impl Git {
     }
 
     pub(crate) fn commit(&self, files: &[(&str, &str)]) -> String {
+        let files: Vec<_> = files
+            .iter()
+            .map(|(path, text)| (*path, *text, FileMode::Blob))
+            .collect();
+        self.commit_entries(&files)
+    }
+
+    pub(crate) fn commit_entries(&self, files: &[(&str, &str, FileMode)]) -> String {
         let repository = Repository::open_bare(self.folder.path().join("team/repo.git")).unwrap();
         let parent = repository
             .find_reference("refs/heads/main")
@@ -57,9 +65,9 @@ impl Git {
             |parent| parent.tree().unwrap(),
         );
         let mut update = TreeUpdateBuilder::new();
-        for (path, text) in files {
+        for (path, text, mode) in files {
             let blob = repository.blob(text.as_bytes()).unwrap();
-            update.upsert(*path, blob, FileMode::Blob);
+            update.upsert(*path, blob, *mode);
         }
         let tree = update.create_updated(&repository, &base).unwrap();
         let tree = repository.find_tree(tree).unwrap();
