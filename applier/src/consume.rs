@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bus::message::desired::Desired;
 use bus::message::manifests::Manifests;
@@ -30,11 +31,14 @@ pub(crate) enum ConsumeError {
 
 /// What the broker has delivered completely, at least once.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a source of its own")]
 struct Delivered {
     desired: bool,
     manifests: bool,
     /// Without them an object could be taken for healthy that isn't.
     settings: bool,
+    /// Without them an object could be taken for one that its application may not have.
+    projects: bool,
 }
 
 struct Applications {
@@ -73,6 +77,8 @@ pub(crate) async fn run(
         ready: false,
     };
     for loaded in loaded {
+        let app = &loaded.record.app;
+        ctx.wanted.begin(&hash_of(app), app, Instant::now());
         apps.begin(loaded.record.app.clone(), Some(loaded));
     }
     let mut delivered = Delivered::default();
@@ -80,7 +86,7 @@ pub(crate) async fn run(
         tokio::select! {
             () = token.cancelled() => break,
             update = desired.next() => match update {
-                Update::Put(stored) => apps.send(&stored.value.app.clone(), Note::Desired(Arc::new(stored.value))),
+                Update::Put(stored) => apps.desired(stored.value),
                 Update::Deleted { subject } => if let Some((_, app)) = subject::parse_application(&subject) {
                     apps.tell(&app, Note::Purged);
                 },
@@ -99,7 +105,7 @@ pub(crate) async fn run(
                     ctx.projects.remove(&subject::unescape(key));
                     apps.tell_all(|| Note::Projects);
                 },
-                Update::Ready => {}
+                Update::Ready => { delivered.projects = true; apps.ready(&delivered); }
                 Update::Unreadable { subject, error } => tracing::error!(subject, error, "unreadable project"),
             },
             update = settings.next() => match update {
@@ -163,6 +169,13 @@ impl Applications {
         });
     }
 
+    fn desired(&mut self, desired: Desired) {
+        let hash = hash_of(&desired.app);
+        let stirred = self.ctx.wanted.desired(&hash, &desired, Instant::now());
+        self.ctx.live.stir(&stirred, &hash);
+        self.send(&desired.app.clone(), Note::Desired(Arc::new(desired)));
+    }
+
     /// To the application, which begins if it isn't known.
     fn send(&mut self, app: &AppId, note: Note) {
         let Some(mailbox) = self.mailboxes.get(app) else {
@@ -191,8 +204,15 @@ impl Applications {
     }
 
     fn ready(&mut self, delivered: &Delivered) {
-        if delivered.desired && delivered.manifests && delivered.settings && !self.ready {
+        let Delivered {
+            desired,
+            manifests,
+            settings,
+            projects,
+        } = delivered;
+        if *desired && *manifests && *settings && *projects && !self.ready {
             self.ready = true;
+            self.ctx.live.stir(&self.ctx.wanted.delivered(), "");
             self.tell_all(|| Note::Ready);
         }
     }
@@ -206,6 +226,8 @@ impl Applications {
             .is_some_and(mpsc::UnboundedSender::is_closed)
         {
             self.mailboxes.remove(&app);
+            let hash = hash_of(&app);
+            self.ctx.live.stir(&self.ctx.wanted.forget(&hash), &hash);
         }
         self.ctx
             .metrics
@@ -213,4 +235,8 @@ impl Applications {
             .set(i64::try_from(self.mailboxes.len()).unwrap_or(i64::MAX));
         Ok(())
     }
+}
+
+fn hash_of(app: &AppId) -> String {
+    api::tracking::application_label(app.namespace(), app.name())
 }

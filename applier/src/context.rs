@@ -15,6 +15,7 @@ use crate::publish::Publisher;
 use crate::secrets::Secrets;
 use crate::settings::SettingsHandle;
 use crate::store::{DigestKey, Store};
+use crate::wanted::Wanted;
 
 pub(crate) struct Context {
     pub(crate) bus: Bus,
@@ -23,6 +24,7 @@ pub(crate) struct Context {
     pub(crate) lead: Lead,
     pub(crate) cluster: Cluster,
     pub(crate) live: Arc<Live>,
+    pub(crate) wanted: Wanted,
     pub(crate) watches: Watches,
     pub(crate) kinds: KindsHandle,
     pub(crate) store: Store,

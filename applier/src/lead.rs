@@ -25,6 +25,7 @@ use crate::publish::Publisher;
 use crate::secrets::Secrets;
 use crate::settings::SettingsHandle;
 use crate::store::{DigestKey, Loaded, Store};
+use crate::wanted::Wanted;
 use crate::{LOOK, commands, consume, diff};
 
 /// Commands on their way to an application.
@@ -155,6 +156,7 @@ impl Leader {
             lead: lead.clone(),
             cluster,
             live,
+            wanted: Wanted::default(),
             watches,
             kinds,
             store,

@@ -3,7 +3,7 @@
 //! `consume` (desired, manifests, projects) and `commands` → `app` (one task per application: `target` joins and prepares, `decide`
 //! says what to do; `project`, `window` and `account`, what may be done, when and as whom) → `plan` (pure: steps) → `execute` (no
 //! choices) → `live` (watches, health, drift) → `publish`. `store` keeps in the cluster what must survive; `describe` tells what the
-//! cluster serves; `orphan` looks for what nobody has, `diff` says what a release would change. Of several appliers of one cluster one does all that (`lead`), the others wait
+//! cluster serves; `orphan` looks for what nobody has, `wanted` knows which application wants what, `diff` says what a release would change. Of several appliers of one cluster one does all that (`lead`), the others wait
 //! to go on for it.
 
 mod account;
@@ -30,6 +30,7 @@ mod publish;
 mod secrets;
 mod settings;
 mod store;
+mod wanted;
 mod window;
 
 use std::time::Duration;

@@ -264,6 +264,7 @@ impl App {
             .effective()
             .map(|target| self.forbidden(&target))
             .unwrap_or_default();
+        self.tell_wanted();
     }
 
     /// The release that we are held at, else the newest target.

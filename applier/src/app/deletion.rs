@@ -159,13 +159,26 @@ impl App {
             return false;
         };
         let stepped = match &step {
-            Step::Delete { keys, .. } => {
+            Step::Delete { keys, why } => {
+                if let Some(whom) = self.unsettled(*why) {
+                    tracing::debug!(app = %self.id, whom, "the deletion waits");
+                    self.deletion = Some(run);
+                    return false;
+                }
+                let Some(tracking) = self.tracking() else {
+                    return false;
+                };
                 let propagation = match deleted.cascade {
                     Cascade::Foreground => "Foreground",
                     Cascade::Background | Cascade::None => "Background",
                 };
-                let objects = uids(keys, live);
-                let outcomes = execute::delete_all(&self.ctx, &writer, objects, propagation).await;
+                let owner = Owner {
+                    hash: &self.hash,
+                    tracking: &tracking,
+                };
+                let objects = uids(&self.unwanted(keys), live);
+                let outcomes =
+                    execute::delete_ours(&self.ctx, &writer, objects, owner, propagation).await;
                 let failures: Vec<String> = outcomes
                     .into_iter()
                     .filter_map(|(_, outcome)| outcome.err())
@@ -178,7 +191,7 @@ impl App {
                     Stepped::Failed
                 }
             }
-            Step::AwaitGone(keys) => self.gone_yet(keys, run.since, live),
+            Step::AwaitGone(keys) => self.gone_yet(&self.unwanted(keys), run.since, live),
             Step::Apply { phase, batch } => self.start_hooks(&run, &writer, *phase, batch).await,
             Step::Await { phase, batch } => {
                 self.hooks_ended(&mut run, &writer, *phase, batch, live)
@@ -337,12 +350,13 @@ impl App {
                 self.deletion_failed(&error.describe());
                 return;
             }
-            for key in self
+            let had: Vec<Key> = self
                 .record
                 .iter()
-                .flat_map(|record| record.inventory.keys())
-            {
-                self.ctx.live.forget(key);
+                .flat_map(|record| record.inventory.keys().cloned())
+                .collect();
+            for key in self.unwanted(&had) {
+                self.ctx.live.forget(&key);
             }
             self.record = None;
             self.slot = crate::store::Slot::default();

@@ -101,9 +101,9 @@ impl App {
             .iter()
             .map(|manifest| &manifest.key)
             .collect();
-        // What left and is gone is forgotten; what is still there, on its way out or kept, stays in the inventory.
+        // What left and is gone, or is another's, is forgotten; what is still there, on its way out or kept, stays in the inventory.
         record.inventory.retain(|key, _| {
-            wanted.contains(key) || !matches!(live.get(key), Some(Presence::Absent) | None)
+            wanted.contains(key) || matches!(live.get(key), Some(Presence::Present(_)))
         });
         self.applied.retain(|key, _| wanted.contains(key));
         for (key, applied) in &mut self.applied {

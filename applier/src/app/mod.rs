@@ -14,6 +14,7 @@ mod explain;
 mod fail;
 mod finish;
 mod go_back;
+mod hand_over;
 mod heal;
 mod ignore;
 mod inherit;

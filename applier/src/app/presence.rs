@@ -123,10 +123,15 @@ impl App {
             Claim::Ours => true,
             Claim::Nobodys => false,
             Claim::Others(name) => {
+                // Before it is asked, so that nothing is missed.
                 self.ctx.live.interest(key, &self.hash);
-                return Presence::Others(name);
+                if !self.ctx.wanted.is_let_go(key, entry.hash.as_deref(), &name) {
+                    return Presence::Others(name);
+                }
+                false
             }
         };
+        let successor = self.ctx.wanted.other(key, &self.hash);
         Presence::Present(Facts {
             uid: entry.uid.clone(),
             proven,
@@ -134,6 +139,7 @@ impl App {
             deleting: entry.deleting,
             health: explained(entry),
             attempt: entry.attempt.clone(),
+            successor: successor.map(|app| app.to_string().into()),
         })
     }
 }

@@ -8,7 +8,8 @@ use super::finish::operation;
 use super::target::Target;
 use super::{App, unchanged};
 use crate::cluster::Cluster;
-use crate::execute::{self, Adoption, ApplyError, Job};
+use crate::execute::{self, Adoption, ApplyError, Deleted, Job};
+use crate::live::Owner;
 use crate::object::{Key, Manifest, Phase};
 use crate::plan::wait::{self, Wait, Waited};
 use crate::plan::{self, HookProgress, Presence, Presences, Step, Turn, Why};
@@ -60,6 +61,11 @@ impl App {
             Step::CreateNamespace(name) => self.create_namespace(&target, &writer, name).await,
             Step::Apply { phase, batch } => self.apply(&target, &writer, *phase, batch, live).await,
             Step::Delete { keys, why } => {
+                if let Some(whom) = self.unsettled(*why) {
+                    let pending =
+                        Waited::Pending(format!("{whom}, which may want what is deleted"));
+                    return self.waited(pending, live).await;
+                }
                 self.delete_objects(&target, &writer, keys, *why, live)
                     .await
             }
@@ -94,7 +100,7 @@ impl App {
                 return self.waited(waited, live).await;
             }
             Step::AwaitGone(keys) => {
-                let waited = wait::gone(keys, live);
+                let waited = wait::gone(&self.unwanted(keys), live);
                 return self.waited(waited, live).await;
             }
         };
@@ -331,18 +337,27 @@ impl App {
         why: Why,
         live: &Presences,
     ) -> Result<(), String> {
-        let objects = uids(keys, live);
+        let keys = match why {
+            Why::Pruned | Why::Deleted => self.unwanted(keys),
+            Why::BeforeHook => keys.to_vec(),
+        };
         let propagation = match target.present.spec.option("PrunePropagationPolicy") {
             Some("background") => "Background",
             Some("orphan") => "Orphan",
             // Foreground is Argo CD's default.
             _ => "Foreground",
         };
-        let outcomes = execute::delete_all(&self.ctx, writer, objects, propagation).await;
+        let owner = Owner {
+            hash: &self.hash,
+            tracking: &target.present.tracking,
+        };
+        let objects = uids(&keys, live);
+        let outcomes = execute::delete_ours(&self.ctx, writer, objects, owner, propagation).await;
         let mut failures = Vec::new();
         for (key, outcome) in outcomes {
             match outcome {
-                Ok(_) => {
+                Ok(Deleted::Others) => {}
+                Ok(Deleted::Accepted | Deleted::NotThere) => {
                     if why == Why::Pruned {
                         self.pruned(&key);
                     }

@@ -295,7 +295,15 @@ impl App {
                 let Some(Presence::Present(facts)) = live.get(key) else {
                     return None;
                 };
-                let (health, message) = health(facts);
+                if !facts.proven {
+                    return None;
+                }
+                let (health, mut message) = health(facts);
+                if let Some(successor) = &facts.successor {
+                    message = format!(
+                        "application {successor} wants it, and takes it over with its next release"
+                    );
+                }
                 let resource = ResourceState {
                     group: key.group.to_string(),
                     version: item.version.to_string(),

@@ -13,5 +13,5 @@ mod window;
 pub(crate) use discovery::{ApiKind, Kinds};
 pub(crate) use error::ClusterError;
 pub(crate) use request::{
-    Applied, ApplyParameters, Cluster, Content, Deletion, DryRun, MANAGER, PatchForm,
+    Applied, ApplyParameters, Cluster, Content, Deletion, DryRun, MANAGER, PatchForm, Removal,
 };

@@ -51,8 +51,19 @@ pub(crate) struct Applied {
 pub(crate) struct Deletion<'a> {
     /// Only this very object, not another of its name.
     pub(crate) uid: Option<&'a str>,
+    /// Only as it was at this resource version.
+    pub(crate) version: Option<u64>,
     /// `Foreground` or `Background`.
     pub(crate) propagation: &'a str,
+}
+
+/// What became of a deletion that the server took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Removal {
+    Accepted,
+    NotThere,
+    /// It isn't as it was, or is another one.
+    Changed,
 }
 
 impl Cluster {
@@ -330,18 +341,21 @@ impl Cluster {
         parse(&bytes)
     }
 
-    /// Whether it was there. Gone already, or replaced by another object of its name, is no error.
+    /// Gone already, or replaced by another object of its name, is no error.
     pub(crate) async fn delete(
         &self,
         kind: &ApiKind,
         key: &Key,
         deletion: Deletion<'_>,
-    ) -> Result<bool, ClusterError> {
+    ) -> Result<Removal, ClusterError> {
         let mut options = json!({
             "kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": deletion.propagation,
         });
         if let Some(uid) = deletion.uid {
-            options["preconditions"] = json!({ "uid": uid });
+            options["preconditions"]["uid"] = uid.into();
+        }
+        if let Some(version) = deletion.version {
+            options["preconditions"]["resourceVersion"] = version.to_string().into();
         }
         let body = Zeroizing::new(options.to_string().into_bytes());
         match self
@@ -353,12 +367,10 @@ impl Cluster {
             )
             .await
         {
-            Ok(_) => Ok(true),
-            Err(error)
-                if error.is_not_found() || (deletion.uid.is_some() && error.is_conflict()) =>
-            {
-                Ok(false)
-            }
+            Ok(_) => Ok(Removal::Accepted),
+            Err(error) if error.is_not_found() => Ok(Removal::NotThere),
+            Err(error) if error.is_conflict() && deletion.version.is_some() => Ok(Removal::Changed),
+            Err(error) if error.is_conflict() && deletion.uid.is_some() => Ok(Removal::NotThere),
             Err(error) => Err(error),
         }
     }

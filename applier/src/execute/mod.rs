@@ -14,7 +14,7 @@ mod would_be;
 
 pub(crate) use adopt::Adoption;
 pub(crate) use apply::{ApplyError, Job, Outcome, apply_all, resolve_kind};
-pub(crate) use delete::delete_all;
+pub(crate) use delete::{Deleted, delete_all, delete_ours};
 pub(crate) use namespace::{Wanted as WantedNamespace, create_namespace};
 pub(crate) use restart::restart;
 pub(crate) use would_be::would_be;

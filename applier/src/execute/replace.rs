@@ -62,6 +62,7 @@ pub(super) async fn make_way(
     };
     let deletion = Deletion {
         uid: Some(uid),
+        version: None,
         propagation: "Background",
     };
     cluster.delete(kind, key, deletion).await?;

@@ -12,6 +12,7 @@ use super::entry::version_of;
 use crate::drift::{Mask, Reference};
 use crate::health::{Assessment, Customizations};
 use crate::object::Key;
+use crate::wanted::Stirred;
 
 /// What the cache knows of one object.
 #[derive(Clone, Debug, Default)]
@@ -111,6 +112,27 @@ impl Live {
     /// Whether there is such an application.
     pub(crate) fn knows(&self, hash: &str) -> bool {
         self.lock().wakers.contains_key(hash)
+    }
+
+    /// Whoever has these objects or wants to know of them looks again, but for the application that said so; and who waited.
+    pub(crate) fn stir(&self, stirred: &Stirred, by: &str) {
+        let inner = self.lock();
+        let mut hashes: HashSet<&Box<str>> = stirred.waiting.iter().collect();
+        for key in &stirred.keys {
+            let Some(slot) = inner.slots.get(key) else {
+                continue;
+            };
+            if let Look::Present(entry) = &slot.look {
+                hashes.extend(entry.hash.as_ref());
+            }
+            hashes.extend(&slot.interested);
+        }
+        let hashes: Vec<Box<str>> = hashes
+            .into_iter()
+            .filter(|hash| ***hash != *by)
+            .cloned()
+            .collect();
+        inner.wake(&hashes);
     }
 
     pub(crate) fn wake_all(&self) {

@@ -1,4 +1,4 @@
-//! An application's end: everything of its inventory that is proven ours, in reverse order.
+//! An application's end: everything of its inventory that is proven ours and that no other application wants, in reverse order.
 
 use std::collections::BTreeMap;
 
@@ -39,6 +39,7 @@ pub(crate) fn deletion(
         let Some(Presence::Present(Facts {
             proven: true,
             deleting,
+            successor: None,
             ..
         })) = live.get(key)
         else {

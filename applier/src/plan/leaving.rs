@@ -38,7 +38,7 @@ pub(crate) struct Leaving {
     pub(crate) counts: bool,
 }
 
-/// Without what `Prune=false` keeps, and without hooks.
+/// Without what `Prune=false` keeps, without what another application takes over, and without hooks.
 pub(crate) fn leaving(
     inventory: &BTreeMap<Key, Item>,
     manifests: &[Manifest],
@@ -53,6 +53,7 @@ pub(crate) fn leaving(
             let Some(Presence::Present(Facts {
                 proven: true,
                 deleting,
+                successor: None,
                 ..
             })) = live.get(key)
             else {

@@ -54,6 +54,8 @@ pub(crate) struct Facts {
     pub(crate) health: Option<Health>,
     /// The attempt that made it, for hooks.
     pub(crate) attempt: Option<Box<str>>,
+    /// Another application that wants it, too.
+    pub(crate) successor: Option<Box<str>>,
 }
 
 /// Every manifest and inventory item, live.

@@ -212,6 +212,7 @@ impl Store {
         for part in own.difference(&needed) {
             let deletion = Deletion {
                 uid: None,
+                version: None,
                 propagation: "Background",
             };
             // Harmless if it stays: it is removed with the application.
@@ -319,6 +320,7 @@ impl Store {
             if let Some(name) = object["metadata"]["name"].as_str() {
                 let deletion = Deletion {
                     uid: None,
+                    version: None,
                     propagation: "Background",
                 };
                 self.cluster

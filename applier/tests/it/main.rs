@@ -86,6 +86,16 @@ async fn hooks_run_in_their_time_and_nothing_goes_before_its_time() {
     scenario::hooks::a_killed_applier_runs_no_hook_again(&mut world).await;
 }
 
+/// Objects that two applications want, at once or one after the other, on a stack of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_that_moves_changes_its_owner_and_is_never_deleted() {
+    let mut world = World::start().await;
+    scenario::moves::who_wants_an_object_takes_it_over_when_its_owner_lets_it_go(&world).await;
+    scenario::moves::what_leaves_is_kept_for_an_application_that_is_still_rendered(&mut world)
+        .await;
+    scenario::moves::a_deleted_application_leaves_what_another_wants(&mut world).await;
+}
+
 /// How objects and applications are found to be, on a stack of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn health_is_what_rules_and_scripts_say() {

@@ -13,6 +13,7 @@ pub(crate) mod ignored;
 pub(crate) mod inherit;
 pub(crate) mod load;
 pub(crate) mod matrix;
+pub(crate) mod moves;
 pub(crate) mod options;
 pub(crate) mod pin;
 pub(crate) mod project;
