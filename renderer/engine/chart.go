@@ -97,14 +97,7 @@ func inFolder(folder string, err error) error {
 // addDependencies does what `helm dependency build` leaves in the charts/ folder.
 func addDependencies(c *chart.Chart, dependencies []Subchart) error {
 	for _, dependency := range dependencies {
-		load := loadPackage
-		if !dependency.Packed {
-			load = func(files []File) (*chart.Chart, error) {
-				loaded, _, err := loadChart(files)
-				return loaded, err
-			}
-		}
-		loaded, err := load(dependency.Files)
+		loaded, _, err := loadedChart(dependency.Files, dependency.Packed)
 		if err != nil {
 			return &Error{Kind: ErrorDependency, Message: fmt.Sprintf("the dependency %s: %v", dependency.Name, err)}
 		}
@@ -117,17 +110,17 @@ func addDependencies(c *chart.Chart, dependencies []Subchart) error {
 	return nil
 }
 
-// loadPackage is Helm's own archive loader after it has unpacked.
-func loadPackage(files []File) (*chart.Chart, error) {
+// loadPackage is Helm's own archive loader after it has unpacked. A package has no rules any more.
+func loadPackage(files []File) (*chart.Chart, *ignore.Rules, error) {
 	buffered := make([]*archive.BufferedFile, 0, len(files))
 	for _, file := range files {
 		buffered = append(buffered, &archive.BufferedFile{Name: file.Name, Data: withoutByteOrderMark(file.Data)})
 	}
 	loaded, err := loader.LoadFiles(buffered)
 	if err != nil {
-		return nil, failed(ErrorChart, err)
+		return nil, nil, failed(ErrorChart, err)
 	}
-	return loaded, nil
+	return loaded, ignore.Empty(), nil
 }
 
 // inIgnoredFolder tells whether the folder or one above it is ignored, which skips all that is in it.

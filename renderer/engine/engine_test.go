@@ -199,8 +199,8 @@ func mkChart(extra map[string]string) *Helm {
 		files[name] = data
 	}
 	chart := &Helm{ReleaseName: "north", Namespace: "telescopes", KubeVersion: "v1.33.4-vendor.7"}
-	for name, data := range files {
-		chart.Files = append(chart.Files, File{Name: name, Data: []byte(data)})
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		chart.Files = append(chart.Files, File{Name: name, Data: []byte(files[name])})
 	}
 	return chart
 }

@@ -1,18 +1,14 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"path"
 	"reflect"
 	"strings"
-	_ "unsafe" // for go:linkname
 
-	charter "helm.sh/helm/v4/pkg/chart"
 	"helm.sh/helm/v4/pkg/chart/common"
 	chart "helm.sh/helm/v4/pkg/chart/v2"
-	"helm.sh/helm/v4/pkg/engine"
 	"helm.sh/helm/v4/pkg/ignore"
 )
 
@@ -21,12 +17,12 @@ import (
 // asks for one. What can't be followed (a template that takes `.Files` as a map, or writes its whole scope out) ends the render
 // with ErrorFiles, and the renderer sends everything.
 
-// renderTemplates is Helm's engine on a chart, with `.Files` of the chart itself asked for as templates use it if `files` is given.
-func renderTemplates(c *chart.Chart, scope common.Values, files *chartFiles) (map[string]string, error) {
-	if files == nil {
-		return engine.Engine{}.RenderWithContext(context.Background(), c, scope)
-	}
+// renderChart is Helm's engine on a chart, with `.Files` of the chart itself asked for as templates use it if `files` is given.
+func renderChart(c *chart.Chart, scope common.Values, files *chartFiles) (map[string]string, error) {
 	templates := allTemplates(c, scope)
+	if files == nil {
+		return renderTemplates(templates)
+	}
 	// All templates of one chart have one scope; those of a chart in it stand below charts/.
 	own := c.ChartFullPath() + "/templates/"
 	for name, template := range templates {
@@ -37,7 +33,7 @@ func renderTemplates(c *chart.Chart, scope common.Values, files *chartFiles) (ma
 			}
 		}
 	}
-	rendered, err := renderAll(engine.Engine{}, context.Background(), templates)
+	rendered, err := renderTemplates(templates)
 	if files.broken != nil {
 		return nil, files.broken
 	}
@@ -46,19 +42,6 @@ func renderTemplates(c *chart.Chart, scope common.Values, files *chartFiles) (ma
 	}
 	return rendered, err
 }
-
-// renderable is Helm's own: a template, its scope, and where the templates of its chart are.
-type renderable struct {
-	tpl      string
-	vals     common.Values
-	basePath string
-}
-
-//go:linkname allTemplates helm.sh/helm/v4/pkg/engine.allTemplates
-func allTemplates(c charter.Charter, values common.Values) map[string]renderable
-
-//go:linkname renderAll helm.sh/helm/v4/pkg/engine.Engine.render
-func renderAll(e engine.Engine, ctx context.Context, templates map[string]renderable) (map[string]string, error)
 
 // chartFiles is `.Files` of the chart that is rendered. Its methods are those of Helm's own type, which does the work once it
 // holds what was asked for.

@@ -27,7 +27,7 @@ func renderHelm(wire *channel, h *Helm) ([]Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	chart, rules, err := loadChart(h.Files)
+	chart, rules, err := loadedChart(h.Files, false)
 	if err != nil {
 		return nil, inFolder(h.Folder, err)
 	}
@@ -56,12 +56,15 @@ func renderHelm(wire *channel, h *Helm) ([]Document, error) {
 		}
 	}
 	options := common.ReleaseOptions{Name: h.ReleaseName, Namespace: h.Namespace, Revision: 1, IsInstall: true}
-	scope, err := util.ToRenderValuesWithSchemaValidation(chart, values, options, capabilities, h.SkipSchemaValidation)
+	// Without schemas, whose validation is below.
+	scope, err := util.ToRenderValuesWithSchemaValidation(chart, values, options, capabilities, true)
 	if err != nil {
-		if strings.Contains(err.Error(), "specifications of the schema") {
-			return nil, failed(ErrorSchema, err)
-		}
 		return nil, failed(ErrorValues, err)
+	}
+	if !h.SkipSchemaValidation {
+		if err := validate(chart, scope); err != nil {
+			return nil, err
+		}
 	}
 	if wanted := chart.Metadata.KubeVersion; wanted != "" && !chartutil.IsCompatibleRange(wanted, capabilities.KubeVersion.String()) {
 		return nil, &Error{Kind: ErrorChart, File: "Chart.yaml", Message: fmt.Sprintf(
@@ -72,7 +75,7 @@ func renderHelm(wire *channel, h *Helm) ([]Document, error) {
 	if h.FilesOnDemand {
 		files = newChartFiles(wire, rules)
 	}
-	rendered, err := renderTemplates(chart, scope, files)
+	rendered, err := renderChart(chart, scope, files)
 	if err != nil {
 		return nil, failed(ErrorTemplate, err)
 	}

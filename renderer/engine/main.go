@@ -2,7 +2,7 @@
 //
 // It is a long-lived worker: frames come on stdin and leave on stdout (wire.go). It has no access to files
 // but the renderer's answers, starts no program and opens no connection. The chain is
-// main -> confine -> helm (values, chart, schema, files) -> kustomize (edit, options, build, remote, inflate, scan, filesystem)
+// main -> confine -> helm (values, chart, schema, files, templates; loaded and kept hold what many renders share) -> kustomize (edit, options, build, remote, inflate, scan, filesystem)
 // or jsonnet -> wire.
 package main
 
@@ -19,13 +19,18 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"sync"
 	"time"
 	// Time zones for Sprig's dates: the host's are out of reach.
 	_ "time/tzdata"
 )
 
-// idle is how long a worker waits for the next request before it gives unused memory back.
-const idle = 500 * time.Millisecond
+// idle is how long a worker waits for the next request before it gives unused memory back, and forget how long before it gives
+// back what it keeps for renders to come, too.
+const (
+	idle   = 500 * time.Millisecond
+	forget = 30 * time.Second
+)
 
 // maxStack ends a runaway recursion long before it fills the memory limit.
 const maxStack = 256 << 20
@@ -36,9 +41,6 @@ func main() {
 	flag.Parse()
 
 	debug.SetMaxStack(maxStack)
-	// A render lives for milliseconds and leaves all of its memory behind: collecting often would cost more than rendering.
-	// What is held meanwhile is bounded by the limit below, and given back when the worker is idle.
-	debug.SetGCPercent(200)
 	if *memoryLimit > 0 {
 		debug.SetMemoryLimit(*memoryLimit)
 	}
@@ -72,7 +74,17 @@ func serve(c *channel) error {
 	// What starting up left behind is most of a fresh worker's memory.
 	cleaner := time.AfterFunc(0, debug.FreeOSMemory)
 	defer cleaner.Stop()
+	var rendering sync.Mutex
+	forgetter := time.AfterFunc(forget, func() {
+		rendering.Lock()
+		memory.clear()
+		rendering.Unlock()
+		debug.FreeOSMemory()
+	})
+	defer forgetter.Stop()
+	var garbage allowance
 	for {
+		garbage.adjust()
 		var request Request
 		if err := c.receive(&request); err != nil {
 			if errors.Is(err, io.EOF) {
@@ -81,7 +93,10 @@ func serve(c *channel) error {
 			return err
 		}
 		cleaner.Stop()
+		forgetter.Stop()
+		rendering.Lock()
 		documents, err := render(c, &request)
+		rendering.Unlock()
 		reply := &Reply{}
 		var broken *brokenWire
 		switch {
@@ -97,6 +112,7 @@ func serve(c *channel) error {
 			return err
 		}
 		cleaner.Reset(idle)
+		forgetter.Reset(forget)
 	}
 }
 

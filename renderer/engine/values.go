@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
@@ -15,7 +14,7 @@ import (
 func mergeValues(h *Helm) (map[string]any, error) {
 	merged := map[string]any{}
 	for _, file := range h.Values {
-		values, err := loader.LoadValues(bytes.NewReader(file.Data))
+		values, err := loadValues(file.Data)
 		if err != nil {
 			return nil, &Error{Kind: ErrorValues, File: file.Name, Message: fmt.Sprintf("failed to parse %s: %v", file.Name, err)}
 		}

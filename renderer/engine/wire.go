@@ -316,6 +316,22 @@ type framed interface{ files() []*File }
 type channel struct {
 	in  *bufio.Reader
 	out io.Writer
+	// request is room for the next one, whose contents end with its render.
+	request []byte
+}
+
+// maxRoom is what is kept of it in between.
+const maxRoom = 2 << 20
+
+// room is for a frame. Answers of one render are there at the same time.
+func (c *channel) room(v framed, size uint32) []byte {
+	if _, ok := v.(*Request); !ok || size > maxRoom {
+		return make([]byte, size)
+	}
+	if uint32(cap(c.request)) < size {
+		c.request = make([]byte, size, size+size/4)
+	}
+	return c.request[:size]
 }
 
 // receive reads one frame into v; io.EOF means that the renderer is gone.
@@ -328,7 +344,7 @@ func (c *channel) receive(v framed) error {
 	if size > maxFrame {
 		return fmt.Errorf("a frame of %d bytes is over the limit of %d", size, maxFrame)
 	}
-	body := make([]byte, size)
+	body := c.room(v, size)
 	if _, err := io.ReadFull(c.in, body); err != nil {
 		return fmt.Errorf("reading a frame: %w", err)
 	}

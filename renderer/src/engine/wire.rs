@@ -215,7 +215,10 @@ impl Reply {
                 let Some((text, rest)) = contents.split_at_checked(document.size) else {
                     return Err(serde::de::Error::custom("a frame ends within a document"));
                 };
-                document.text = String::from_utf8_lossy(text).into_owned();
+                document.text = match std::str::from_utf8(text) {
+                    Ok(text) => text.to_owned(),
+                    Err(_) => String::from_utf8_lossy(text).into_owned(),
+                };
                 contents = rest;
             }
         }

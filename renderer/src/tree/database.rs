@@ -20,9 +20,27 @@ const MAX_LISTING: usize = 16 << 20;
 /// How long indexing one pack may take: some twenty times what the largest one takes.
 const INDEXING: Duration = Duration::from_mins(5);
 
-/// Packs are checked by their digest when they are fetched, and every object when they are indexed. Hashing each file again
-/// whenever it is read would take longer than reading it.
-static HASHED_ONCE: Once = Once::new();
+/// Files up to this size are kept by libgit2 as it unpacked them, this many bytes of all databases together: a chart is read again for
+/// each environment, and unpacking takes longer than all else that is done with a file.
+const KEPT_FILE: usize = 256 << 10;
+const KEPT_FILES: isize = 24 << 20;
+
+/// Packs are checked by their digest when they are fetched, and every object when they are indexed; a repository that is there is
+/// taken as Git itself takes it. Hashing each file again whenever it is read would take longer than reading it.
+static SETTINGS: Once = Once::new();
+
+fn settle() {
+    SETTINGS.call_once(|| {
+        git2::opts::strict_hash_verification(false);
+        // SAFETY: only databases of this module read these settings, and each is made after they were set once.
+        #[expect(unsafe_code, reason = "libgit2 keeps them in variables of the process")]
+        // What can't be set stays as it is, which is slower and no other.
+        let _ = unsafe {
+            git2::opts::set_cache_object_limit(ObjectType::Blob, KEPT_FILE)
+                .and_then(|()| git2::opts::set_cache_max_size(KEPT_FILES))
+        };
+    });
+}
 
 /// An object database, shared by renders.
 pub struct Database {
@@ -77,13 +95,14 @@ impl Database {
                 path: scratch.display().to_string(),
                 source,
             })?;
-        HASHED_ONCE.call_once(|| git2::opts::strict_hash_verification(false));
+        settle();
         let repository = Repository::init_bare(folder.path()).map_err(TreeError::Git)?;
         Ok(Self::new(repository, Some(folder)))
     }
 
     /// The objects of an existing repository, bare or not; nothing is written to it.
     pub fn open(path: &Path) -> Result<Self, TreeError> {
+        settle();
         Ok(Self::new(
             Repository::open(path).map_err(TreeError::Git)?,
             None,
