@@ -12,6 +12,7 @@ mod args;
 mod cluster;
 mod commands;
 mod consume;
+mod contents;
 mod context;
 mod describe;
 mod diff;

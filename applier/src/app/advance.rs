@@ -10,6 +10,7 @@ use bus::{Digest, Generation};
 
 use super::App;
 use super::annotation;
+use super::contents::Ending;
 use super::decide::{Decision, Retry, Situation, decide};
 use super::presence::LookError;
 use super::steps::Progress;
@@ -17,7 +18,7 @@ use super::target::{Target, TargetError};
 use super::unchanged;
 use crate::live::{Chain, Owner};
 use crate::object::Finding;
-use crate::plan::{Presence, Presences};
+use crate::plan::{Defaults, Presence, Presences};
 
 /// How soon something that failed for reasons of the moment is looked at again.
 const AGAIN_MS: u64 = 2_000;
@@ -74,7 +75,7 @@ impl App {
             tracking: &target.present.tracking,
         };
         let running = self.running.as_ref().map(|running| running.target.clone());
-        let live = match self
+        let mut live = match self
             .presences([Some(&*target), running.as_deref()], owner)
             .await
         {
@@ -90,6 +91,12 @@ impl App {
             .is_some_and(|trouble| trouble.kind == ConditionType::ComparisonError)
         {
             self.trouble = None;
+        }
+        if self.running.is_none() {
+            let defaults = Defaults::of(&target.present.spec);
+            let (manifests, tracking) = (&target.manifests, &target.present.tracking);
+            self.note_contents(manifests, defaults, Ending::Prune, tracking, &mut live)
+                .await;
         }
         self.clean_up_after_crash(&live).await;
         if self.explain(&live).await {

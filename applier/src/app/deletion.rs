@@ -7,6 +7,7 @@ use bus::message::desired::{Cascade, Deleted, Tracking};
 use bus::message::event::{Event, EventKind};
 
 use super::App;
+use super::contents::Ending;
 use super::steps::uids;
 use super::target::Target;
 use crate::cluster::Cluster;
@@ -15,7 +16,7 @@ use crate::live::Owner;
 use crate::object::Key;
 use crate::plan::deletion::{Approval, Deletion, deletion};
 use crate::plan::wait::{self, Waited};
-use crate::plan::{self, Defaults, Presences, Step};
+use crate::plan::{self, Defaults, Presences, Step, Word};
 
 /// How soon a deletion that failed is tried again.
 const AGAIN_MS: u64 = 5_000;
@@ -120,7 +121,7 @@ impl App {
             hash: &self.hash,
             tracking: &tracking,
         };
-        let live = match self.presences([hooks.as_deref(), None], owner).await {
+        let mut live = match self.presences([hooks.as_deref(), None], owner).await {
             Ok(live) => live,
             Err(error) => {
                 let message = format!("{error}: {}", error.source.describe(error.key.is_secret()));
@@ -129,6 +130,11 @@ impl App {
                 return false;
             }
         };
+        if known.is_none() {
+            let defaults = self.deletion_defaults();
+            self.note_contents(&[], defaults, Ending::Deletion, &tracking, &mut live)
+                .await;
+        }
         let run = match known {
             Some(run) => run,
             None => match self.plan_deletion(deleted, hooks, &live).await {
@@ -283,8 +289,6 @@ impl App {
     ) -> Deletion {
         let (namespace, name) = (self.id.namespace(), self.id.name());
         let own = Key::new(api::GROUP, "Application", namespace, name);
-        let present = self.present();
-        let defaults = present.map(|present| Defaults::of(&present.spec));
         let approval = match deleted.requested {
             None => Approval::Nobody,
             Some(since) if plan::approval::approves(deleted.approved.as_deref(), since) => {
@@ -295,18 +299,29 @@ impl App {
         let Some(record) = &self.record else {
             return Deletion::Steps(Vec::new());
         };
-        let defaults = defaults.unwrap_or_default();
+        let defaults = self.deletion_defaults();
         deletion(&record.inventory, manifests, live, &own, defaults, approval)
     }
 
-    fn ask_for_word(&mut self, keys: &[Key]) {
-        let first = keys.first().map(ToString::to_string).unwrap_or_default();
+    fn deletion_defaults(&self) -> Defaults {
+        let present = self.present();
+        present.map_or_else(Defaults::default, |present| Defaults::of(&present.spec))
+    }
+
+    fn ask_for_word(&mut self, keys: &[(Key, Word)]) {
+        let Some((first, word)) = keys.first() else {
+            return;
+        };
+        let why = match word {
+            Word::Asked => "(Delete=confirm)".to_owned(),
+            Word::Holds(what) => format!("since {first} would take along {what}"),
+        };
         let more = match keys.len() {
             0 | 1 => String::new(),
             count => format!(" and {} more", count - 1),
         };
         let message = format!(
-            "{first}{more} would be deleted, which needs a confirmation (Delete=confirm); nothing is deleted until the Application is annotated with {}: <now, as in 2006-01-02T15:04:05Z>",
+            "{first}{more} would be deleted, which needs a confirmation {why}; nothing is deleted until the Application is annotated with {}: <now, as in 2006-01-02T15:04:05Z>",
             api::annotations::DELETION_APPROVED
         );
         self.fault(ConditionType::ConfirmationNeeded, &message);

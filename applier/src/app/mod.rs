@@ -6,6 +6,7 @@ mod advance;
 mod annotation;
 mod command;
 mod compare;
+mod contents;
 mod decide;
 mod deletion;
 mod deletion_hooks;
@@ -129,6 +130,8 @@ pub(crate) struct App {
     /// Drifted objects that an event told of.
     told_drift: HashSet<Key>,
     explained: HashMap<Key, u64>,
+    /// What objects hold that may go.
+    contents: HashMap<Key, contents::Seen>,
     /// By object: manifest digest and resource version of a dry run, and whether it differed.
     compared: HashMap<Key, (Box<str>, u64, bool)>,
     /// What is wrong beside what the target, the record and the pin say.
@@ -194,6 +197,7 @@ impl App {
             ignores: ignore::Known::default(),
             told_drift: HashSet::new(),
             explained: HashMap::new(),
+            contents: HashMap::new(),
             compared: HashMap::new(),
             trouble: None,
             held: None,

@@ -139,6 +139,7 @@ impl App {
             deleting: entry.deleting,
             health: explained(entry),
             attempt: entry.attempt.clone(),
+            holds: None,
             successor: successor.map(|app| app.to_string().into()),
         })
     }

@@ -152,6 +152,13 @@ impl Kinds {
         self.preferred.values().filter(|kind| kind.namespaced)
     }
 
+    /// The kind that a `CustomResourceDefinition` of this name defines, if it is served.
+    pub(crate) fn defined_by(&self, definition: &str) -> Option<&ApiKind> {
+        let (plural, group) = definition.split_once('.')?;
+        let mut kinds = self.preferred.values();
+        kinds.find(|kind| *kind.plural == *plural && *kind.group == *group)
+    }
+
     /// What the watcher and the renderer are told.
     pub(crate) fn info(&self, cluster: &ClusterId) -> ClusterInfo {
         let mut kinds: Vec<Kind> = self

@@ -46,7 +46,7 @@ pub(crate) fn orphaned(found: &Found, project: &AppProjectSpec) -> Option<String
 }
 
 /// What Kubernetes puts there by itself.
-fn is_of_every_namespace(key: &Key) -> bool {
+pub(crate) fn is_of_every_namespace(key: &Key) -> bool {
     match (&*key.group, &*key.kind, &*key.name) {
         ("", "Service", "kubernetes") => &*key.namespace == "default",
         ("", "ServiceAccount", "default") | ("", "ConfigMap", "kube-root-ca.crt") => true,

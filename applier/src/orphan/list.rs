@@ -33,7 +33,7 @@ pub(super) async fn list(
     let mut found = Found::default();
     let mut wanted: Vec<&ApiKind> = kinds
         .namespaced()
-        .filter(|kind| kind.watchable && !OF_THE_CLUSTER.contains(&(&*kind.group, &*kind.kind)))
+        .filter(|kind| kind.watchable && !is_of_the_cluster(kind))
         .collect();
     wanted.sort_by_key(|kind| (&kind.group, &kind.kind));
     for kind in wanted {
@@ -77,6 +77,11 @@ pub(super) async fn list(
         }
     }
     Some(found)
+}
+
+/// Whether the cluster itself keeps such objects in namespaces.
+pub(crate) fn is_of_the_cluster(kind: &ApiKind) -> bool {
+    OF_THE_CLUSTER.contains(&(&*kind.group, &*kind.kind))
 }
 
 /// The object's identity, if nothing owns it and no application has it.

@@ -20,7 +20,8 @@ use crate::describe::KindsHandle;
 use crate::live::Live;
 use crate::object::Key;
 
-pub(crate) use judge::orphaned;
+pub(crate) use judge::{is_of_every_namespace, orphaned};
+pub(crate) use list::is_of_the_cluster;
 
 /// How often a namespace is listed that somebody asks for.
 const PERIOD: Duration = Duration::from_mins(3);

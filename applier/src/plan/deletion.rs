@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use super::prune::Going;
 use super::step::{Step, Why};
-use super::{Defaults, Facts, Item, Presence, Presences, prune};
+use super::{Defaults, Facts, Item, Presence, Presences, Word, prune};
+use crate::contents::is_definition;
 use crate::object::{Hook, Key, Manifest, Say};
 
 /// What goes with the application, or what a person has to agree to first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Deletion {
     Steps(Vec<Step>),
-    /// `Delete=confirm`: nothing goes before these may.
-    NeedsWord(Vec<Key>),
+    /// Nothing goes before these may.
+    NeedsWord(Vec<(Key, Word)>),
 }
 
 /// Whether a person agreed to what needs it.
@@ -40,22 +41,25 @@ pub(crate) fn deletion(
             proven: true,
             deleting,
             successor: None,
+            holds,
             ..
         })) = live.get(key)
         else {
             continue;
         };
         let word = item.options.delete.or(defaults.delete);
-        let nobody = word == Say::Confirm && approval == Approval::Nobody;
+        let needs = Word::of(word, holds.as_deref());
+        let nobody = needs.is_some() && approval == Approval::Nobody;
         // Hooks of the deletion are cleared away when they have run.
         let runs = manifests.iter().any(|manifest| {
             manifest.key == *key && manifest.hook.as_ref().is_some_and(Hook::is_of_deletion)
         });
+        // A definition takes every object of its kind along, other applications' too: it stays, as in Argo CD.
         if word == Say::No || nobody || runs || is_definition(key) || key == own {
             continue;
         }
-        if word == Say::Confirm && !deleting && approval == Approval::Missing {
-            asks.push(key.clone());
+        if let Some(needs) = needs.filter(|_| !deleting && approval == Approval::Missing) {
+            asks.push((key.clone(), needs));
         }
         objects.push(Going {
             key: key.clone(),
@@ -68,11 +72,6 @@ pub(crate) fn deletion(
     } else {
         Deletion::NeedsWord(asks)
     }
-}
-
-/// A definition takes every object of its kind along, other applications' too: it stays, as in Argo CD.
-fn is_definition(key: &Key) -> bool {
-    &*key.kind == "CustomResourceDefinition" && &*key.group == "apiextensions.k8s.io"
 }
 
 #[cfg(test)]
@@ -126,7 +125,7 @@ mod tests {
         assert_eq!(goes(Say::Nothing, Say::No, Approval::Given), stays);
         assert_ne!(goes(Say::Yes, Say::No, Approval::Missing), stays);
         assert_eq!(goes(Say::Confirm, Say::Nothing, Approval::Nobody), stays);
-        let asks = Deletion::NeedsWord(vec![key.clone()]);
+        let asks = Deletion::NeedsWord(vec![(key.clone(), Word::Asked)]);
         assert_eq!(goes(Say::Confirm, Say::Nothing, Approval::Missing), asks);
         assert_eq!(goes(Say::Nothing, Say::Confirm, Approval::Missing), asks);
         assert!(

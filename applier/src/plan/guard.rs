@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Item;
-use super::leaving::Leaving;
+use super::leaving::{Leaving, Word};
 use crate::object::{Key, Manifest};
 
 /// Up to this many objects are deleted without asking, whatever their share, where the application says nothing else.
@@ -104,8 +104,12 @@ pub(crate) enum Withheld {
         of: usize,
         limit: Limit,
     },
-    /// `Prune=confirm`: objects that say so, of which one is named, and what may only go after them.
-    NeedsWord { count: usize, first: String },
+    /// Objects that need a person's word, of which one is named, and what may only go after them.
+    NeedsWord {
+        count: usize,
+        first: String,
+        why: Word,
+    },
 }
 
 impl Withheld {
@@ -121,9 +125,15 @@ impl Withheld {
                 "{count} of {of} objects would be deleted, which is more than {}; to confirm, sync with prune or {HOW}",
                 limit.words()
             )),
-            Self::NeedsWord { count, first } => Some(format!(
-                "{first} has Prune=confirm: {count} objects are kept until somebody confirms that they may go; {HOW}"
-            )),
+            Self::NeedsWord { count, first, why } => {
+                let why = match why {
+                    Word::Asked => format!("{first} has Prune=confirm"),
+                    Word::Holds(what) => format!("{first} would take along {what}"),
+                };
+                Some(format!(
+                    "{why}: {count} objects are kept until somebody confirms that they may go; {HOW}"
+                ))
+            }
         }
     }
 
@@ -157,20 +167,21 @@ pub(crate) fn judge(leaving: Vec<Leaving>, bounds: Bounds) -> (Vec<Leaving>, Opt
         return (Vec::new(), whole);
     }
     // What came before an object goes after it, so it has to wait along.
-    let Some(first) = leaving
+    let Some((first, why)) = leaving
         .iter()
-        .filter(|leaving| leaving.needs_word)
-        .max_by_key(|leaving| leaving.object.wave)
+        .filter_map(|leaving| Some((leaving, leaving.needs_word.clone()?)))
+        .max_by_key(|(leaving, _)| leaving.object.wave)
     else {
         return (leaving, None);
     };
     let (wave, first) = (first.object.wave, first.object.key.to_string());
     let (waits, goes): (Vec<_>, Vec<_>) = leaving
         .into_iter()
-        .partition(|leaving| leaving.needs_word || leaving.object.wave < wave);
+        .partition(|leaving| leaving.needs_word.is_some() || leaving.object.wave < wave);
     let withheld = Withheld::NeedsWord {
         count: waits.len(),
         first,
+        why,
     };
     (goes, Some(withheld))
 }
@@ -211,7 +222,7 @@ mod tests {
                 wave,
                 deleting: false,
             },
-            needs_word,
+            needs_word: needs_word.then_some(Word::Asked),
             last: false,
             counts: true,
         }
@@ -270,7 +281,12 @@ mod tests {
         ];
         let (goes, withheld) = judge(leaving.clone(), bounds(Pruning::Asked, 3));
         assert_eq!(goes, [leaving[2].clone()]);
-        let Some(Withheld::NeedsWord { count: 2, first }) = withheld else {
+        let Some(Withheld::NeedsWord {
+            count: 2,
+            first,
+            why: Word::Asked,
+        }) = withheld
+        else {
             panic!("{withheld:?}")
         };
         assert_eq!(first, "ConfigMap n/held");

@@ -26,12 +26,31 @@ impl Defaults {
     }
 }
 
+/// Why a person has to agree before an object goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// `Prune=confirm`, `Delete=confirm`.
+    Asked,
+    /// These would go along with it.
+    Holds(Box<str>),
+}
+
+impl Word {
+    pub(super) fn of(say: Say, holds: Option<&str>) -> Option<Self> {
+        match (holds, say) {
+            (Some(holds), _) => Some(Self::Holds(holds.into())),
+            (None, Say::Confirm) => Some(Self::Asked),
+            (None, Say::Nothing | Say::Yes | Say::No) => None,
+        }
+    }
+}
+
 /// An object that may go when pruning is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Leaving {
     pub(crate) object: Going,
-    /// `Prune=confirm`.
-    pub(crate) needs_word: bool,
+    /// Why a person has to agree first.
+    pub(crate) needs_word: Option<Word>,
     /// After everything else.
     pub(crate) last: bool,
     /// Whether it makes the application out of sync.
@@ -54,6 +73,7 @@ pub(crate) fn leaving(
                 proven: true,
                 deleting,
                 successor: None,
+                holds,
                 ..
             })) = live.get(key)
             else {
@@ -66,7 +86,7 @@ pub(crate) fn leaving(
                     wave: item.wave,
                     deleting: *deleting,
                 },
-                needs_word: word == Say::Confirm,
+                needs_word: Word::of(word, holds.as_deref()),
                 last: item.options.prune_last || defaults.prune_last,
                 counts: !item.options.ignore_extraneous,
             })

@@ -22,7 +22,7 @@ mod properties;
 mod simulate;
 
 pub(crate) use guard::{Bounds, Limit, Pruning, Withheld, judge};
-pub(crate) use leaving::{Defaults, Leaving, leaving};
+pub(crate) use leaving::{Defaults, Leaving, Word, leaving};
 pub(crate) use progress::{HookProgress, Turn};
 pub(crate) use release::{Input, Plan, Policy, release};
 pub(crate) use step::{Step, Why};
@@ -56,6 +56,8 @@ pub(crate) struct Facts {
     pub(crate) attempt: Option<Box<str>>,
     /// Another application that wants it, too.
     pub(crate) successor: Option<Box<str>>,
+    /// What would go along with it and isn't to be deleted itself, in words.
+    pub(crate) holds: Option<Box<str>>,
 }
 
 /// Every manifest and inventory item, live.

@@ -82,6 +82,9 @@ async fn hooks_run_in_their_time_and_nothing_goes_before_its_time() {
     scenario::prune::what_needs_a_word_is_pruned_only_with_it(&world).await;
     scenario::prune::an_application_says_how_many_may_go_at_once(&world).await;
     scenario::prune::what_is_pruned_last_stays_until_all_is_healthy(&world).await;
+    scenario::prune::what_would_take_others_along_goes_only_with_a_word(&world).await;
+    scenario::prune::a_deleted_application_asks_before_its_namespace_takes_others_along(&world)
+        .await;
     scenario::hooks::hooks_of_a_deletion_run_before_and_after_it(&world).await;
     scenario::hooks::a_killed_applier_runs_no_hook_again(&mut world).await;
 }
