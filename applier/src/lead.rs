@@ -26,7 +26,7 @@ use crate::secrets::Secrets;
 use crate::settings::SettingsHandle;
 use crate::store::{DigestKey, Loaded, Store};
 use crate::wanted::Wanted;
-use crate::{LOOK, commands, consume, diff};
+use crate::{LOOK, check, commands, consume, diff};
 
 /// Commands on their way to an application.
 const COMMANDS: usize = 64;
@@ -180,6 +180,8 @@ impl Leader {
         parts.spawn(until_drained("orphans", orphaned, token.clone()));
         let compared = diff::run(ctx.clone(), to_apps.clone(), token.clone());
         parts.spawn(async { ("differences", compared.await.map_err(Into::into)) });
+        let checked = check::run(ctx.clone(), to_apps.clone(), token.clone());
+        parts.spawn(async { ("checks", checked.await.map_err(Into::into)) });
         let applications = consume::run(ctx, loaded, from_commands, token.clone());
         parts.spawn(async { ("applications", applications.await.map_err(Into::into)) });
         let commanded = commands::run(bus, id, lead, to_apps, token.clone());

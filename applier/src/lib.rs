@@ -3,12 +3,14 @@
 //! `consume` (desired, manifests, projects) and `commands` → `app` (one task per application: `target` joins and prepares, `decide`
 //! says what to do; `project`, `window` and `account`, what may be done, when and as whom) → `plan` (pure: steps) → `execute` (no
 //! choices) → `live` (watches, health, drift) → `publish`. `store` keeps in the cluster what must survive; `describe` tells what the
-//! cluster serves; `orphan` looks for what nobody has, `wanted` knows which application wants what, `diff` says what a release would change. Of several appliers of one cluster one does all that (`lead`), the others wait
+//! cluster serves; `orphan` looks for what nobody has, `wanted` knows which application wants what, `diff` says what a release would
+//! change, `check` which secrets it reads. Of several appliers of one cluster one does all that (`lead`), the others wait
 //! to go on for it.
 
 mod account;
 mod app;
 mod args;
+mod check;
 mod cluster;
 mod commands;
 mod consume;
@@ -28,6 +30,7 @@ mod orphan;
 mod plan;
 mod project;
 mod publish;
+mod questions;
 mod secrets;
 mod settings;
 mod store;
@@ -42,6 +45,7 @@ use lease::{Candidate, Lead};
 use tokio_util::sync::CancellationToken;
 
 pub use args::Args;
+pub use secrets::Reads;
 
 use crate::cluster::Cluster;
 use crate::cluster::access::{self, Source};

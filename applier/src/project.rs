@@ -182,7 +182,11 @@ pub(crate) fn check(
 }
 
 /// Why the placeholders of a manifest may not stand where they do.
-fn misplaced(manifest: &Manifest, project: &Project, bounds: &Bounds) -> Option<Finding> {
+pub(crate) fn misplaced(
+    manifest: &Manifest,
+    project: &Project,
+    bounds: &Bounds,
+) -> Option<Finding> {
     match manifest.placeholders {
         Placement::Nowhere | Placement::SecretData => return None,
         Placement::Elsewhere => {}

@@ -12,8 +12,8 @@ use crate::identity::{AppId, ClusterId};
 use crate::message::command::Verb;
 use crate::message::event::EventKind;
 use crate::message::{
-    Message, cluster, command, desired, diff, event, manifests, project, render, secret, settings,
-    state, verified,
+    Message, check, cluster, command, desired, diff, event, manifests, project, render, secret,
+    settings, state, verified,
 };
 use crate::subject::{self, Bucket, Stream};
 
@@ -100,6 +100,8 @@ fn bodies() -> Vec<Body> {
         body::<secret::Answer>("secret-answer"),
         body::<diff::Question>("diff-question"),
         body::<diff::Answer>("diff-answer"),
+        body::<check::Question>("check-question"),
+        body::<check::Answer>("check-answer"),
         body::<state::WatcherState>("watcher-state"),
         body::<state::RendererState>("renderer-state"),
         body::<state::ApplierState>("applier-state"),
@@ -129,7 +131,7 @@ fn schema<T: JsonSchema>() -> Value {
 
 fn channels() -> Vec<Channel> {
     let services = &["watcher", "renderer", "applier", "secrets-agent", "monitor"];
-    vec![
+    let mut channels = vec![
         Channel {
             name: "desired",
             address: address(subject::desired),
@@ -183,16 +185,6 @@ fn channels() -> Vec<Channel> {
             publishers: &["renderer", "watcher", "applier"],
             readers: &["monitor"],
         },
-        asked(
-            ("resolve", subject::resolve),
-            &["secret-request", "secret-answer"],
-            (&["applier"], &["secrets-agent"]),
-        ),
-        asked(
-            ("diff", subject::diff),
-            &["diff-question", "diff-answer"],
-            (&["monitor"], &["applier"]),
-        ),
         state("watcher", "watcher-state", &["watcher-state"], &["watcher"]),
         state(
             "renderer",
@@ -226,6 +218,28 @@ fn channels() -> Vec<Channel> {
         bucket(Bucket::Settings, &["settings"], &["watcher"], &["applier"]),
         bucket(Bucket::Renders, &["render"], &["renderer"], &["watcher"]),
         bucket(Bucket::Verified, &["verified"], &["watcher"], &["monitor"]),
+    ];
+    channels.extend(questions());
+    channels
+}
+
+fn questions() -> [Channel; 3] {
+    [
+        asked(
+            ("resolve", subject::resolve),
+            &["secret-request", "secret-answer"],
+            (&["applier"], &["secrets-agent"]),
+        ),
+        asked(
+            ("diff", subject::diff),
+            &["diff-question", "diff-answer"],
+            (&["monitor"], &["applier"]),
+        ),
+        asked(
+            ("check", subject::check),
+            &["check-question", "check-answer"],
+            (&["monitor"], &["applier"]),
+        ),
     ]
 }
 

@@ -219,6 +219,7 @@ impl Permissions {
         self.objects(&Store::Manifests(cluster.clone()));
         self.publish.push(subject::resolve(cluster));
         self.subscribe.push(subject::diff(cluster));
+        self.subscribe.push(subject::check(cluster));
         self.responses = true;
     }
 
@@ -235,6 +236,7 @@ impl Permissions {
     fn monitor(&mut self) {
         self.publish.push(Stream::Commands.pattern());
         self.publish.push(subject::diffs());
+        self.publish.push(subject::checks());
         self.info(Stream::Commands.name());
         self.watch(Stream::Events.name(), &subject::events(None));
         self.watch(Stream::Dead.name(), &Stream::Dead.pattern());

@@ -16,7 +16,7 @@ mod tests;
 mod window;
 
 pub use answer::{OneTimeKey, Secrets};
-pub use ask::{Verified, ask, verify};
+pub use ask::{Verified, ask, ask_whether, verify};
 pub use frame::{Form, SecretValue};
 pub use keys::{
     AnswererKey, AnswererPublic, AskerKey, AskerPublic, KeyError, KeyTexts, generate, write_key,

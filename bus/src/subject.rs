@@ -223,6 +223,16 @@ pub fn diffs() -> String {
     format!("{ROOT}.diff.*")
 }
 
+/// Where a cluster's applier is asked which secrets an application reads.
+pub fn check(cluster: &ClusterId) -> String {
+    format!("{ROOT}.check.{cluster}")
+}
+
+/// Where the appliers of all clusters are asked for that.
+pub fn checks() -> String {
+    format!("{ROOT}.check.*")
+}
+
 pub fn dead(stream: Stream) -> String {
     format!("{ROOT}.dead.{}", stream.name())
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use bus::AppId;
+use bus::message::check::Report;
 use bus::message::command::Action;
 use bus::message::diff::Differences;
 use bus::message::event::Event;
@@ -17,7 +18,7 @@ use serde::de::DeserializeOwned;
 use crate::state_file::StateFile;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// Comparing asks the cluster about each object.
+/// The cluster is asked about each object, or its secrets-agent about each secret.
 const COMPARING: Duration = Duration::from_secs(40);
 /// The longest line of an event stream that is read, in bytes.
 const MAX_LINE: usize = 1 << 20;
@@ -197,7 +198,26 @@ impl Client {
         app: &AppId,
         manifests: Option<String>,
     ) -> anyhow::Result<Differences> {
-        let url = self.url(&format!("/api/v1/applications/{app}/diff"));
+        self.asked(app, "diff", manifests).await
+    }
+
+    /// Which secrets are read, by the application's own manifests or by these, and whether they may be and are there.
+    pub(crate) async fn secrets(
+        &self,
+        app: &AppId,
+        manifests: Option<String>,
+    ) -> anyhow::Result<Report> {
+        self.asked(app, "secrets", manifests).await
+    }
+
+    /// What the application's cluster answers.
+    async fn asked<T: DeserializeOwned>(
+        &self,
+        app: &AppId,
+        what: &str,
+        manifests: Option<String>,
+    ) -> anyhow::Result<T> {
+        let url = self.url(&format!("/api/v1/applications/{app}/{what}"));
         let request = match manifests {
             None => self.http.get(url),
             Some(manifests) => self

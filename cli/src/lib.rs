@@ -1,12 +1,13 @@
 //! The `towline` command.
 //!
-//! `up` runs the services, `demo` shows them at work, `render`, `inputs` and `health` work on files, all other commands ask the
+//! `up` runs the services, `demo` shows them at work, `render`, `inputs`, `health` and `secrets check FILE` work on files, all other commands ask the
 //! monitor of a running Towline. Exit codes: 0 done, 1 failed (the reason on stderr), 2 wrong usage.
 
 mod client;
 mod command;
 mod demo;
 mod local;
+mod manifests;
 mod output;
 mod service;
 mod signal;
@@ -262,7 +263,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Terminate { app, client } => {
             act(&client, &app, &Action::Terminate, &at_once).await?;
         }
-        Command::Secrets { command } => command::secrets::run(command).await?,
+        Command::Secrets { command } => return command::secrets::run(command).await,
         Command::Render(args) => {
             return Box::pin(command::render::render(&args)).await;
         }

@@ -7,6 +7,8 @@
 //! | `GET events?app=&limit=` | `get` of that one, `list` without `app` | `{"items": [Event]}`, or a stream ([`crate::live`]) for `Accept: text/event-stream` |
 //! | `GET applications/{namespace}/{name}/diff` | `get` | what a release would change, as [`Differences`] |
 //! | `POST applications/{namespace}/{name}/diff` | `diff` or `update` | the same, with the manifests `{"manifests"}`: a JSON array, gzip, base64 |
+//! | `GET applications/{namespace}/{name}/secrets` | `get` | which secrets it reads, whether it may and they are there, as [`Report`]; never a value |
+//! | `POST applications/{namespace}/{name}/secrets` | `diff` or `update` | the same, with the manifests `{"manifests"}` |
 //! | `POST applications/{namespace}/{name}/{verb}` | the verb (`refresh`, `sync`, `rollback`, `pin`, `unpin`, `terminate`), or `update` | 202 and `{"id"}` |
 //!
 //! Every request carries `Authorization: Bearer <token>`; a cookie counts for nothing here, so no other site can send
@@ -19,10 +21,11 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use bus::AppId;
+use bus::message::check::{self, Report};
 use bus::message::command::Command;
 use bus::message::diff::{Differences, Question};
 use bus::message::event::Event;
+use bus::{AppId, ClusterId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
@@ -63,6 +66,12 @@ pub(crate) fn routes() -> Router<Shared> {
             "/applications/{namespace}/{name}/diff",
             get(diff)
                 .post(diff_of)
+                .layer(DefaultBodyLimit::max(MAX_DIFF)),
+        )
+        .route(
+            "/applications/{namespace}/{name}/secrets",
+            get(secrets)
+                .post(secrets_of)
                 .layer(DefaultBodyLimit::max(MAX_DIFF)),
         )
         .route("/applications/{namespace}/{name}/{verb}", post(order))
@@ -166,7 +175,7 @@ async fn diff(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct DiffBody {
+struct ManifestsBody {
     manifests: String,
 }
 
@@ -177,32 +186,68 @@ async fn diff_of(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Differences>, Problem> {
+    let (app, user, manifests) = given(&shared, &namespace, &name, &headers, body).await?;
+    compare(&shared, app, &user, Some(manifests)).await
+}
+
+async fn secrets(
+    State(shared): State<Shared>,
+    Path((namespace, name)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Json<Report>, Problem> {
     let user = shared.access.require_user(bearer(&headers)).await?;
     let app = identity(&namespace, &name)?;
+    let wish = [Wish::on("get", &app)];
+    shared.access.require(&user, &wish).await?;
+    check(&shared, app, &user.name, None).await
+}
+
+/// Whoever gives manifests learns of any path of the project's whether it is there: more than reading, as for a comparison.
+async fn secrets_of(
+    State(shared): State<Shared>,
+    Path((namespace, name)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Report>, Problem> {
+    let (app, user, manifests) = given(&shared, &namespace, &name, &headers, body).await?;
+    check(&shared, app, &user, Some(manifests)).await
+}
+
+/// The application, the user's name and the manifests of a request that may give some.
+async fn given(
+    shared: &Shared,
+    namespace: &str,
+    name: &str,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(AppId, String, String), Problem> {
+    let user = shared.access.require_user(bearer(headers)).await?;
+    let app = identity(namespace, name)?;
     let wishes = [Wish::on("diff", &app), Wish::on("update", &app)];
     shared.access.require(&user, &wishes).await?;
     let too_large = |_| {
         Problem::too_large(
             format!("the body can't be read, or is over {} KiB", MAX_DIFF / 1024),
-            "compare fewer objects at once",
+            "give fewer objects at once",
         )
     };
-    let body: DiffBody = serde_json::from_slice(&body.map_err(too_large)?).map_err(|error| {
-        Problem::bad_request(
-            format!("the body is not what is compared: {error}"),
-            "send {\"manifests\": <a JSON array of objects, gzip, base64>}",
-        )
-    })?;
+    let body: ManifestsBody =
+        serde_json::from_slice(&body.map_err(too_large)?).map_err(|error| {
+            Problem::bad_request(
+                format!("the body is not what is looked at: {error}"),
+                "send {\"manifests\": <a JSON array of objects, gzip, base64>}",
+            )
+        })?;
     if body.manifests.len() > Question::MAX_MANIFESTS {
         return Err(Problem::too_large(
             format!(
                 "packed manifests are over {} KiB",
                 Question::MAX_MANIFESTS / 1024
             ),
-            "compare fewer objects at once",
+            "give fewer objects at once",
         ));
     }
-    compare(&shared, app, &user.name, Some(body.manifests)).await
+    Ok((app, user.name.clone(), body.manifests))
 }
 
 async fn compare(
@@ -211,20 +256,38 @@ async fn compare(
     user: &str,
     manifests: Option<String>,
 ) -> Result<Json<Differences>, Problem> {
-    let view = shared.store.view(&app).ok_or_else(|| unknown(&app))?;
-    let cluster = view.cluster.clone().ok_or_else(|| {
+    let question = Question {
+        cluster: cluster_of(shared, &app)?,
+        app,
+        user: user.to_owned(),
+        manifests,
+    };
+    crate::ask::diff(&shared.asks, question).await.map(Json)
+}
+
+async fn check(
+    shared: &Shared,
+    app: AppId,
+    user: &str,
+    manifests: Option<String>,
+) -> Result<Json<Report>, Problem> {
+    let question = check::Question {
+        cluster: cluster_of(shared, &app)?,
+        app,
+        user: user.to_owned(),
+        manifests,
+    };
+    crate::ask::check(&shared.asks, question).await.map(Json)
+}
+
+fn cluster_of(shared: &Shared, app: &AppId) -> Result<ClusterId, Problem> {
+    let view = shared.store.view(app).ok_or_else(|| unknown(app))?;
+    view.cluster.clone().ok_or_else(|| {
         Problem::conflict(
             format!("the destination of {app} matches no cluster"),
             "correct spec.destination, or register the cluster; the conditions say more",
         )
-    })?;
-    let question = Question {
-        app,
-        cluster,
-        user: user.to_owned(),
-        manifests,
-    };
-    crate::diff::ask(&shared.asks, question).await.map(Json)
+    })
 }
 
 async fn order(

@@ -5,10 +5,10 @@
 
 pub mod access;
 pub mod api;
+pub mod ask;
 pub mod command;
 mod consume;
 pub mod declared;
-pub mod diff;
 pub mod events;
 pub mod fold;
 pub mod live;
@@ -106,7 +106,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let states = service.readiness("states");
     let applications = service.readiness("applications");
     let (orders, ordered) = mpsc::channel(command::ORDERS);
-    let (asks, asked) = mpsc::channel(diff::WAITING);
+    let (asks, asked) = mpsc::channel(ask::WAITING);
     let access = Access::new(client.clone());
     let stop = service.token();
     let shared = Shared::new(
@@ -152,7 +152,7 @@ struct OnBus {
     metrics: Arc<metrics::Metrics>,
     client: kube::Client,
     ordered: mpsc::Receiver<command::Order>,
-    asked: mpsc::Receiver<diff::Ask>,
+    asked: mpsc::Receiver<ask::Ask>,
     states: Readiness,
     observe: bool,
 }
@@ -183,7 +183,7 @@ impl OnBus {
                 until(stop.clone(), teller.run(heard)).await;
             }
         };
-        let ask = diff::carry(bus.clone(), asked);
+        let ask = ask::carry(bus.clone(), asked);
         let write = async {
             if !observe {
                 // With half of the states, statuses would go back and forth.

@@ -14,8 +14,8 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
+use crate::ask::Ask;
 use crate::command::Order;
-use crate::diff::Ask;
 use crate::problem::Problem;
 use crate::store::Store;
 use crate::{api, page};

@@ -14,7 +14,7 @@ use crate::policy::{Allowed, Place, SecretPath};
 const CONCURRENT: usize = 16;
 
 /// A path, at a version or the newest.
-type Which = (SecretPath, Option<u64>);
+pub(crate) type Which = (SecretPath, Option<u64>);
 
 /// What was read for one request.
 #[derive(Debug)]
@@ -153,15 +153,10 @@ async fn place<B: Backend>(backend: &B, allowed: &[Allowed]) -> Result<Vec<Wante
                     unplaced.push(reference);
                     continue;
                 }
-                Some(path) if among.contains(path) => path,
-                Some(path) => {
-                    let message = format!(
-                        "`{short}` is `{path}` in Vault's API, which is not allowed: add a glob that matches it to the AppProject's annotation {} (and to this secrets-agent's --allow-paths)",
-                        api::annotations::SECRET_PATHS
-                    );
+                Some(path) => allowed_meaning(short, among, path).map_err(|message| {
                     let references = vec![reference.clone()];
-                    return Err(Refusal::new(RefusalReason::Forbidden, message, references));
-                }
+                    Refusal::new(RefusalReason::Forbidden, message, references)
+                })?,
             },
         };
         wanted.push(Wanted {
@@ -175,8 +170,23 @@ async fn place<B: Backend>(backend: &B, allowed: &[Allowed]) -> Result<Vec<Wante
     }
 }
 
+/// The path that a short one means, if it may be read.
+pub(crate) fn allowed_meaning<'a>(
+    short: &SecretPath,
+    among: &[SecretPath],
+    path: &'a SecretPath,
+) -> Result<&'a SecretPath, String> {
+    if among.contains(path) {
+        return Ok(path);
+    }
+    Err(format!(
+        "`{short}` is `{path}` in Vault's API, which is not allowed: add a glob that matches it to the AppProject's annotation {} (and to this secrets-agent's --allow-paths)",
+        api::annotations::SECRET_PATHS
+    ))
+}
+
 /// Does `each` of a set, several at once: what came of those that worked, and of those that failed.
-async fn each<K, V, F>(
+pub(crate) async fn each<K, V, F>(
     set: BTreeSet<K>,
     each: impl Fn(K) -> F,
 ) -> (BTreeMap<K, V>, BTreeMap<K, BackendError>)

@@ -7,6 +7,7 @@
 mod answer;
 mod args;
 pub mod backend;
+mod check;
 mod known;
 pub mod metrics;
 pub mod policy;

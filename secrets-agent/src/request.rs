@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bus::message::event::{Event, EventKind};
-use bus::message::secret::{Answer, Question, Reference, Refusal, RefusalReason, Request, Sealed};
+use bus::message::secret::{
+    Answer, Found, Purpose, Question, Reference, Refusal, RefusalReason, Request, Sealed,
+};
 use bus::seal::{AnswererKey, AskerPublic, ReplayWindow, SealError, SecretValue, Verified, verify};
 use bus::service::Readiness;
 use bus::subject::{self, Bucket};
@@ -16,9 +18,10 @@ use tokio_util::sync::CancellationToken;
 use crate::SERVICE;
 use crate::answer::{Resolved, resolve};
 use crate::backend::Backend;
+use crate::check::check;
 use crate::known::Known;
 use crate::metrics::Metrics;
-use crate::policy::{Bounds, judge};
+use crate::policy::{Bounds, judge, judge_each};
 use crate::uses::{Use, Uses};
 
 /// Requests answered at once; more wait.
@@ -154,6 +157,18 @@ impl<B: Backend> Agent<B> {
             }
         };
         let question = verified.question();
+        match question.purpose {
+            Purpose::Values => {}
+            Purpose::Check => {
+                let answer = match self.check_in_time(question).await {
+                    Ok(found) => Answer::Checked(found),
+                    Err(refusal) => Answer::Refused(refusal),
+                };
+                tracing::info!(app = %question.app, "checked");
+                send(&asked, &answer).await;
+                return;
+            }
+        }
         match self.resolve_in_time(&verified).await {
             Ok((sealed, used)) => {
                 let answer = Answer::Sealed(sealed);
@@ -180,10 +195,7 @@ impl<B: Backend> Agent<B> {
     async fn resolve_in_time(&self, verified: &Verified) -> Result<(Sealed, Use), Refusal> {
         tokio::time::timeout(WHOLE, self.resolve(verified))
             .await
-            .unwrap_or_else(|_| {
-                let message = format!("not resolved within {WHOLE:?}: Vault is slow");
-                Err(refusal(RefusalReason::Unavailable, &message))
-            })
+            .unwrap_or_else(|_| Err(slow()))
     }
 
     async fn resolve(&self, verified: &Verified) -> Result<(Sealed, Use), Refusal> {
@@ -203,6 +215,21 @@ impl<B: Backend> Agent<B> {
             paths: resolved.newest(),
         };
         Ok((sealed, used))
+    }
+
+    /// What is at each reference. Asking is no use of them: it is neither counted nor told.
+    async fn check_in_time(&self, question: &Question) -> Result<Vec<Found>, Refusal> {
+        let (desired, project) = self.known.of(&question.app, question.generation).await;
+        let judged = judge_each(
+            question,
+            &self.cluster,
+            desired.as_ref(),
+            project.as_deref(),
+            &self.bounds,
+        )?;
+        tokio::time::timeout(WHOLE, check(&*self.backend, judged))
+            .await
+            .map_err(|_| slow())
     }
 
     fn seal(&self, verified: &Verified, resolved: &Resolved) -> Result<Sealed, Refusal> {
@@ -280,6 +307,11 @@ async fn send(asked: &Asked<Request>, answer: &Answer) {
             "an answer was not sent"
         );
     }
+}
+
+fn slow() -> Refusal {
+    let message = format!("not resolved within {WHOLE:?}: Vault is slow");
+    refusal(RefusalReason::Unavailable, &message)
 }
 
 fn refusal(reason: RefusalReason, message: &str) -> Refusal {

@@ -18,18 +18,7 @@ use crate::settings::Settings;
 impl App {
     /// With the newest desired state, or with `manifests` under its settings. Objects that are as they were applied are left out.
     pub(super) fn prepare_diff(&self, manifests: Option<Arc<[u8]>>) -> Prepared {
-        let newest = self
-            .target
-            .as_ref()
-            .ok_or("nothing was rendered for this application yet")?;
-        let target = match manifests {
-            None => newest.clone(),
-            Some(payload) => {
-                let digest = Digest::of(&payload);
-                let target = self.target(&newest.present, newest.generation, digest, payload);
-                Arc::new(target.map_err(|error| Chain(&error).to_string())?)
-            }
-        };
+        let (newest, target) = self.to_be_compared(manifests)?;
         let forbidden = self.forbidden(&target);
         let blocking = target.findings.iter().chain(&forbidden);
         let blocking: Vec<&str> = blocking
@@ -68,15 +57,34 @@ impl App {
                 (key, version, rules)
             })
             .collect();
-        let desired = self.desired.as_ref();
         Ok(Box::new(Comparison {
             app: self.id.clone(),
-            asking_as: desired.map_or(newest.generation, |desired| desired.generation),
+            asking_as: self.asking_as(&newest),
             writer: self.writer(&target.present)?,
             target,
             wanted,
             leaving,
         }))
+    }
+
+    /// The newest target, and `manifests` under its settings: itself without them.
+    pub(super) fn to_be_compared(
+        &self,
+        manifests: Option<Arc<[u8]>>,
+    ) -> Result<(Arc<Target>, Arc<Target>), String> {
+        let newest = self
+            .target
+            .as_ref()
+            .ok_or("nothing was rendered for this application yet")?;
+        let target = match manifests {
+            None => newest.clone(),
+            Some(payload) => {
+                let digest = Digest::of(&payload);
+                let target = self.target(&newest.present, newest.generation, digest, payload);
+                Arc::new(target.map_err(|error| Chain(&error).to_string())?)
+            }
+        };
+        Ok((newest.clone(), target))
     }
 
     /// Whether it is what was applied last, secrets of then included, and nobody changed it since.

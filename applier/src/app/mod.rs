@@ -4,6 +4,7 @@
 
 mod advance;
 mod annotation;
+mod check;
 mod command;
 mod compare;
 mod contents;
@@ -48,6 +49,7 @@ use bus::{AppId, Generation, Outcome, clock};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::check::Inquired;
 use crate::context::Context;
 use crate::diff::Prepared;
 use crate::metrics::Share;
@@ -68,6 +70,8 @@ pub(crate) enum Note {
     Command(Box<Command>, oneshot::Sender<Outcome>),
     /// What a release would change, of the application's own manifests or of these.
     Diff(Option<Arc<[u8]>>, oneshot::Sender<Prepared>),
+    /// Which secrets are read, by the application's own manifests or by these.
+    Check(Option<Arc<[u8]>>, oneshot::Sender<Inquired>),
     /// Which versions the application's secrets have, as its agent saw last.
     Versions(AgentState),
     /// Projects changed.
@@ -257,6 +261,9 @@ impl App {
             Note::Diff(manifests, done) => {
                 // Whoever asked may have given up.
                 let _ = done.send(self.prepare_diff(manifests));
+            }
+            Note::Check(manifests, done) => {
+                let _ = done.send(self.prepare_check(manifests));
             }
             Note::Versions(state) => self.take_versions(state),
             Note::Projects => self.check_project(),

@@ -48,7 +48,7 @@ impl App {
     }
 
     /// The agent answers for the generation that it knows, which under a pin is the newest and not the release's own.
-    fn asking_as(&self, target: &Target) -> bus::Generation {
+    pub(super) fn asking_as(&self, target: &Target) -> bus::Generation {
         self.desired
             .as_ref()
             .map_or(target.generation, |desired| desired.generation)

@@ -1,24 +1,27 @@
 //! What a release would change, for whoever asks: by the server's own dry run, object by object, secrets masked.
 //!
-//! `serve` hears questions and hands each to its application, which answers at once with what is to be compared; comparing goes on
-//! beside it. `compare` asks the server, `mask` hides what is secret, `answer` keeps within what a message holds.
+//! The application says what is to be compared, and comparing goes on beside it. `compare` asks the server, `mask` hides what is secret, `answer` keeps within what a message holds.
 
 mod answer;
 mod compare;
 mod mask;
-mod serve;
 
 use std::sync::Arc;
 
-use bus::{AppId, Generation};
+use bus::message::diff::{Answer, Question};
+use bus::{AppId, Generation, subject};
+use futures::FutureExt;
 use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::mask::Masking;
-pub(crate) use self::serve::run;
-use crate::app::Target;
+use crate::app::{Note, Target};
 use crate::cluster::Cluster;
+use crate::context::Context;
 use crate::drift::Mask;
 use crate::object::Key;
+use crate::questions::{self, QuestionsError};
 
 /// Everything that comparing needs, taken from an application in one moment.
 pub(crate) struct Comparison {
@@ -42,6 +45,27 @@ pub(crate) struct Rules {
 
 /// An application's answer: what is to be compared, or why nothing can be.
 pub(crate) type Prepared = Result<Box<Comparison>, String>;
+
+pub(crate) async fn run(
+    ctx: Arc<Context>,
+    to: mpsc::Sender<(AppId, Note)>,
+    token: CancellationToken,
+) -> Result<(), QuestionsError> {
+    let subject = subject::diff(&ctx.id);
+    let bus = ctx.bus.clone();
+    let answer = move |question: Question| {
+        let (ctx, to) = (ctx.clone(), to.clone());
+        async move {
+            let manifests = question.manifests.as_deref();
+            let (cluster, app) = (&question.cluster, &question.app);
+            let asked = questions::of_app(&ctx, &to, cluster, app, manifests, Note::Diff).await?;
+            compare::differences(&ctx, &asked).await
+        }
+        .boxed()
+    };
+    let refused = |message| Answer::Refused { message };
+    questions::answer(bus, subject, token, answer, refused).await
+}
 
 /// An object without what every write changes, the marks that are only ours, and copies of itself.
 fn essence(mut object: Value) -> Value {

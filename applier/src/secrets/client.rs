@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use api::placeholder::SecretReference;
-use bus::message::secret::{Answer, Reference, Refusal};
+use bus::message::secret::{Answer, Found, Reference, Refusal};
 use bus::seal::{self, AnswererPublic, AskerKey, Form, SealError, SecretValue};
 use bus::{AppId, Bus, BusError, ClusterId, Generation, clock, subject};
 use serde_json::value::RawValue;
@@ -13,6 +13,9 @@ use super::value::{Given, SecretText, Versions};
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a check may take: a person waits for it.
+const CHECKED_WITHIN: Duration = Duration::from_secs(20);
 
 pub(crate) struct Secrets {
     bus: Bus,
@@ -33,6 +36,8 @@ pub(crate) enum SecretsError {
         cluster: ClusterId,
         source: BusError,
     },
+    #[error("the secrets-agent answers something else than it was asked: is it an older one?")]
+    NotAsked,
     #[error("{}", describe(.0))]
     Refused(Refusal),
     #[error("a request to the secrets-agent can't be made, or its answer can't be used")]
@@ -86,6 +91,7 @@ impl Secrets {
         })? {
             Answer::Sealed(sealed) => sealed,
             Answer::Refused(refusal) => return Err(SecretsError::Refused(refusal)),
+            Answer::Checked(_) => return Err(SecretsError::NotAsked),
         };
         let secrets = one_time.open(&sealed, agents)?;
         let versions: Versions = pairs
@@ -112,6 +118,70 @@ impl Secrets {
     }
 }
 
+/// What came of a check, by reference; those that can't be asked for are problems.
+#[derive(Default)]
+pub(crate) struct Findings {
+    pub(crate) found: Vec<(SecretReference, Reference, Found)>,
+    pub(crate) problems: Vec<String>,
+}
+
+impl Secrets {
+    /// What is at each reference; nothing is read for whoever asks.
+    pub(crate) async fn check(
+        &self,
+        app: &AppId,
+        generation: Generation,
+        wanted: &BTreeSet<SecretReference>,
+    ) -> Result<Findings, SecretsError> {
+        let (mut pairs, mut problems) = (Vec::new(), Vec::new());
+        for wanted in wanted {
+            match reference(wanted) {
+                Ok(reference) => pairs.push((reference, wanted.clone())),
+                Err(error) => problems.push(error.to_string()),
+            }
+        }
+        if pairs.is_empty() {
+            let found = Vec::new();
+            return Ok(Findings { found, problems });
+        }
+        // Versions that are written differently are one reference.
+        pairs.sort();
+        pairs.dedup_by(|one, two| one.0 == two.0);
+        let (key, _) = self.keys.as_ref().ok_or(SecretsError::NoKeys)?;
+        let references = pairs
+            .iter()
+            .map(|(reference, _)| reference.clone())
+            .collect();
+        let request = seal::ask_whether(
+            key,
+            &self.cluster,
+            app,
+            generation,
+            references,
+            clock::now_ms(),
+        )?;
+        let asked = self
+            .bus
+            .ask::<_, Answer>(&subject::resolve(&self.cluster), &request, CHECKED_WITHIN)
+            .await;
+        match asked.map_err(|source| SecretsError::Ask {
+            cluster: self.cluster.clone(),
+            source,
+        })? {
+            Answer::Checked(found) if found.len() == pairs.len() => Ok(Findings {
+                found: pairs
+                    .into_iter()
+                    .zip(found)
+                    .map(|((reference, wanted), found)| (wanted, reference, found))
+                    .collect(),
+                problems,
+            }),
+            Answer::Refused(refusal) => Err(SecretsError::Refused(refusal)),
+            Answer::Checked(_) | Answer::Sealed(_) => Err(SecretsError::NotAsked),
+        }
+    }
+}
+
 fn text(value: &SecretValue) -> Option<SecretText> {
     let text = std::str::from_utf8(value.expose()).ok()?;
     match value.form() {
@@ -123,7 +193,7 @@ fn text(value: &SecretValue) -> Option<SecretText> {
     }
 }
 
-fn reference(wanted: &SecretReference) -> Result<Reference, SecretsError> {
+pub(super) fn reference(wanted: &SecretReference) -> Result<Reference, SecretsError> {
     let version = wanted.version.as_deref().map(str::parse).transpose();
     Ok(Reference {
         path: wanted.path.clone(),

@@ -9,10 +9,12 @@ mod json_path;
 mod modifier;
 mod placement;
 pub(crate) mod places;
+mod reads;
 mod value;
 
 pub(crate) use body::BodyError;
 pub(crate) use cleared::Cleared;
 pub(crate) use client::Secrets;
 pub(crate) use placement::Placement;
+pub use reads::Reads;
 pub(crate) use value::{Given, Resolved, Versions};

@@ -1,5 +1,6 @@
 //! The bodies of all messages: one Rust struct each, JSON on the wire, with camelCase keys and times in Unix milliseconds.
 
+pub mod check;
 pub mod cluster;
 pub mod command;
 pub mod condition;

@@ -51,6 +51,20 @@ pub struct Question {
     pub one_time_key: String,
     /// Unix milliseconds; the agent refuses what is outside its replay window.
     pub time: u64,
+    /// Absent for the values.
+    #[serde(default)]
+    pub purpose: Purpose,
+}
+
+/// What a question is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Purpose {
+    /// The values, all of them or none.
+    #[default]
+    Values,
+    /// Of each reference whether it may be read and is there. The answer holds no value.
+    Check,
 }
 
 impl Question {
@@ -71,7 +85,27 @@ pub struct Request {
 #[serde(rename_all = "camelCase")]
 pub enum Answer {
     Sealed(Sealed),
+    /// To a question whose purpose is a check, in the order of its references.
+    Checked(Vec<Found>),
     Refused(Refusal),
+}
+
+/// What was found at one reference, in words for people; never of a value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", tag = "state")]
+pub enum Found {
+    /// It may be read and is there.
+    Present {
+        /// Where its backend counts versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<u64>,
+    },
+    /// It may be read, and path, key or version aren't there.
+    Missing { message: String },
+    /// The project, or the agent's own bounds, don't allow the path.
+    Forbidden { message: String },
+    /// Whether it is there can't be told for the moment.
+    Unknown { message: String },
 }
 
 /// All values of one request, in the order of its references, HPKE-sealed to its one-time key.

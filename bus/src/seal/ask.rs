@@ -9,7 +9,7 @@ use super::keys::{AskerKey, AskerPublic};
 use super::window::{ReplayWindow, Verdict};
 use super::{Kem, SIGNED, SealError};
 use crate::identity::{AppId, ClusterId, Digest, Generation};
-use crate::message::secret::{Question, Reference, Refusal, RefusalReason, Request};
+use crate::message::secret::{Purpose, Question, Reference, Refusal, RefusalReason, Request};
 
 /// The longest question that is read, in bytes.
 const MAX_QUESTION: usize = 384 * 1024;
@@ -35,21 +35,55 @@ pub fn ask(
     let mut references = references.to_vec();
     references.sort();
     references.dedup();
-    if references.len() > Question::MAX_REFERENCES {
+    request(
+        key,
+        Question {
+            cluster: cluster.clone(),
+            app: app.clone(),
+            generation,
+            references,
+            one_time_key: String::new(),
+            time: now_ms,
+            purpose: Purpose::Values,
+        },
+    )
+}
+
+/// Makes a request that is answered with what is found at each of `references`, which are sorted and without duplicates, and no value.
+pub fn ask_whether(
+    key: &AskerKey,
+    cluster: &ClusterId,
+    app: &AppId,
+    generation: Generation,
+    references: Vec<Reference>,
+    now_ms: u64,
+) -> Result<Request, SealError> {
+    let asked = request(
+        key,
+        Question {
+            cluster: cluster.clone(),
+            app: app.clone(),
+            generation,
+            references,
+            one_time_key: String::new(),
+            time: now_ms,
+            purpose: Purpose::Check,
+        },
+    );
+    // Nobody keeps the key: an agent that doesn't know of checks yet would answer with values.
+    asked.map(|(request, _)| request)
+}
+
+/// Signs a question, with a one-time key of its own.
+fn request(key: &AskerKey, mut question: Question) -> Result<(Request, OneTimeKey), SealError> {
+    if question.references.len() > Question::MAX_REFERENCES {
         return Err(SealError::TooMany {
-            count: references.len(),
+            count: question.references.len(),
             limit: Question::MAX_REFERENCES,
         });
     }
     let (secret, public) = Kem::gen_keypair();
-    let question = Question {
-        cluster: cluster.clone(),
-        app: app.clone(),
-        generation,
-        references,
-        one_time_key: STANDARD.encode(public.to_bytes()),
-        time: now_ms,
-    };
+    question.one_time_key = STANDARD.encode(public.to_bytes());
     let text = serde_json::to_string(&question).map_err(SealError::Encode)?;
     let signature = key.0.sign(&signed(&text)).map_err(SealError::Sign)?;
     let one_time = OneTimeKey {

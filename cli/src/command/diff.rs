@@ -1,23 +1,19 @@
 //! `towline diff`: what a release would change, object by object, as `diff -u` shows it.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use api::Application;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bus::AppId;
-use bus::message::diff::{Difference, Differences, Question};
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use bus::message::diff::{Difference, Differences};
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::Value;
 use similar::TextDiff;
 
 use crate::client::{Client, ClientArgs};
 use crate::local::{self, LocalArgs};
+use crate::manifests;
 use crate::output::{self, Format};
 
 /// Something differs, as `diff` and `kubectl diff` say it.
@@ -161,16 +157,7 @@ async fn rendered(args: &DiffArgs, app: &AppId) -> anyhow::Result<String> {
     })
     .await?;
     let objects = objects.context("the Application doesn't render")?;
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(&serde_json::to_vec(&objects)?)?;
-    let packed = STANDARD.encode(encoder.finish()?);
-    if packed.len() > Question::MAX_MANIFESTS {
-        bail!(
-            "what it renders to is over {} KiB packed, which is more than can be sent",
-            Question::MAX_MANIFESTS / 1024
-        );
-    }
-    Ok(packed)
+    manifests::pack(&objects).context("packing what it renders to")
 }
 
 /// The Application, from the control cluster.

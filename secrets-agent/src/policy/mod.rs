@@ -56,30 +56,13 @@ pub fn judge(
     project: Option<&Project>,
     bounds: &Bounds,
 ) -> Result<Vec<Allowed>, Refusal> {
-    let desired = fits_desired(question, cluster, desired)?;
-    let project = project
-        .filter(|project| project.name == desired.project)
-        .ok_or_else(|| {
-            not_desired(format!(
-                "project `{}` of application {} is not known here yet",
-                desired.project, question.app
-            ))
-        })?;
-    let names = Names {
-        project: &desired.project,
-        namespace: &desired.namespace,
-        app: question.app.name(),
-        cluster: cluster.as_str(),
-    };
-    let mut allowed = Vec::with_capacity(question.references.len());
+    let judged = judge_each(question, cluster, desired, project, bounds)?;
+    let mut allowed = Vec::with_capacity(judged.len());
     let mut forbidden = Vec::new();
     let mut why = String::new();
-    for reference in &question.references {
-        match may_read(reference, &names, project, bounds) {
-            Ok(place) => allowed.push(Allowed {
-                reference: reference.clone(),
-                place,
-            }),
+    for (reference, judged) in question.references.iter().zip(judged) {
+        match judged {
+            Ok(one) => allowed.push(one),
             Err(problem) => {
                 if forbidden.is_empty() {
                     why = problem;
@@ -95,6 +78,40 @@ pub fn judge(
         why = format!("{why} (and {} more references)", forbidden.len() - 1);
     }
     Err(Refusal::new(RefusalReason::Forbidden, why, forbidden))
+}
+
+/// Judges each reference by itself, in their order: where it may be read, or why it may not. Refused as a whole where the question doesn't
+/// fit what is known of its application.
+pub fn judge_each(
+    question: &Question,
+    cluster: &ClusterId,
+    desired: Option<&DesiredApp>,
+    project: Option<&Project>,
+    bounds: &Bounds,
+) -> Result<Vec<Result<Allowed, String>>, Refusal> {
+    let desired = fits_desired(question, cluster, desired)?;
+    let project = project
+        .filter(|project| project.name == desired.project)
+        .ok_or_else(|| {
+            not_desired(format!(
+                "project `{}` of application {} is not known here yet",
+                desired.project, question.app
+            ))
+        })?;
+    let names = Names {
+        project: &desired.project,
+        namespace: &desired.namespace,
+        app: question.app.name(),
+        cluster: cluster.as_str(),
+    };
+    let judged = question.references.iter().map(|reference| {
+        let place = may_read(reference, &names, project, bounds)?;
+        Ok(Allowed {
+            reference: reference.clone(),
+            place,
+        })
+    });
+    Ok(judged.collect())
 }
 
 /// An applier resolves also what it released before: an older generation of a present application is fine, a newer one is not

@@ -1,3 +1,4 @@
+use bus::message::secret::Purpose;
 use proptest::prelude::*;
 
 use super::*;
@@ -17,6 +18,7 @@ fn question(paths: &[&str]) -> Question {
             .collect(),
         one_time_key: String::new(),
         time: 0,
+        purpose: Purpose::Values,
     }
 }
 

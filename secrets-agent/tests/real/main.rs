@@ -3,6 +3,7 @@
 
 mod agent;
 mod certificate;
+mod check;
 mod kubernetes;
 mod login;
 mod root;

@@ -8,10 +8,11 @@ use std::time::Duration;
 use api::placeholder::PathForm;
 use bus::message::desired::{Cause, Desired, DesiredState, Present, Tracking, Trigger};
 use bus::message::project::Project;
-use bus::message::secret::{Answer, Reference, Refusal, Request};
+use bus::message::secret::{Answer, Found, Reference, Refusal, Request};
 use bus::role::{Role, User};
 use bus::seal::{
-    AnswererPublic, AskerKey, KeyTexts, OneTimeKey, SealError, Secrets, ask, generate, write_key,
+    AnswererPublic, AskerKey, KeyTexts, OneTimeKey, SealError, Secrets, ask, ask_whether, generate,
+    write_key,
 };
 use bus::subject::{self, Bucket, Stream};
 use bus::{AppId, Bus, BusError, ClusterId, ConnectArgs, Generation, clock};
@@ -237,6 +238,7 @@ impl World {
                         );
                     }
                     Ok(Answer::Refused(refusal)) => return Outcome::Refused(refusal),
+                    Ok(Answer::Checked(found)) => panic!("values were asked for: {found:?}"),
                     Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
                 }
             }
@@ -259,6 +261,30 @@ impl World {
             }
         };
         soon("an answer that stays", asking).await
+    }
+
+    /// What is at each reference, asked again for as long as the refusal passes by itself.
+    pub(crate) async fn check(&self, generation: u64, references: &[Reference]) -> Vec<Found> {
+        let checking = async {
+            loop {
+                let request = ask_whether(
+                    &self.asker,
+                    &here(),
+                    &shop(),
+                    Generation(generation),
+                    references.to_vec(),
+                    clock::now_ms(),
+                );
+                match self.send(&request.unwrap()).await {
+                    Ok(Answer::Checked(found)) => return found,
+                    Ok(Answer::Sealed(_)) => panic!("no values were asked for"),
+                    Ok(Answer::Refused(refusal)) if refusal.reason.is_passing() => {}
+                    Ok(Answer::Refused(refusal)) => panic!("{refusal:?}"),
+                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                }
+            }
+        };
+        soon("what is there", checking).await
     }
 }
 

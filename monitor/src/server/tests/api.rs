@@ -1,12 +1,15 @@
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use bus::ClusterId;
+use bus::message::check;
 use bus::message::diff::{Answer, Differences, Question};
 use bus::message::event::{Event, EventKind};
 use futures::StreamExt;
+use tokio::sync::mpsc;
 use tower::ServiceExt;
 
 use super::setup::{ask, get, served};
+use crate::ask::{Ask, Awaited};
 use crate::sample;
 use crate::server::{MAX_BODY, Request};
 
@@ -261,23 +264,30 @@ async fn events_are_given_and_followed() {
 
 const DIFF: &str = "/api/v1/applications/argocd/dome-summit/diff";
 
+async fn diff_asked(asks: &mut mpsc::Receiver<Ask>) -> (Question, Awaited<Answer>) {
+    match asks.recv().await.unwrap() {
+        Ask::Diff(question, done) => (question, done),
+        Ask::Check(..) => panic!("a comparison was asked for"),
+    }
+}
+
 #[tokio::test]
 async fn what_a_release_would_change_is_asked_of_the_applier_for_whoever_may_read() {
     let mut served = served(None, "127.0.0.1:80");
     let answering = async {
-        let asked = served.asks.recv().await.unwrap();
-        assert_eq!(asked.question.user, "guest");
-        assert_eq!(asked.question.manifests, None);
+        let (question, done) = diff_asked(&mut served.asks).await;
+        assert_eq!(question.user, "guest");
+        assert_eq!(question.manifests, None);
         let differences = Differences {
             omitted: vec!["ConfigMap shop/huge".to_owned()],
             ..Differences::default()
         };
-        assert!(asked.done.send(Ok(Answer::Compared(differences))).is_ok());
+        assert!(done.send(Ok(Answer::Compared(differences))).is_ok());
         let refused = Answer::Refused {
             message: "nothing was rendered".to_owned(),
         };
-        let asked = served.asks.recv().await.unwrap();
-        assert!(asked.done.send(Ok(refused)).is_ok());
+        let (_, done) = diff_asked(&mut served.asks).await;
+        assert!(done.send(Ok(refused)).is_ok());
     };
     let asking = async {
         let answer = get(&served.router, DIFF, "guest-token").await;
@@ -316,15 +326,53 @@ async fn comparing_ones_own_manifests_takes_more_than_reading_and_is_bounded() {
         assert_eq!(post("vera-token", &body).await.status, status);
     }
     let answering = async {
-        let asked = served.asks.recv().await.unwrap();
-        assert_eq!(asked.question.manifests.as_deref(), Some("cGFja2Vk"));
+        let (question, done) = diff_asked(&mut served.asks).await;
+        assert_eq!(question.manifests.as_deref(), Some("cGFja2Vk"));
         assert!(
-            asked
-                .done
-                .send(Ok(Answer::Compared(Differences::default())))
+            done.send(Ok(Answer::Compared(Differences::default())))
                 .is_ok()
         );
     };
     let (answer, ()) = tokio::join!(post("vera-token", body), answering);
     assert_eq!(answer.status, StatusCode::OK);
+}
+
+const SECRETS: &str = "/api/v1/applications/argocd/dome-summit/secrets";
+
+#[tokio::test]
+async fn which_secrets_are_read_is_told_to_readers_and_of_ones_own_manifests_to_those_who_may_compare()
+ {
+    let mut served = served(None, "127.0.0.1:80");
+    let post = async |token: &str| {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str()), ("host", "localhost")];
+        let body = r#"{"manifests":"cGFja2Vk"}"#;
+        ask(&served.router, Method::POST, SECRETS, &headers, body).await
+    };
+    assert_eq!(post("guest-token").await.status, StatusCode::FORBIDDEN);
+    let answer = get(&served.router, SECRETS, "pilot-token").await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    let answering = async {
+        for manifests in [None, Some("cGFja2Vk")] {
+            let Ask::Check(question, done) = served.asks.recv().await.unwrap() else {
+                panic!("a check was asked for")
+            };
+            assert_eq!(question.manifests.as_deref(), manifests);
+            let report = check::Report {
+                problems: vec!["a problem".to_owned()],
+                ..check::Report::default()
+            };
+            assert!(done.send(Ok(check::Answer::Checked(report))).is_ok());
+        }
+    };
+    let asking = async {
+        for answer in [
+            get(&served.router, SECRETS, "guest-token").await,
+            post("vera-token").await,
+        ] {
+            assert_eq!(answer.status, StatusCode::OK);
+            assert_eq!(answer.json()["problems"][0], "a problem");
+        }
+    };
+    tokio::join!(answering, asking);
 }

@@ -1,4 +1,5 @@
-//! Questions from the bus, each to its application and, once that said what is to be compared, on its way to the answer.
+//! Questions from the bus, request/reply: each goes to its application, which answers at once with all that the answer takes, and its answer
+//! is worked out beside that application's own work.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -6,20 +7,20 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bus::message::diff::{Answer, Question};
-use bus::{AppId, Asked, BusError, subject};
+use bus::message::Message;
+use bus::{AppId, Asked, Bus, BusError, ClusterId};
 use flate2::read::GzDecoder;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, ready};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
+use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::compare;
 use crate::app::Note;
 use crate::context::Context;
 
-/// Comparisons under way at once; others wait in the broker's buffers.
+/// Answers under way at once, of one kind; others wait in the broker's buffers.
 const CONCURRENCY: usize = 4;
 /// Whoever asks waits a little longer than this.
 const WITHIN: Duration = Duration::from_secs(25);
@@ -27,72 +28,78 @@ const WITHIN: Duration = Duration::from_secs(25);
 const MAX_MANIFESTS: u64 = 16 * 1024 * 1024;
 
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum DiffsError {
-    #[error("hearing questions about differences")]
+pub(crate) enum QuestionsError {
+    #[error("hearing questions")]
     Serve(#[from] BusError),
     #[error("the connection to the broker is gone")]
     Connection,
 }
 
-pub(crate) async fn run(
-    ctx: Arc<Context>,
-    to: mpsc::Sender<(AppId, Note)>,
+/// Answers what is asked on a subject until the process drains. What can't be answered is `refused`, in words for a person.
+pub(crate) async fn answer<Q: Message + Clone, A: Serialize + Send + 'static>(
+    bus: Bus,
+    subject: String,
     token: CancellationToken,
-) -> Result<(), DiffsError> {
-    let mut questions = ctx.bus.serve::<Question>(&subject::diff(&ctx.id)).await?;
-    let mut under_way = FuturesUnordered::<BoxFuture<'static, ()>>::new();
+    answer: impl Fn(Q) -> BoxFuture<'static, Result<A, String>>,
+    refused: fn(String) -> A,
+) -> Result<(), QuestionsError> {
+    let mut questions = bus.serve::<Q>(&subject).await?;
+    let mut under_way = FuturesUnordered::new();
     loop {
         tokio::select! {
             // Whoever asked is told by the silence.
             () = token.cancelled() => return Ok(()),
-            asked = questions.next(), if under_way.len() < CONCURRENCY => match asked {
-                Some(asked) => under_way.push(answer(ctx.clone(), to.clone(), asked).boxed()),
-                None => return Err(DiffsError::Connection),
-            },
+            asked = questions.next(), if under_way.len() < CONCURRENCY => {
+                let asked = asked.ok_or(QuestionsError::Connection)?;
+                let answer = match &asked.value {
+                    Ok(question) => answer(question.clone()),
+                    Err(error) => ready(Err(error.to_string())).boxed(),
+                };
+                under_way.push(reply(asked, answer, refused));
+            }
             Some(()) = under_way.next() => {}
         }
     }
 }
 
-async fn answer(ctx: Arc<Context>, to: mpsc::Sender<(AppId, Note)>, asked: Asked<Question>) {
-    let answer = match &asked.value {
-        Ok(question) => tokio::time::timeout(WITHIN, compared(&ctx, &to, question))
-            .await
-            .unwrap_or_else(|_| {
-                let seconds = WITHIN.as_secs();
-                Err(format!("comparing took longer than {seconds} s"))
-            }),
-        Err(error) => Err(error.to_string()),
-    };
-    let answer = answer.unwrap_or_else(|message| Answer::Refused { message });
-    if let Err(error) = asked.reply(&answer).await {
+async fn reply<Q, A: Serialize>(
+    asked: Asked<Q>,
+    answer: BoxFuture<'static, Result<A, String>>,
+    refused: fn(String) -> A,
+) {
+    let answer = tokio::time::timeout(WITHIN, answer)
+        .await
+        .unwrap_or_else(|_| {
+            let seconds = WITHIN.as_secs();
+            Err(format!("answering took longer than {seconds} s"))
+        });
+    if let Err(error) = asked.reply(&answer.unwrap_or_else(refused)).await {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
-            "an answer about differences is lost"
+            "an answer is lost"
         );
     }
 }
 
-async fn compared(
-    ctx: &Arc<Context>,
+/// Asks an application, about its own manifests or these packed ones.
+pub(crate) async fn of_app<T>(
+    ctx: &Context,
     to: &mpsc::Sender<(AppId, Note)>,
-    question: &Question,
-) -> Result<Answer, String> {
-    if question.cluster != ctx.id {
-        return Err(format!(
-            "this is cluster {}, not {}",
-            ctx.id, question.cluster
-        ));
+    cluster: &ClusterId,
+    app: &AppId,
+    manifests: Option<&str>,
+    note: impl FnOnce(Option<Arc<[u8]>>, oneshot::Sender<Result<T, String>>) -> Note,
+) -> Result<T, String> {
+    if *cluster != ctx.id {
+        return Err(format!("this is cluster {}, not {cluster}", ctx.id));
     }
-    let manifests = question.manifests.as_deref().map(unpack).transpose()?;
-    let (done, prepared) = oneshot::channel();
-    let note = Note::Diff(manifests, done);
+    let manifests = manifests.map(unpack).transpose()?;
+    let (done, answered) = oneshot::channel();
     let gone = || "the applier is stopping".to_owned();
-    to.send((question.app.clone(), note))
+    to.send((app.clone(), note(manifests, done)))
         .await
         .map_err(|_| gone())?;
-    let comparison = prepared.await.map_err(|_| gone())??;
-    compare::differences(ctx, &comparison).await
+    answered.await.map_err(|_| gone())?
 }
 
 fn unpack(text: &str) -> Result<Arc<[u8]>, String> {
