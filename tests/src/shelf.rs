@@ -38,8 +38,9 @@ impl FromStr for Origin {
     }
 }
 
-/// The charts that were asked for, each with everything that it depends on.
+/// The charts that were asked for, each with everything that it depends on, as `helm package` makes them.
 pub struct Shelf {
+    helm: PathBuf,
     origins: Vec<Origin>,
     /// Holds a folder per chart, and `objects`, a repository of their files.
     folder: TempDir,
@@ -51,11 +52,12 @@ pub struct Shelf {
 }
 
 impl Shelf {
-    pub fn new(origins: &[Origin]) -> anyhow::Result<Self> {
+    pub fn new(origins: &[Origin], helm: PathBuf) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let objects = folder.path().join("objects");
         git2::Repository::init_bare(&objects)?;
         Ok(Self {
+            helm,
             origins: origins.to_vec(),
             folder,
             charts: Mutex::default(),
@@ -136,9 +138,36 @@ impl Shelf {
                     None => return Ok(None),
                 }
             }
+            self.pack(&folder)?;
         }
         charts.insert(key, found.clone());
         Ok(found)
+    }
+
+    /// Leaves of a chart what its package would hold: `.helmignore` leaves files out. One that can't be packaged stays whole.
+    fn pack(&self, folder: &Path) -> anyhow::Result<()> {
+        let scratch = tempfile::tempdir()?;
+        let packages = scratch.path().join("packages");
+        let packed = Command::new(&self.helm)
+            .args(["package", "--destination"])
+            .args([&packages, folder])
+            .env("HOME", scratch.path())
+            .output()?;
+        if !packed.status.success() {
+            return Ok(());
+        }
+        for package in std::fs::read_dir(&packages)? {
+            let unpacked = Command::new("tar")
+                .arg("-xzf")
+                .arg(package?.path())
+                .arg("-C")
+                .arg(scratch.path())
+                .status()?;
+            anyhow::ensure!(unpacked.success(), "unpacking {}", folder.display());
+        }
+        let name = folder.file_name().context("a chart without a folder")?;
+        std::fs::remove_dir_all(folder)?;
+        copy_all(&scratch.path().join(name), folder)
     }
 }
 

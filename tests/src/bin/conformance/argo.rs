@@ -8,6 +8,54 @@ use serde_json::Value;
 use crate::case::Case;
 use crate::checkout::Checkout;
 
+/// A source with what the parameter files at its path lay over it (`mergeSourceParameters`).
+pub(crate) fn overridden(
+    source: &ApplicationSource,
+    case: &Case,
+    checkout: &Checkout,
+) -> anyhow::Result<ApplicationSource> {
+    let mut merged = source.clone();
+    for name in [
+        ".argocd-source.yaml".to_owned(),
+        format!(".argocd-source-{}.yaml", case.app),
+    ] {
+        let Ok(text) = std::fs::read_to_string(checkout.path(source.path()).join(name)) else {
+            continue;
+        };
+        let mut value = serde_json::to_value(&merged)?;
+        lay_over(&mut value, serde_saphyr::from_str(&text)?);
+        merged = ApplicationSource {
+            repo_url: source.repo_url.clone(),
+            path: source.path.clone(),
+            chart: source.chart.clone(),
+            target_revision: source.target_revision.clone(),
+            ..serde_json::from_value(value)?
+        };
+    }
+    Ok(merged)
+}
+
+/// A merge patch.
+fn lay_over(value: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else {
+        *value = patch;
+        return;
+    };
+    if !value.is_object() {
+        *value = Value::Object(serde_json::Map::new());
+    }
+    let Value::Object(fields) = value else {
+        return;
+    };
+    for (key, patch) in patch {
+        if patch.is_null() {
+            fields.remove(&key);
+        } else {
+            lay_over(fields.entry(key).or_insert(Value::Null), patch);
+        }
+    }
+}
+
 /// `helm template` of a source; what it can't say here is the error.
 pub(crate) fn helm(
     case: &Case,

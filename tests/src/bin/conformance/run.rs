@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ::tests::shelf::Shelf;
 use anyhow::Context as _;
+use deploy::Component;
 use futures::StreamExt as _;
 
 use serde_json::Value;
@@ -26,7 +27,8 @@ const CLOCK_STEP: Duration = Duration::from_millis(1_100);
 
 /// Success if Towline nowhere differs from a tool that succeeds.
 pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let shelf = Arc::new(Shelf::new(&args.chart_repositories)?);
+    let helm = deploy::locate(Component::Helm).await?;
+    let shelf = Arc::new(Shelf::new(&args.chart_repositories, helm)?);
     let tools = RealTools::find(Arc::clone(&shelf), args.jsonnet.as_deref()).await?;
     if args.speed {
         return speed::run(args, &tools, &shelf).await;

@@ -84,8 +84,12 @@ impl RealTools {
                 let error = format!("{}: app path does not exist", source.path());
                 return Ok(Err(Refusal::Failed(error)));
             }
+            let source = &argo::overridden(source, case, checkout)?;
             let text = match find::tool(source, checkout) {
                 Tool::Helm => self.helm(case, source, checkout).await?,
+                Tool::Kustomize if is_of_another_version(source) => {
+                    return Ok(Err(Refusal::NotCompared("another version of Kustomize")));
+                }
                 Tool::Kustomize => self.kustomize(case, source, checkout).await?,
                 Tool::Directory => self.directory(case, source, checkout).await?,
             };
@@ -105,6 +109,7 @@ impl RealTools {
     pub(crate) async fn print(&self, case: &Case, checkout: &Checkout) -> anyhow::Result<usize> {
         let mut length = 0;
         for source in &case.sources {
+            let source = &argo::overridden(source, case, checkout)?;
             let text = match find::tool(source, checkout) {
                 Tool::Helm => self.helm(case, source, checkout).await?,
                 Tool::Kustomize => self.kustomize(case, source, checkout).await?,
@@ -174,6 +179,7 @@ impl RealTools {
         checkout: &Checkout,
     ) -> anyhow::Result<Result<(), String>> {
         for source in &case.sources {
+            let source = &argo::overridden(source, case, checkout)?;
             if find::tool(source, checkout) != Tool::Helm {
                 continue;
             }
@@ -379,6 +385,13 @@ impl RealTools {
             }),
         }
     }
+}
+
+/// Whether the source asks for a Kustomize that isn't the one here: Argo CD runs what its settings name so.
+fn is_of_another_version(source: &ApplicationSource) -> bool {
+    let kustomize = source.kustomize.as_ref();
+    let version = kustomize.and_then(|kustomize| kustomize.version.as_deref());
+    version.is_some_and(|version| !version.is_empty() && !version.starts_with("v5."))
 }
 
 /// Argo CD builds a chart's dependencies when Helm says this, and only then.

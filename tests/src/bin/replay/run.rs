@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
+use deploy::Component;
 use tests::Engine;
 use tests::shelf::Shelf;
 
@@ -27,9 +28,10 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Some(first) = commits.next() else {
         bail!("no commit at {}", args.revision);
     };
+    let helm = deploy::locate(Component::Helm).await?;
     let renderer = Renderer {
         engine: Engine::start(args.parallel).await?,
-        shelf: Shelf::new(&args.chart_repositories)?,
+        shelf: Shelf::new(&args.chart_repositories, helm)?,
     };
     let oracle = Oracle {
         parallel: args.parallel,
