@@ -265,14 +265,18 @@ fn a_branch_that_a_checkout_knows_from_its_origin_only_is_found() {
 #[test]
 fn a_link_out_of_the_repository_is_refused_unless_the_command_line_allows_it() {
     let world = World::new(&FILES);
-    std::os::unix::fs::symlink("/etc/hosts", world.repository().join("hosts")).unwrap();
+    std::os::unix::fs::symlink("/etc/hosts", world.repository().join("plain/hosts")).unwrap();
     world.commit(&[]);
-    let file = world.applications(&[application("plain", at("plain"))]);
+    let file = world.applications(&[
+        application("plain", at("plain")),
+        application("chart", at("chart")),
+    ]);
     let output = world.run("render", &file, &[]);
     assert_eq!(output.status.code(), Some(1));
+    assert_eq!(names(&output), ["ConfigMap/chart"]);
     let text = stderr(&output);
     assert!(
-        text.contains("hosts is a link to \"/etc/hosts\", out of the repository"),
+        text.contains("plain/hosts is a link to \"/etc/hosts\", out of the repository"),
         "{text}"
     );
     let output = world.run("render", &file, &["--allow-oob-symlinks"]);

@@ -1,5 +1,5 @@
-//! Symbolic links that lead out of their repository, wherever in it they are. Argo CD takes no revision that holds one, whether
-//! anything reads it or not: what a link leads to is for whoever cloned the repository to say, and is another file on each machine.
+//! Symbolic links below a folder that lead out of its repository, whether anything reads them or not: what such a link leads to is
+//! another file on each machine. Argo CD takes no revision that holds one anywhere; here one elsewhere holds nobody up.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -76,19 +76,33 @@ impl Climb {
 }
 
 impl Links {
-    /// A link of the tree that is absolute, or on whose way the tree is left, even if it comes back.
+    /// A link below a folder of the tree that is absolute, or on whose way the tree is left, even if it comes back.
     pub fn outside(
         &mut self,
         repository: &Repository,
         tree: Oid,
+        folder: &str,
     ) -> Result<Option<Link>, git2::Error> {
         if self.climbs.len() > MAX_FOLDERS {
             self.climbs.clear();
         }
-        if self.climb(repository, tree, 0)? == Climb::NONE {
+        let mut at = (String::new(), 0, tree);
+        for part in folder.split('/') {
+            if matches!(part, "" | ".") {
+                continue;
+            }
+            let above = repository.find_tree(at.2)?;
+            // A link, or nothing: rendering says so.
+            let Some(entry) = above.get_name(part).filter(|it| kind(it) == Kind::Folder) else {
+                return Ok(None);
+            };
+            at = (format!("{}{part}/", at.0), at.1 + 1, entry.id());
+        }
+        let (path, depth, id) = at;
+        if self.climb(repository, id, depth)? <= Climb::By(depth) {
             return Ok(None);
         }
-        self.find(repository, tree)
+        self.find(repository, path, depth, id)
     }
 
     fn climb(
@@ -116,12 +130,15 @@ impl Links {
         Ok(highest)
     }
 
-    /// Down to the first link that climbs over the tree.
-    fn find(&self, repository: &Repository, tree: Oid) -> Result<Option<Link>, git2::Error> {
-        let mut folder: Tree<'_> = repository.find_tree(tree)?;
-        let mut path = String::new();
-        // What climbs higher than the folder at hand is deep in the tree.
-        let mut depth = 0;
+    /// Down from a folder to the first link that climbs over the tree.
+    fn find(
+        &self,
+        repository: &Repository,
+        mut path: String,
+        mut depth: usize,
+        folder: Oid,
+    ) -> Result<Option<Link>, git2::Error> {
+        let mut folder: Tree<'_> = repository.find_tree(folder)?;
         loop {
             let mut next = None;
             for entry in &folder {
@@ -231,8 +248,12 @@ mod tests {
         }
 
         fn outside(&mut self, links: &[(&str, &str)]) -> Option<String> {
+            self.below("", links)
+        }
+
+        fn below(&mut self, folder: &str, links: &[(&str, &str)]) -> Option<String> {
             let tree = self.mk_tree(links);
-            let found = self.links.outside(&self.repository, tree).unwrap();
+            let found = self.links.outside(&self.repository, tree, folder).unwrap();
             found.map(|link| format!("{} -> {}", link.path, link.target))
         }
     }
@@ -282,6 +303,27 @@ mod tests {
             Some("b/link -> ../../x")
         );
         assert_eq!(scene.outside(&[("c/d/b/link", "../../x")]), None);
+    }
+
+    #[test]
+    fn only_what_is_below_the_folder_counts_and_the_whole_repository_is_the_bound() {
+        let mut scene = Scene::new();
+        let links = [
+            ("apps/web/up", "../../shared/x"),
+            ("apps/web/deep/out", "../../../../x"),
+            ("shared/x", "y"),
+        ];
+        let expected = "apps/web/deep/out -> ../../../../x";
+        for folder in ["apps/web", "./apps/web/", "apps/web/deep", "apps", ".", ""] {
+            assert_eq!(
+                scene.below(folder, &links).as_deref(),
+                Some(expected),
+                "{folder}"
+            );
+        }
+        for folder in ["shared", "nothing", "file", "shared/x", "apps/other"] {
+            assert_eq!(scene.below(folder, &links), None, "{folder}");
+        }
     }
 
     #[test]

@@ -74,6 +74,8 @@ impl Slot {
 pub struct Source {
     /// As the specification writes it.
     pub repo_url: Arc<str>,
+    /// What is rendered of it; none if others only refer to it.
+    pub folder: Option<Arc<str>>,
     pub slot: Slot,
 }
 

@@ -1,6 +1,7 @@
 //! The sources of an Application: which kind each is, by Argo CD's rules, and what it is fetched with. Pure.
 
 use std::fmt::Display;
+use std::sync::Arc;
 
 use api::application::{ApplicationSource, ApplicationSpec};
 use api::settings::RepositoryKind;
@@ -57,6 +58,7 @@ pub fn sources(
             .map_err(|error| invalid(&format!("{field}.repoURL: {error}")))?;
         found.push(Source {
             repo_url: source.repo_url.as_str().into(),
+            folder: source.path.as_deref().map(Arc::from),
             slot,
         });
     }

@@ -12,7 +12,7 @@ use git2::Oid;
 use renderer::Database;
 use watcher::links::Links;
 use watcher::settings::Environment;
-use watcher::slot::{RepoKey, Slot};
+use watcher::slot::{RepoKey, Slot, Source};
 use watcher::source::access::Access;
 use watcher::source::home::Home;
 use watcher::source::location::{FilePolicy, Location, LocationError};
@@ -105,12 +105,15 @@ impl Fetched {
         new
     }
 
-    /// Refuses a revision that holds a link out of its repository, as a watcher does.
-    pub(super) async fn inside(&self, slot: &Slot, located: &Located) -> anyhow::Result<()> {
+    /// Refuses a source with a link out of its repository, as a watcher does.
+    pub(super) async fn inside(&self, source: &Source, located: &Located) -> anyhow::Result<()> {
+        let (slot, Some(path)) = (&source.slot, source.folder.clone()) else {
+            return Ok(());
+        };
         let (folder, tree) = (self.cache.join(slot.key.folder()), located.tree.clone());
         let looked = tokio::task::spawn_blocking(move || {
             let copy = git2::Repository::open_bare(folder)?;
-            Links::default().outside(&copy, Oid::from_str(&tree)?)
+            Links::default().outside(&copy, Oid::from_str(&tree)?, &path)
         });
         match looked.await.context("following the links")?? {
             Some(link) => Err(refusal(&slot.remote.shown(), &link)),

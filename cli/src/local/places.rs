@@ -44,7 +44,7 @@ impl Places<'_> {
                 let fetched = self.fetch(&found.slot, url).await;
                 let fetched = fetched.with_context(|| found.slot.remote.shown())?;
                 if self.links == LinkPolicy::Inside {
-                    self.fetched.inside(&found.slot, &fetched).await?;
+                    self.fetched.inside(&found, &fetched).await?;
                 }
                 Ok(fetched)
             });

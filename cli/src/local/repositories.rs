@@ -87,18 +87,22 @@ impl<'a> Repositories<'a> {
         let revision = self.revision.unwrap_or(source.target_revision());
         let located = self.at(&source.repo_url, revision)?;
         if let (Some(located), LinkPolicy::Inside) = (&located, self.links) {
-            self.inside(&source.repo_url, &located.tree)?;
+            self.inside(source, &located.tree)?;
         }
         Ok(located)
     }
 
-    /// Refuses a tree that holds a link out of it, as a watcher does.
-    fn inside(&self, url: &str, tree: &str) -> anyhow::Result<()> {
+    /// Refuses a source with a link out of its repository, as a watcher does.
+    fn inside(&self, source: &ApplicationSource, tree: &str) -> anyhow::Result<()> {
+        let (url, Some(path)) = (&source.repo_url, &source.path) else {
+            return Ok(());
+        };
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(open) = folder(self.maps, url).and_then(|folder| open.get_mut(folder)) else {
             return Ok(());
         };
-        let outside = Oid::from_str(tree).and_then(|tree| open.links.outside(&open.git, tree));
+        let outside =
+            Oid::from_str(tree).and_then(|tree| open.links.outside(&open.git, tree, path));
         match outside.context("following the repository's links")? {
             Some(link) => Err(refusal(url, &link)),
             None => Ok(()),

@@ -28,6 +28,8 @@ pub struct Candidate {
     pub record: Option<Record>,
     /// In the order of the specification.
     pub sources: Vec<Held>,
+    /// What is rendered of each source.
+    pub folders: Vec<Option<Arc<str>>>,
     /// What its render asked for, as far as it is had.
     pub dependencies: Vec<(Need, Held)>,
     /// When the newest of its revisions was noticed and fetched, Unix milliseconds.
@@ -253,6 +255,7 @@ impl Inner {
             record: record.cloned(),
             noticed: newest.map_or(0, |target| target.noticed),
             fetched: newest.map_or(0, |target| target.fetched),
+            folders: app.sources().map(|it| it.folder.clone()).collect(),
             sources,
             dependencies,
             overdue_before,

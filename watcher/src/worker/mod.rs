@@ -433,15 +433,17 @@ impl Worker {
         Ok(packs)
     }
 
-    /// Refuses a source whose revision holds a link out of its repository. What a render asks for beside the sources may: Argo CD
-    /// has Helm and Kustomize fetch that, which look at what they read alone.
+    /// Refuses a source with a link out of its repository in the folder that is rendered.
     async fn inside(&self, candidate: &Candidate) -> Result<(), Passing> {
         if self.context.limits.links == LinkPolicy::Anywhere {
             return Ok(());
         }
-        for Held { slot, revision } in &candidate.sources {
+        for (held, folder) in candidate.sources.iter().zip(&candidate.folders) {
+            let (Held { slot, revision }, Some(folder)) = (held, folder) else {
+                continue;
+            };
             let store = self.context.stores.of(&slot.key);
-            if let Err(error) = store.inside(revision.tree).await {
+            if let Err(error) = store.inside(revision.tree, folder).await {
                 tracing::warn!(repository = ?slot.key, error = &error as &dyn std::error::Error, "links can't be followed");
                 let problem = error.problem(&slot.remote);
                 self.context.index.problem(&candidate.id, Some(problem));

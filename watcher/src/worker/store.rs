@@ -246,12 +246,12 @@ impl Store {
         Ok((packs, size))
     }
 
-    /// Whether all links of a tree stay in it.
-    pub async fn inside(&self, tree: Oid) -> Result<(), StoreError> {
-        let links = Arc::clone(&self.links);
+    /// Whether all links below a folder of a tree stay in the tree.
+    pub async fn inside(&self, tree: Oid, folder: &Arc<str>) -> Result<(), StoreError> {
+        let (links, folder) = (Arc::clone(&self.links), Arc::clone(folder));
         let found = self.blocking(move |repository| {
             let mut links = links.lock().unwrap_or_else(PoisonError::into_inner);
-            links.outside(repository, tree)
+            links.outside(repository, tree, &folder)
         });
         match found.await? {
             Ok(None) => Ok(()),

@@ -23,13 +23,12 @@ impl World {
 }
 
 fn link(world: &World, target: &str) {
-    let entry = ("docs/host", target, git2::FileMode::Link);
+    let entry = ("web/host", target, git2::FileMode::Link);
     world.git.commit_entries(&[entry]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revision_with_a_link_out_of_the_repository_holds_up_whom_it_changes_until_the_link_is_gone()
- {
+async fn a_folder_with_a_link_out_of_the_repository_holds_its_application_up_and_no_other() {
     let world = World::start().await;
     world
         .git
@@ -47,17 +46,19 @@ async fn a_revision_with_a_link_out_of_the_repository_holds_up_whom_it_changes_u
     assert_eq!(world.push().await, 200);
     let message = world.condition("web", ConditionType::ComparisonError).await;
     assert!(
-        message.contains("docs/host is a link to \"../../etc/passwd\", out of the repository"),
+        message.contains("web/host is a link to \"../../etc/passwd\", out of the repository"),
         "{message}"
     );
     assert_eq!(
         world.desired("web").await.unwrap().generation,
         web.generation
     );
-    world
-        .state("shop", |state| state.conditions.is_empty())
-        .await;
     world.verified(&bad).await;
+    let next = world.git.commit(&[("shop/a.yaml", "2")]);
+    assert_eq!(world.push().await, 200);
+    world
+        .present("shop", |_, present| present.sources[0].revision == next)
+        .await;
 
     link(&world, "../web/a.yaml");
     let good = world.git.commit(&[("README", "better")]);
