@@ -74,7 +74,7 @@ func newTemplate() *template.Template {
 			}
 			return execute(text, scope)
 		},
-	})
+	}).Funcs(writers)
 	return all
 }
 
@@ -94,6 +94,9 @@ const costOfAction = 500
 
 // functions are known by their names when a template is parsed; those that need a template or a cluster get it later.
 var functions = funcMap()
+
+// writers are for all templates.
+var writers = newWriters()
 
 // inTemplates are the functions that text/template itself has.
 var inTemplates = map[string]any{
