@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bus::message::desired::Desired;
 use bus::message::manifests::Manifests;
+use bus::message::predecessors::Predecessors;
 use bus::message::project::Project;
 use bus::message::settings::Settings;
 use bus::message::state::AgentState;
@@ -68,6 +69,9 @@ pub(crate) async fn run(
     let mut versions = ctx
         .bus
         .watch_bucket::<AgentState>(Bucket::State, &subject::versions_of(&ctx.id));
+    let mut predecessors = ctx
+        .bus
+        .watch_bucket::<Predecessors>(Bucket::Predecessors, &format!("{}.>", ctx.id));
     let mut connections = ctx.bus.connections();
     let mut apps = Applications {
         ctx: ctx.clone(),
@@ -123,6 +127,12 @@ pub(crate) async fn run(
                 // Told again with the next answer.
                 Update::Deleted { .. } | Update::Ready => {}
                 Update::Unreadable { subject, error } => tracing::error!(subject, error, "unreadable versions"),
+            },
+            update = predecessors.next() => match update {
+                Update::Put(stored) => apps.send(&stored.value.app.clone(), Note::Predecessors(stored.value)),
+                // Of an application that waits for nobody any more, or said again by the watcher.
+                Update::Deleted { .. } | Update::Ready => {}
+                Update::Unreadable { subject, error } => tracing::error!(subject, error, "unreadable predecessors"),
             },
             command = commands.recv() => match command {
                 Some((app, note)) => apps.send(&app, note),

@@ -12,8 +12,8 @@ use crate::identity::{AppId, ClusterId};
 use crate::message::command::Verb;
 use crate::message::event::EventKind;
 use crate::message::{
-    Message, check, cluster, command, desired, diff, event, manifests, project, render, secret,
-    settings, state, verified,
+    Message, check, cluster, command, desired, diff, event, manifests, predecessors, project,
+    render, secret, settings, state, verified,
 };
 use crate::subject::{self, Bucket, Stream};
 
@@ -110,6 +110,7 @@ fn bodies() -> Vec<Body> {
         body::<cluster::Head>("head"),
         body::<project::Project>("project"),
         body::<settings::Settings>("settings"),
+        body::<predecessors::Predecessors>("predecessors"),
         body::<render::Render>("render"),
         body::<verified::Verified>("verified"),
     ]
@@ -215,6 +216,12 @@ fn channels() -> Vec<Channel> {
             &["watcher"],
             &["applier", "secrets-agent"],
         ),
+        bucket(
+            Bucket::Predecessors,
+            &["predecessors"],
+            &["watcher"],
+            &["applier"],
+        ),
         bucket(Bucket::Settings, &["settings"], &["watcher"], &["applier"]),
         bucket(Bucket::Renders, &["render"], &["renderer"], &["watcher"]),
         bucket(Bucket::Verified, &["verified"], &["watcher"], &["monitor"]),
@@ -290,7 +297,7 @@ fn bucket(
         Bucket::Projects => bucket.subject("{project}"),
         Bucket::Settings => bucket.subject(settings::Settings::KEY),
         Bucket::Verified => bucket.subject("{branch}"),
-        Bucket::State | Bucket::Heads | Bucket::Renders => {
+        Bucket::State | Bucket::Heads | Bucket::Renders | Bucket::Predecessors => {
             address(|cluster, app| bucket.subject(&subject::application(cluster, app)))
         }
     };

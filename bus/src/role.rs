@@ -118,6 +118,7 @@ pub(crate) fn streams_of(service: &str) -> Vec<String> {
             Bucket::Clusters,
             Bucket::Projects,
             Bucket::Settings,
+            Bucket::Predecessors,
         ],
         "monitor" => &[Bucket::State, Bucket::Verified],
         _ => &[],
@@ -161,9 +162,11 @@ impl Permissions {
         self.read(Bucket::Verified, ">");
         self.write(Bucket::Projects, "*");
         self.write(Bucket::Settings, "*");
+        self.write(Bucket::Predecessors, ">");
         for bucket in [
             Bucket::Projects,
             Bucket::Settings,
+            Bucket::Predecessors,
             Bucket::Heads,
             Bucket::Renders,
             Bucket::Clusters,
@@ -216,6 +219,8 @@ impl Permissions {
         self.read(Bucket::State, &subject::versions_of(cluster));
         self.read(Bucket::Projects, ">");
         self.read(Bucket::Settings, ">");
+        // How the applications of other clusters are is not an applier's business; what its own wait for is.
+        self.read(Bucket::Predecessors, &format!("{cluster}.>"));
         self.objects(&Store::Manifests(cluster.clone()));
         self.publish.push(subject::resolve(cluster));
         self.subscribe.push(subject::diff(cluster));

@@ -67,10 +67,12 @@ pub enum Bucket {
     Verified,
     /// What `argocd-cm` says about objects.
     Settings,
+    /// What the releases of applications that depend on others wait for.
+    Predecessors,
 }
 
 impl Bucket {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::State,
         Self::Clusters,
         Self::Heads,
@@ -78,6 +80,7 @@ impl Bucket {
         Self::Renders,
         Self::Verified,
         Self::Settings,
+        Self::Predecessors,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -89,6 +92,7 @@ impl Bucket {
             Self::Renders => "renders",
             Self::Verified => "verified",
             Self::Settings => "settings",
+            Self::Predecessors => "predecessors",
         }
     }
 
@@ -237,7 +241,7 @@ pub fn dead(stream: Stream) -> String {
     format!("{ROOT}.dead.{}", stream.name())
 }
 
-/// `<cluster>.<namespace>.<name>`, the key of an application in the buckets `heads` and `renders`.
+/// `<cluster>.<namespace>.<name>`, the key of an application in the buckets `heads`, `renders` and `predecessors`.
 pub fn application(cluster: &ClusterId, app: &AppId) -> String {
     format!(
         "{cluster}.{}.{}",

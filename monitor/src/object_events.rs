@@ -41,6 +41,7 @@ impl Severity {
 /// Severity and reason, Argo CD's where it has one; none for what is too much for Kubernetes, or another event says.
 const fn reason(kind: EventKind) -> Option<(Severity, &'static str)> {
     match kind {
+        EventKind::ReleaseWaiting => Some((Severity::Normal, "OperationWaiting")),
         EventKind::ReleaseStarted => Some((Severity::Normal, "OperationStarted")),
         EventKind::ReleaseSucceeded | EventKind::ReleaseSuperseded => {
             Some((Severity::Normal, "OperationCompleted"))

@@ -4,7 +4,7 @@
 //! [`applications`] ([`seen`], [`had`]) and [`settings`] → [`intent`] ([`project`], [`sources`]) → [`index`] ([`slot`]) → [`worker`]: [`source`]
 //! ([`revision`]) → [`decide`] and [`affected`] (over [`tree`]) → [`snapshot`] ([`packs`], [`links`]) → [`publish`]. [`webhook`], [`poll`] and
 //! [`follow`] wake a worker; what a render asks for ([`needs`]) comes back through `follow` and is fetched like a source;
-//! [`lifecycle`] ([`deletions`]) deletes; [`state`] says how it is; [`collect`] clears the object stores. Of several watchers one
+//! [`lifecycle`] ([`deletions`]) deletes; [`state`] says how it is, [`predecessors`] ([`order`]) what releases wait for; [`collect`] clears the object stores. Of several watchers one
 //! does all that, the others only keep up: crate [`lease`].
 
 pub mod affected;
@@ -21,8 +21,10 @@ pub mod lifecycle;
 pub mod links;
 pub mod metrics;
 pub mod needs;
+pub mod order;
 pub mod packs;
 pub mod poll;
+pub mod predecessors;
 pub mod project;
 pub mod publish;
 pub mod revision;

@@ -25,7 +25,7 @@ use crate::settings::{objects, watch, webhooks};
 use crate::source::git;
 use crate::source::home::Home;
 use crate::worker::{self, Hosts, Stores};
-use crate::{collect, follow, state, webhook};
+use crate::{collect, follow, predecessors, state, webhook};
 
 /// How long the leader's Lease stands unless it is renewed: watchers that follow take over without hurry, and few renewals do.
 const LEASE: Duration = Duration::from_secs(15);
@@ -128,6 +128,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             lead.clone(),
             token.clone(),
         ),
+    );
+    service.spawn(
+        "predecessors",
+        predecessors::tell(bus.clone(), Arc::clone(&index), lead.clone(), token.clone()),
     );
     let unused = Duration::from_secs(sources.collect_after);
     let collector = collect::run(

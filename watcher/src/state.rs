@@ -68,6 +68,8 @@ pub async fn write(
             }
         };
         metrics.sizes(index.sizes());
+        // Whatever is told of an application may be what others wait for.
+        index.order_changed.notify_one();
         if !lead.holds() {
             for id in &waiting {
                 index.states.push(id);

@@ -145,7 +145,14 @@ impl App {
         self.ask_about_deletions(target, live).await;
         let situation = self.situation(target, live, &unchanged);
         let decision = decide(&situation, Self::now());
-        match self.through_window(target, decision) {
+        let decision = self.through_window(target, decision);
+        if decision == Decision::Release && self.waits_for_others(target) {
+            return self.heal_meanwhile(target, live).await;
+        }
+        if decision != Decision::Release {
+            self.awaiting = None;
+        }
+        match decision {
             Decision::Rest => {
                 // An unpin that found nothing to change is over.
                 self.unpinned_by = None;
@@ -186,7 +193,12 @@ impl App {
             .running
             .as_ref()
             .is_some_and(|running| running.applied_at.is_some());
-        if !past || !target.present.spec.self_heal() || self.ctx.observe {
+        past && self.heal_meanwhile(target, live).await
+    }
+
+    /// What others change of objects that are as they were released is healed while a release waits.
+    async fn heal_meanwhile(&mut self, target: &Arc<Target>, live: &Presences) -> bool {
+        if !target.present.spec.self_heal() || self.ctx.observe {
             return false;
         }
         match self.heal_at(target, live) {

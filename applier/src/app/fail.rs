@@ -122,7 +122,9 @@ impl App {
             self.give_up(Fall::Terminated(user), &why, live).await;
             return Ok(());
         }
-        if self.stop_trying(&why) {
+        if self.end_waiting(&why, user).await {
+            ended = true;
+        } else if self.stop_trying(&why) {
             ended = true;
             self.save(None).await;
         }

@@ -24,6 +24,7 @@ mod namespace;
 mod orphans;
 mod pace;
 mod pin;
+mod predecessors;
 mod presence;
 mod prune;
 mod release;
@@ -44,6 +45,7 @@ use bus::message::command::Command;
 use bus::message::condition::Condition;
 use bus::message::desired::{Desired, DesiredState, Present};
 use bus::message::manifests::Manifests;
+use bus::message::predecessors::Predecessors;
 use bus::message::state::AgentState;
 use bus::{AppId, Generation, Outcome, clock};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -74,6 +76,8 @@ pub(crate) enum Note {
     Check(Option<Arc<[u8]>>, oneshot::Sender<Inquired>),
     /// Which versions the application's secrets have, as its agent saw last.
     Versions(AgentState),
+    /// How the applications are that its releases wait for.
+    Predecessors(Predecessors),
     /// Projects changed.
     Projects,
     /// What argocd-cm says about objects changed.
@@ -121,6 +125,10 @@ pub(crate) struct App {
 
     rotation: rotation::Rotation,
 
+    /// As its watcher said last.
+    predecessors: Option<Predecessors>,
+    /// A release that waits for other applications.
+    awaiting: Option<predecessors::Awaiting>,
     running: Option<Running>,
     requests: VecDeque<Request>,
     deletion: Option<deletion::Run>,
@@ -192,6 +200,8 @@ impl App {
             refused: None,
             inherited: None,
             rotation: rotation::Rotation::default(),
+            predecessors: None,
+            awaiting: None,
             running: None,
             requests: VecDeque::new(),
             deletion: None,
@@ -266,6 +276,7 @@ impl App {
                 let _ = done.send(self.prepare_check(manifests));
             }
             Note::Versions(state) => self.take_versions(state),
+            Note::Predecessors(said) => self.predecessors = Some(said),
             Note::Projects => self.check_project(),
             // Looked at with the next step.
             Note::Settings => {}

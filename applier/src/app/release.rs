@@ -351,11 +351,11 @@ pub(super) fn answer(request: Option<Request>) {
 }
 
 /// One try of a release.
-struct Attempt {
+pub(super) struct Attempt {
     id: ReleaseId,
     retries: u32,
     /// When its first try began, unless that is this one.
-    started: Option<u64>,
+    pub(super) started: Option<u64>,
 }
 
 /// What is said of a release that began.
@@ -368,7 +368,11 @@ fn began(target: &Target, id: ReleaseId, cause: &ReleaseCause) -> String {
 }
 
 /// A release that a crash cut off, or that failed and is tried again, goes on under its own id.
-fn attempt_of(record: &Record, target: &Target, asked: Option<&ReleaseCause>) -> Attempt {
+pub(super) fn attempt_of(
+    record: &Record,
+    target: &Target,
+    asked: Option<&ReleaseCause>,
+) -> Attempt {
     let next = Attempt {
         id: ReleaseId(record.release.0 + 1),
         retries: 0,
@@ -413,7 +417,7 @@ fn shared(plan: &Plan, target: &Target) -> Option<String> {
 }
 
 /// The operation as it is written down before the first step.
-fn begun(
+pub(super) fn begun(
     target: &Target,
     release: ReleaseId,
     retries: u32,

@@ -114,10 +114,10 @@ impl App {
             },
             resources: Vec::new(),
             conditions: self.conditions(shown, live, now),
-            operation: self
-                .record
-                .as_ref()
-                .and_then(|record| record.operation.clone()),
+            operation: self.awaited_operation().or_else(|| {
+                let record = self.record.as_ref();
+                record.and_then(|record| record.operation.clone())
+            }),
             history: self
                 .record
                 .as_ref()

@@ -161,6 +161,11 @@ async fn a_release_that_fails_ends_as_it_was_asked_to() {
     scenario::ending::a_terminated_release_takes_its_hook_with_it_and_stays_ended(&world).await;
     scenario::ending::tries_without_end_are_ended_by_a_person(&world).await;
     scenario::ending::a_hook_that_fails_last_fails_the_release_and_is_tried_again(&world).await;
+    scenario::order::a_release_waits_for_what_it_depends_on_and_a_newer_one_for_it_instead(&world)
+        .await;
+    scenario::order::what_a_person_asks_for_waits_too_and_a_person_can_end_it(&world).await;
+    scenario::order::a_killed_applier_waits_on(&mut world).await;
+    scenario::order::the_way_back_waits_for_nobody(&world).await;
     scenario::pin::a_pin_until_a_newer_revision_ends_with_it_and_not_before(&world).await;
     scenario::pin::an_application_may_say_that_its_pins_end_with_a_newer_revision(&world).await;
     scenario::back::a_release_that_times_out_is_gone_back_from_until_a_person_tries_it_again(

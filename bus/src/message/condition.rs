@@ -38,6 +38,8 @@ pub enum ConditionType {
     RefusedRevisionError,
     /// Secrets can't be resolved.
     SecretError,
+    /// An application that this one depends on can't be waited for.
+    DependencyError,
     /// More objects would be deleted than is allowed without a confirmation.
     ConfirmationNeeded,
     /// Objects in the destination's namespace belong to no application, and the project wants to know.
@@ -49,7 +51,7 @@ pub enum ConditionType {
 }
 
 impl ConditionType {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::InvalidSpecError,
         Self::ComparisonError,
         Self::SyncError,
@@ -65,6 +67,7 @@ impl ConditionType {
         Self::Pinned,
         Self::RefusedRevisionError,
         Self::SecretError,
+        Self::DependencyError,
         Self::ConfirmationNeeded,
         Self::OrphanedResourceWarning,
         Self::HeldBySyncWindow,
@@ -89,6 +92,7 @@ impl ConditionType {
             Self::Pinned => "Pinned",
             Self::RefusedRevisionError => "RefusedRevisionError",
             Self::SecretError => "SecretError",
+            Self::DependencyError => "DependencyError",
             Self::ConfirmationNeeded => "ConfirmationNeeded",
             Self::OrphanedResourceWarning => "OrphanedResourceWarning",
             Self::HeldBySyncWindow => "HeldBySyncWindow",

@@ -127,6 +127,8 @@ kinds! {
     DesiredRefused = "desired.refused" by "applier",
     /// A manifests object is missing: the watcher publishes again.
     ManifestsMissing = "manifests.missing" by "applier",
+    /// It begins when the applications that it depends on are healthy.
+    ReleaseWaiting = "release.waiting" by "applier",
     ReleaseStarted = "release.started" by "applier",
     /// Every object of the release is in the API server.
     ReleaseApplied = "release.applied" by "applier",

@@ -10,6 +10,7 @@ pub mod diff;
 pub mod event;
 pub mod manifests;
 pub mod need;
+pub mod predecessors;
 pub mod project;
 pub mod render;
 pub mod secret;

@@ -142,6 +142,10 @@ async fn the_watcher_can_publish_store_follow_and_be_commanded() {
     writes(&bus, Bucket::Settings, Settings::KEY).await;
     reads(&bus, Bucket::Settings, ">", Settings::KEY).await;
     let key = subject::application(&there(), &app("shop"));
+    writes(&bus, Bucket::Predecessors, &key).await;
+    reads(&bus, Bucket::Predecessors, ">", &key).await;
+    bus.delete(Bucket::Predecessors, &key).await.unwrap();
+    reads(&bus, Bucket::State, &other, &other).await;
     reads(&bus, Bucket::Heads, ">", &key).await;
     reads(&bus, Bucket::Renders, ">", &key).await;
     reads(&bus, Bucket::Clusters, ">", there().as_str()).await;
@@ -225,6 +229,7 @@ async fn an_applier_can_follow_its_cluster_tell_of_it_and_ask_for_secrets() {
     writes(&bus, Bucket::Heads, &key).await;
     reads(&bus, Bucket::Heads, &format!("{}.>", here()), &key).await;
     bus.delete(Bucket::Heads, &key).await.unwrap();
+    reads(&bus, Bucket::Predecessors, &format!("{}.>", here()), &key).await;
     writes(&bus, Bucket::Clusters, here().as_str()).await;
     reads(&bus, Bucket::Clusters, here().as_str(), here().as_str()).await;
     let state = subject::state("applier", Some(&here()), &app("shop"));

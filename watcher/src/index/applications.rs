@@ -87,6 +87,7 @@ impl Index {
                 },
             );
         }
+        self.take_order(inner, &id);
         let follows = !inner.missing().is_empty();
         if let Some(app) = inner.apps.get_mut(&id)
             && follows
@@ -200,6 +201,7 @@ impl Index {
                 guard.detach(id, key);
             }
         }
+        self.take_order(&mut guard, id);
         self.lifecycle.push(id);
         self.states.push(id);
     }

@@ -4,6 +4,7 @@
 mod applications;
 mod broker;
 mod handle;
+mod order;
 mod publishing;
 mod queue;
 mod repositories;
@@ -26,6 +27,7 @@ use crate::affected::{Place, Record};
 use crate::decide::Published;
 use crate::had::Had;
 use crate::intent::{Bounds, Intent, Problem};
+use crate::order::{Order, Standing};
 use crate::packs::Packs;
 use crate::seen::Seen;
 use crate::settings::Environment;
@@ -101,6 +103,8 @@ pub struct Index {
     pub states: Queue,
     /// Projects, or settings that say something about them, may be others now.
     pub projects_changed: tokio::sync::Notify,
+    /// What the releases of some applications wait for may be something else now.
+    pub order_changed: tokio::sync::Notify,
     /// Repositories that need a worker.
     workers: mpsc::UnboundedSender<Arc<Handle>>,
 }
@@ -112,6 +116,10 @@ struct Inner {
     /// None until argocd-secret was read.
     webhook_secrets: Option<Arc<WebhookSecrets>>,
     apps: HashMap<AppId, App>,
+    /// Which of them are released after which others.
+    order: Order,
+    /// How those are that others wait for, says their applier.
+    standings: BTreeMap<(AppId, ClusterId), Standing>,
     /// The newest desired state of each application in each cluster.
     published: HashMap<AppId, BTreeMap<ClusterId, Published>>,
     renders: HashMap<AppId, BTreeMap<ClusterId, Record>>,
@@ -211,6 +219,7 @@ impl Index {
             lifecycle: Queue::default(),
             states: Queue::default(),
             projects_changed: tokio::sync::Notify::new(),
+            order_changed: tokio::sync::Notify::new(),
             workers,
         };
         (Arc::new(index), new)

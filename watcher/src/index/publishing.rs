@@ -192,7 +192,7 @@ impl Inner {
         let Some(Intent::Wanted(wanted)) = &app.intent else {
             return Look::Settled;
         };
-        if app.publishing.is_some() {
+        if app.publishing.is_some() || self.waits_for_turn(key, id) {
             return Look::Busy;
         }
         // A hard refresh is published once, with what all hosts said.

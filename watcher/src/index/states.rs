@@ -19,6 +19,7 @@ impl Index {
     pub fn state(&self, id: &AppId) -> Option<WatcherState> {
         let mut guard = self.lock();
         let inner = &mut *guard;
+        let order = inner.order_problem(id);
         let app = inner.apps.get_mut(id)?;
         let mut problems: Vec<Problem> = Vec::new();
         let mut cluster: Option<ClusterId> = None;
@@ -36,6 +37,7 @@ impl Index {
             Intent::Skipped | Intent::Deleting => {}
         }
         problems.extend(app.problem.iter().cloned());
+        problems.extend(order);
         let published = inner.published.get(id);
         // An application that can't be understood now is still where it was published.
         let cluster = cluster

@@ -364,17 +364,23 @@ impl Worker {
         }
         let key = self.key().clone();
         let publisher = &self.context.publisher;
-        let mut publishing = futures::stream::iter(ready)
-            .map(|(candidate, cause, packs)| {
-                let key = &key;
-                async move { publisher.present(key, &candidate, cause, &packs).await }
-            })
-            .buffer_unordered(PUBLISHING);
-        while let Some(sent) = publishing.next().await {
-            failed |= sent == Sent::Failed;
-            later |= sent == Sent::Later;
+        // What a commit changes of an application is on the bus before what it changes of those that wait for it.
+        for turn in self
+            .context
+            .index
+            .turns(ready, |(candidate, ..)| &candidate.id)
+        {
+            let mut publishing = futures::stream::iter(turn)
+                .map(|(candidate, cause, packs)| {
+                    let key = &key;
+                    async move { publisher.present(key, &candidate, cause, &packs).await }
+                })
+                .buffer_unordered(PUBLISHING);
+            while let Some(sent) = publishing.next().await {
+                failed |= sent == Sent::Failed;
+                later |= sent == Sent::Later;
+            }
         }
-        drop(publishing);
         // Those for which it is to be done later wake us then.
         if !failed && !later {
             // Whoever reads that a commit was looked at must have read before which applications it changes.

@@ -10,6 +10,7 @@ mod git;
 mod inherited;
 mod lead;
 mod noticing;
+mod order;
 #[path = "../webhooks/payloads.rs"]
 #[expect(
     dead_code,

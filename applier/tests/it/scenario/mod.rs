@@ -15,6 +15,7 @@ pub(crate) mod load;
 pub(crate) mod matrix;
 pub(crate) mod moves;
 pub(crate) mod options;
+pub(crate) mod order;
 pub(crate) mod pin;
 pub(crate) mod project;
 pub(crate) mod prune;
