@@ -26,7 +26,7 @@ use crate::secrets::Secrets;
 use crate::settings::SettingsHandle;
 use crate::store::{DigestKey, Loaded, Store};
 use crate::wanted::Wanted;
-use crate::{LOOK, check, commands, consume, diff};
+use crate::{LOOK, check, commands, consume, diff, direct};
 
 /// Commands on their way to an application.
 const COMMANDS: usize = 64;
@@ -128,7 +128,7 @@ impl Leader {
             bounds,
             keys,
             observe,
-            ..
+            store_namespace,
         } = self.fixed;
         let lead = self.lead;
         let live = Arc::new(Live::new());
@@ -182,6 +182,13 @@ impl Leader {
         parts.spawn(async { ("differences", compared.await.map_err(Into::into)) });
         let checked = check::run(ctx.clone(), to_apps.clone(), token.clone());
         parts.spawn(async { ("checks", checked.await.map_err(Into::into)) });
+        let directed = direct::run(
+            ctx.cluster.clone(),
+            store_namespace,
+            to_apps.clone(),
+            token.clone(),
+        );
+        parts.spawn(async { ("direct orders", directed.await.map_err(Into::into)) });
         let applications = consume::run(ctx, loaded, from_commands, token.clone());
         parts.spawn(async { ("applications", applications.await.map_err(Into::into)) });
         let commanded = commands::run(bus, id, lead, to_apps, token.clone());

@@ -4,7 +4,7 @@
 //! says what to do; `project`, `window` and `account`, what may be done, when and as whom) → `plan` (pure: steps) → `execute` (no
 //! choices) → `live` (watches, health, drift) → `publish`. `store` keeps in the cluster what must survive; `describe` tells what the
 //! cluster serves; `orphan` looks for what nobody has, `wanted` knows which application wants what, `diff` says what a release would
-//! change, `check` which secrets it reads. Of several appliers of one cluster one does all that (`lead`), the others wait
+//! change, `check` which secrets it reads; `direct` takes orders past the broker. Of several appliers of one cluster one does all that (`lead`), the others wait
 //! to go on for it.
 
 mod account;
@@ -18,6 +18,7 @@ mod contents;
 mod context;
 mod describe;
 mod diff;
+pub mod direct;
 pub mod drift;
 mod execute;
 mod fit;

@@ -45,8 +45,20 @@ const HELP: &str =
 impl ClientArgs {
     /// The kubeconfig of the running `towline up`, if one runs.
     pub(crate) fn kubeconfig(&self) -> Option<PathBuf> {
+        self.running()?.kubeconfig
+    }
+
+    /// Where Applications are looked for that are named without a namespace.
+    pub(crate) fn namespace(&self) -> String {
+        let given = self.namespace.clone();
+        given
+            .or_else(|| Some(self.running()?.namespace))
+            .unwrap_or_else(|| "argocd".to_owned())
+    }
+
+    fn running(&self) -> Option<StateFile> {
         let path = self.state.clone().or_else(StateFile::default_path)?;
-        StateFile::read(&path).ok()?.kubeconfig
+        StateFile::read(&path).ok()
     }
 }
 
@@ -129,10 +141,7 @@ impl Client {
 
     /// `<namespace>/<name>`, or a name alone in the client's namespace.
     pub(crate) fn app(&self, text: &str) -> anyhow::Result<AppId> {
-        match text.split_once('/') {
-            Some(_) => Ok(text.parse()?),
-            None => Ok(AppId::new(&self.namespace, text)?),
-        }
+        app_in(&self.namespace, text)
     }
 
     pub(crate) async fn applications(&self) -> anyhow::Result<Vec<Summary>> {
@@ -303,6 +312,14 @@ async fn checked(sent: Result<Response, reqwest::Error>, server: &str) -> anyhow
     match todo {
         Some(todo) => bail!("{what}\n{todo}"),
         None => bail!(what),
+    }
+}
+
+/// `<namespace>/<name>`, or a name alone in this namespace.
+pub(crate) fn app_in(namespace: &str, text: &str) -> anyhow::Result<AppId> {
+    match text.split_once('/') {
+        Some(_) => Ok(text.parse()?),
+        None => Ok(AppId::new(namespace, text)?),
     }
 }
 

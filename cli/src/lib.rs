@@ -23,6 +23,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use client::ClientArgs;
 use command::act::{WaitArgs, act};
+use command::back::DirectArgs;
 use output::Format;
 
 /// GitOps delivery for Kubernetes: a commit becomes healthy objects
@@ -87,12 +88,18 @@ enum Command {
         client: ClientArgs,
     },
     /// Go back to a release and pin it; without an id, to the last healthy one before the current
+    ///
+    /// The manifests are those of that release. Secrets in them are resolved at the versions that they have now, unless a
+    /// placeholder names its version (`#version`).
     Rollback {
         app: String,
+        /// Of `towline history`
         id: Option<u64>,
         /// Follow the sources again when a newer revision comes
         #[arg(long)]
         until_newer: bool,
+        #[command(flatten)]
+        direct: DirectArgs,
         #[command(flatten)]
         wait: WaitArgs,
         #[command(flatten)]
@@ -240,14 +247,12 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             app,
             id,
             until_newer,
+            direct,
             wait,
             client,
         } => {
-            let action = Action::Rollback {
-                release: id.map(ReleaseId),
-                until: until(until_newer),
-            };
-            act(&client, &app, &action, &wait).await?;
+            let to = (id.map(ReleaseId), until(until_newer));
+            Box::pin(command::back::roll_back(&client, &direct, &app, to, &wait)).await?;
         }
         Command::Pin {
             app,

@@ -74,18 +74,16 @@ impl Order {
 
     /// Why an application can't be released whatever the others do.
     pub fn problem(&self, id: &AppId) -> Option<String> {
-        match self.0.get(id)? {
-            Err(wrong) => Some(wrong.clone()),
-            Ok(_) => {
-                let circle = self.circle(id)?;
-                let names: Vec<String> = circle.iter().map(ToString::to_string).collect();
-                Some(format!(
-                    "{id} waits for itself: {} by annotation {}; none of them is released until one of these annotations is taken back",
-                    names.join(" depends on "),
-                    api::annotations::DEPENDS_ON,
-                ))
-            }
+        if let Err(wrong) = self.0.get(id)? {
+            return Some(wrong.clone());
         }
+        let circle = self.circle(id)?;
+        let names: Vec<String> = circle.iter().map(ToString::to_string).collect();
+        Some(format!(
+            "{id} waits for itself: {} by annotation {}; none of them is released until one of these annotations is taken back",
+            names.join(" depends on "),
+            api::annotations::DEPENDS_ON,
+        ))
     }
 
     /// The way from an application back to itself.

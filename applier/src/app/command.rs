@@ -2,12 +2,13 @@
 
 use bus::message::command::{Action, Command};
 use bus::message::event::{Event, EventKind};
-use bus::message::state::{HistoryEntry, PinUntil, ReleaseCause};
+use bus::message::state::{PinUntil, ReleaseCause};
 use bus::{Outcome, ReleaseId};
 use tokio::sync::oneshot;
 
 use super::App;
 use super::release::Request;
+use crate::direct::DirectOrder;
 use crate::live::Owner;
 use crate::plan::Presences;
 
@@ -56,6 +57,32 @@ impl App {
             self.refuse_command(&command, &why);
         }
         let _ = done.send(Outcome::Done);
+    }
+
+    /// Without the broker: only the way back.
+    pub(super) async fn direct(&mut self, order: DirectOrder) -> Result<(), String> {
+        let known = self
+            .record
+            .as_ref()
+            .is_some_and(|record| record.knows_command(&order.id));
+        if known {
+            return Ok(());
+        }
+        let (release, until) = (order.release, order.until);
+        let command = Command {
+            id: order.id,
+            app: order.app,
+            cluster: self.ctx.id.clone(),
+            // Only the cluster's own rights stand behind that name.
+            user: format!("{} (direct)", order.user),
+            issued: order.issued,
+            action: Action::Rollback { release, until },
+        };
+        let carried_out = self.roll_back(release, until, &command).await;
+        if let Err(why) = &carried_out {
+            self.refuse_command(&command, why);
+        }
+        carried_out
     }
 
     fn refuse_command(&self, command: &Command, why: &str) {
@@ -107,23 +134,7 @@ impl App {
             .record
             .as_ref()
             .ok_or("the application was never released here")?;
-        let entry = match release {
-            Some(id) => record
-                .history
-                .iter()
-                .find(|entry| entry.release == id)
-                .ok_or_else(|| {
-                    format!(
-                        "release {id} is not in the history ({})",
-                        known_releases(&record.history)
-                    )
-                })?,
-            None => last_good(
-                &record.history,
-                record.live.as_ref().map(|(_, digest)| digest),
-            )
-            .ok_or("no healthy release before the current one is in the history")?,
-        };
+        let entry = record.way_back(release)?;
         let id = entry.release;
         let found = self
             .ctx
@@ -166,28 +177,5 @@ impl App {
             record.remember_command(&command.id);
         }
         Ok(())
-    }
-}
-
-/// The newest healthy release that isn't what is live.
-fn last_good<'a>(
-    history: &'a [HistoryEntry],
-    live: Option<&bus::Digest>,
-) -> Option<&'a HistoryEntry> {
-    history
-        .iter()
-        .rev()
-        .find(|entry| entry.healthy && Some(&entry.digest) != live)
-}
-
-fn known_releases(history: &[HistoryEntry]) -> String {
-    let ids: Vec<String> = history
-        .iter()
-        .map(|entry| entry.release.to_string())
-        .collect();
-    if ids.is_empty() {
-        "which is empty".to_owned()
-    } else {
-        format!("which has {}", ids.join(", "))
     }
 }

@@ -54,6 +54,7 @@ use tokio_util::sync::CancellationToken;
 use crate::check::Inquired;
 use crate::context::Context;
 use crate::diff::Prepared;
+use crate::direct::DirectOrder;
 use crate::metrics::Share;
 use crate::object::{Finding, Key};
 use crate::store::{AppliedMap, Loaded, Record, Slot};
@@ -70,6 +71,8 @@ pub(crate) enum Note {
     Desired(Arc<Desired>),
     Manifests(Arc<Manifests>),
     Command(Box<Command>, oneshot::Sender<Outcome>),
+    /// An order past the broker; the answer is why it isn't carried out.
+    Direct(Box<DirectOrder>, oneshot::Sender<Result<(), String>>),
     /// What a release would change, of the application's own manifests or of these.
     Diff(Option<Arc<[u8]>>, oneshot::Sender<Prepared>),
     /// Which secrets are read, by the application's own manifests or by these.
@@ -268,6 +271,11 @@ impl App {
                 }
             }
             Note::Command(command, done) => self.command(*command, done).await,
+            Note::Direct(order, done) => {
+                let carried_out = self.direct(*order).await;
+                // Whoever watches for orders may be gone.
+                let _ = done.send(carried_out);
+            }
             Note::Diff(manifests, done) => {
                 // Whoever asked may have given up.
                 let _ = done.send(self.prepare_diff(manifests));

@@ -15,9 +15,9 @@ use crate::cluster::{ApiKind, Cluster, ClusterError, Deletion, PatchForm};
 use crate::object::Key;
 
 /// Label on each of our `ConfigMaps`: the application's hash. Not the label of live objects, which would make it one.
-const LABEL: &str = "towline.dev/store";
-/// Label that tells records from manifests that are too large to stand beside one.
-const PART: &str = "towline.dev/part";
+pub(crate) const LABEL: &str = "towline.dev/store";
+/// Label that tells records from manifests that are too large to stand beside one, and from direct orders.
+pub(crate) const PART: &str = "towline.dev/part";
 /// Packed manifests up to this size stand in the record's own ConfigMap, in bytes.
 const INLINE: usize = 48 * 1024;
 /// Packed manifests over this size can't be kept: a ConfigMap holds 1 MiB.
@@ -401,7 +401,8 @@ fn version_of(object: &Value) -> Option<String> {
         .map(str::to_owned)
 }
 
-fn name_of(hash: &str) -> String {
+/// The `ConfigMap` of an application's record, by the application's hash.
+pub(crate) fn name_of(hash: &str) -> String {
     format!("app-{hash}")
 }
 

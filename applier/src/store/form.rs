@@ -29,7 +29,7 @@ pub(super) fn write(
 }
 
 /// The record that a `ConfigMap` holds.
-pub(super) fn read(object: &Value) -> Option<Record> {
+pub(crate) fn read(object: &Value) -> Option<Record> {
     if let Some(text) = object["data"][RECORD].as_str() {
         return serde_json::from_str(text).ok();
     }

@@ -7,6 +7,7 @@ mod digest_key;
 mod form;
 mod record;
 
-pub(crate) use config_map::{Loaded, Slot, Store, StoreError};
+pub(crate) use config_map::{LABEL, Loaded, PART, Slot, Store, StoreError, name_of};
 pub(crate) use digest_key::DigestKey;
+pub(crate) use form::read;
 pub(crate) use record::{Applied, AppliedMap, Asked, Ended, Failure, Record, Refused, Wanted};

@@ -195,6 +195,30 @@ impl Record {
             .collect()
     }
 
+    /// The release to go back to: the one with this id, or the last healthy one that isn't live.
+    pub(crate) fn way_back(&self, release: Option<ReleaseId>) -> Result<&HistoryEntry, String> {
+        let mut history = self.history.iter();
+        if let Some(id) = release {
+            return history.find(|entry| entry.release == id).ok_or_else(|| {
+                format!("release {id} is not in the history ({})", self.releases())
+            });
+        }
+        let live = self.live.as_ref().map(|(_, digest)| digest);
+        history
+            .rfind(|entry| entry.healthy && Some(&entry.digest) != live)
+            .ok_or_else(|| "no healthy release before the current one is in the history".to_owned())
+    }
+
+    fn releases(&self) -> String {
+        let ids = self.history.iter().map(|entry| entry.release.to_string());
+        let ids: Vec<String> = ids.collect();
+        if ids.is_empty() {
+            "which is empty".to_owned()
+        } else {
+            format!("which has {}", ids.join(", "))
+        }
+    }
+
     /// The newest release that was seen healthy.
     pub(crate) fn last_healthy(&self) -> Option<&HistoryEntry> {
         self.history.iter().rev().find(|entry| entry.healthy)

@@ -1,6 +1,7 @@
 //! Commands of people and programs against a running Towline or on files, one file per idea.
 
 pub(crate) mod act;
+pub(crate) mod back;
 pub(crate) mod diff;
 pub(crate) mod events;
 pub(crate) mod get;

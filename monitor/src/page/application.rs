@@ -195,6 +195,7 @@ fn history(view: &View, now_ms: u64) -> Markup {
                         }
                     }
                 } }
+                p class="dim" { "A rollback brings a release's manifests back; secrets in them have the values of now, unless a placeholder names its " code { "#version" } "." }
             }
         }
     }

@@ -52,13 +52,14 @@ impl Index {
     /// How an application is that others wait for; none when its applier says nothing of it.
     pub fn stands(&self, at: &(AppId, ClusterId), standing: Option<Standing>) {
         let mut inner = self.lock();
-        let before = match standing.clone() {
-            Some(standing) => inner.standings.insert(at.clone(), standing),
-            None => inner.standings.remove(at),
-        };
-        if before != standing {
-            self.order_changed.notify_one();
+        if inner.standings.get(at) == standing.as_ref() {
+            return;
         }
+        match standing {
+            Some(standing) => drop(inner.standings.insert(at.clone(), standing)),
+            None => drop(inner.standings.remove(at)),
+        }
+        self.order_changed.notify_one();
     }
 
     /// See [`crate::order::Order::turns`].

@@ -39,8 +39,8 @@ fn state() -> ApplierState {
     }
 }
 
-fn operation(generation: u64, phase: OperationPhase) -> Option<Operation> {
-    Some(Operation {
+fn operation(generation: u64, phase: OperationPhase) -> Operation {
+    Operation {
         release: ReleaseId(1),
         generation: Generation(generation),
         phase,
@@ -53,7 +53,7 @@ fn operation(generation: u64, phase: OperationPhase) -> Option<Operation> {
         retries: 0,
         timeline: Timeline::default(),
         results: Vec::new(),
-    })
+    }
 }
 
 #[test]
@@ -130,27 +130,27 @@ fn only_what_is_released_and_healthy_lets_others_go() {
     // Nothing of the new generation is applied yet, and what is live is well.
     let before = ApplierState {
         sync: SyncStatus::OutOfSync,
-        operation: operation(6, OperationPhase::Succeeded),
+        operation: Some(operation(6, OperationPhase::Succeeded)),
         ..state()
     };
     assert_eq!(standing(&before).says, "is OutOfSync");
     // All is live, and a hook for after that still runs, or failed.
     for phase in [OperationPhase::Running, OperationPhase::Failed] {
         let with = ApplierState {
-            operation: operation(7, phase),
+            operation: Some(operation(7, phase)),
             ..state()
         };
         assert_eq!(standing(&with).healthy, None);
     }
     // What failed before doesn't count where nothing is to be released.
     let failed_before = ApplierState {
-        operation: operation(6, OperationPhase::Failed),
+        operation: Some(operation(6, OperationPhase::Failed)),
         ..state()
     };
     assert_eq!(standing(&failed_before).healthy, Some(Generation(7)));
     let drifted = ApplierState {
         sync: SyncStatus::OutOfSync,
-        operation: operation(7, OperationPhase::Succeeded),
+        operation: Some(operation(7, OperationPhase::Succeeded)),
         ..state()
     };
     assert_eq!(standing(&drifted).healthy, Some(Generation(7)));

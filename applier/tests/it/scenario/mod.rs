@@ -3,6 +3,7 @@ pub(crate) mod back;
 pub(crate) mod crash;
 pub(crate) mod deletion;
 pub(crate) mod diff;
+pub(crate) mod direct;
 pub(crate) mod disturbance;
 pub(crate) mod drift;
 pub(crate) mod ending;
