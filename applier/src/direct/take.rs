@@ -131,6 +131,7 @@ async fn conclude(
         Ok(()) => {
             let deletion = Deletion {
                 uid: Some(&place.uid),
+                version: None,
                 propagation: "Background",
             };
             cluster.delete(&kind, &key, deletion).await.map(drop)
