@@ -166,7 +166,7 @@ mod tests {
         let settings = read(&[
             (
                 "resource.customizations",
-                "argoproj.io/Application:\n  health.lua: |\n    return {}\n",
+                "argoproj.io/Application:\n  health.lua: |\n    return {}\n  knownTypeFields:\n  - field: spec.size\n    type: core/Quantity\n",
             ),
             (
                 "resource.customizations.health.cert-manager.io_Certificate",
@@ -181,6 +181,10 @@ mod tests {
                 "jsonPointers: [/spec/replicas]",
             ),
             ("resource.customizations.health.Service", "core"),
+            (
+                "resource.customizations.knownTypeFields.example.org_Thing",
+                "- field: spec.size\n  type: core/Quantity\n",
+            ),
         ]);
         assert_eq!(settings.problems, Vec::<String>::new());
         let of = |group, kind| settings.customizations.get(group, kind).unwrap();
@@ -191,5 +195,11 @@ mod tests {
         assert!(of("cert-manager.io", "Certificate").use_open_libs);
         assert_eq!(of("", "Service").health_lua.as_deref(), Some("core"));
         assert!(of("*", "*").ignore_differences.is_some());
+        for (group, kind) in [("argoproj.io", "Application"), ("example.org", "Thing")] {
+            let fields = of(group, kind).known_type_fields.as_ref().unwrap();
+            let fields = fields.list().unwrap();
+            assert_eq!(fields[0].field, "spec.size");
+            assert_eq!(fields[0].type_name, "core/Quantity");
+        }
     }
 }

@@ -36,6 +36,42 @@ pub struct Customization {
         skip_serializing_if = "Option::is_none"
     )]
     pub ignore_resource_updates: Option<String>,
+    /// Fields whose type is one of Kubernetes' own.
+    #[serde(
+        rename = "knownTypeFields",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub known_type_fields: Option<KnownTypeFields>,
+}
+
+/// A list in the one big value, its YAML in a key of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(untagged)]
+pub enum KnownTypeFields {
+    List(Vec<KnownTypeField>),
+    Text(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct KnownTypeField {
+    /// Names with dots between.
+    pub field: String,
+    /// As `core/v1/PodSpec`.
+    #[serde(rename = "type")]
+    pub type_name: String,
+}
+
+impl KnownTypeFields {
+    /// None if it can't be read.
+    pub fn list(&self) -> Option<Vec<KnownTypeField>> {
+        match self {
+            Self::List(list) => Some(list.clone()),
+            Self::Text(text) if text.trim().is_empty() => Some(Vec::new()),
+            Self::Text(text) if text.len() > MAX_TEXT => None,
+            Self::Text(text) => serde_saphyr::from_str(text).ok(),
+        }
+    }
 }
 
 /// By `<group>/<kind>`, the core group's by `<kind>` alone; `*/*` is for all.
@@ -77,7 +113,9 @@ impl Customizations {
                 "actions" => customization.actions = value,
                 "ignoreDifferences" => customization.ignore_differences = value,
                 "ignoreResourceUpdates" => customization.ignore_resource_updates = value,
-                "knownTypeFields" => {}
+                "knownTypeFields" => {
+                    customization.known_type_fields = value.map(KnownTypeFields::Text);
+                }
                 other => problems.push(format!("{key}: {other:?} has no meaning here")),
             }
         }

@@ -96,7 +96,10 @@ async fn one(
         }
     };
     let counted = |object: Cleared| Cleared::new(essence(rules.mask.without(&object)));
-    let (live, target) = (live.map(counted), counted(target));
+    let (live, mut target) = (live.map(counted), counted(target));
+    if let Some(live) = &live {
+        rules.mask.align(live, &mut target);
+    }
     if live.as_deref() == Some(&*target) {
         return None;
     }

@@ -8,9 +8,12 @@
 mod content;
 mod ignore;
 mod jq;
+mod known;
 mod owned;
 mod packed;
 mod place;
+
+use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -76,7 +79,7 @@ impl Reference {
     }
 
     fn with(applied: &Value, manager: &str, mask: &Mask, values: Values) -> Self {
-        let fields = owned::fields(&mask.of(applied).counted(), manager, values);
+        let fields = owned::fields(&mask.canonical(mask.of(applied).counted()), manager, values);
         Self {
             manager: manager.to_owned(),
             values,
@@ -99,7 +102,11 @@ impl Reference {
         } else {
             Values::Metadata
         };
-        let fields = content::fields(manifest, &mask.of(applied).counted(), values);
+        let fields = content::fields(
+            manifest,
+            &mask.canonical(mask.of(applied).counted()),
+            values,
+        );
         Self {
             manager: manager.to_owned(),
             values,
@@ -121,12 +128,12 @@ impl Reference {
         }
         let ignored = mask.of(live);
         let counted = ignored.counted();
-        let now = match self.basis {
-            Basis::Owned => owned::fields(&counted, &self.manager, self.values),
-            Basis::Content => content::now(&counted, self.fields.iter(), self.values),
-        };
+        let now = self.now(&counted);
         let mut drifted = self.differing(&now);
         drifted.retain(|field| !ignored.covers(&field.path));
+        if !drifted.is_empty() && mask.knows_types() {
+            self.keep_what_means_something_else(&mut drifted, live, &counted, mask);
+        }
         let by_owner = self.basis == Basis::Owned;
         if by_owner && now.is_empty() || drifted.iter().any(|field| field.mark.is_container()) {
             let anyones = owned::anyones(&counted, self.values);
@@ -153,16 +160,37 @@ impl Reference {
         Some(Drift { fields, managers })
     }
 
+    /// The fields as they are now.
+    fn now(&self, counted: &Value) -> Vec<Field> {
+        match self.basis {
+            Basis::Owned => owned::fields(counted, &self.manager, self.values),
+            Basis::Content => content::now(counted, self.fields.iter(), self.values),
+        }
+    }
+
+    /// Leaves out what has been written again in another way, whoever did it. The reference may be older than what is known of types.
+    fn keep_what_means_something_else(
+        &self,
+        drifted: &mut Vec<Field>,
+        live: &Value,
+        counted: &Value,
+        mask: &Mask,
+    ) {
+        let canonical = mask.canonical(Cow::Borrowed(counted));
+        let ours = self.now(&canonical);
+        let anyones = owned::anyones(&canonical, self.values);
+        drifted.retain(|then| {
+            let written_again =
+                || mask.is_of_known_type(live, &then.path) && !differs(then, &anyones);
+            differs(then, &ours) && !written_again()
+        });
+    }
+
     /// Fields of the reference that `now` lacks or holds otherwise. Both are sorted by path.
     fn differing(&self, now: &[Field]) -> Vec<Field> {
         self.fields
             .iter()
-            .filter(
-                |then| match now.binary_search_by(|field| field.path.cmp(&then.path)) {
-                    Ok(at) => !then.mark.agrees(now[at].mark),
-                    Err(_) => true,
-                },
-            )
+            .filter(|then| differs(then, now))
             .collect()
     }
 }
@@ -174,6 +202,14 @@ impl Drift {
             fields: vec!["metadata.managedFields".to_owned()],
             managers: Vec::new(),
         }
+    }
+}
+
+/// Whether a field isn't among others, sorted by path, or is there as something else.
+fn differs(then: &Field, now: &[Field]) -> bool {
+    match now.binary_search_by(|field| field.path.cmp(&then.path)) {
+        Ok(at) => !then.mark.agrees(now[at].mark),
+        Err(_) => true,
     }
 }
 

@@ -30,7 +30,9 @@ pub(crate) async fn differs(ctx: &Context, manifest: &Manifest) -> Result<bool, 
         .await?;
     let mask = ctx.live.mask(&manifest.key);
     let counted = |object: &Value| essence(mask.without(object));
-    Ok(counted(&live) != counted(&would_be.object))
+    let (live, mut would_be) = (counted(&live), counted(&would_be.object));
+    mask.align(&live, &mut would_be);
+    Ok(live != would_be)
 }
 
 /// Without what every write changes, and without the marks that are only ours.

@@ -117,6 +117,7 @@ async fn drift_is_what_counts_of_what_we_set() {
     scenario::ignored::a_field_that_does_not_count_is_nobodys_drift(&world).await;
     scenario::ignored::what_does_not_count_is_not_written_where_that_is_respected(&world).await;
     scenario::ignored::argocd_cm_says_what_counts_from_the_moment_that_it_says_so(&world).await;
+    scenario::known::what_a_controller_writes_again_in_its_own_way_is_no_drift(&world).await;
     scenario::fight::a_rival_is_named_and_left_alone_for_longer_and_longer(&world).await;
     scenario::diff::what_a_release_would_change_is_shown_and_nothing_secret_is(&world).await;
     scenario::diff::what_the_project_forbids_is_not_compared_and_what_is_wrong_is_named(&world)

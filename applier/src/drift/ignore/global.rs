@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::{Fields, Own, Rule, Status};
+use crate::drift::known::Known;
 
 /// The largest text of one key that is read, in bytes.
 const MAX_TEXT: usize = 256 * 1024;
@@ -14,6 +15,7 @@ const MAX_TEXT: usize = 256 * 1024;
 pub(crate) struct Global {
     pub(super) rules: Vec<Arc<Rule>>,
     pub(super) own: Own,
+    pub(super) known: Known,
 }
 
 /// `resource.compareoptions`.
@@ -31,6 +33,19 @@ impl Global {
         let mut global = Self::default();
         let customizations = api::settings::Settings::read(data).customizations;
         for (of, said) in customizations.iter() {
+            let (group, kind) = of.split_once('/').unwrap_or(("", of));
+            if let Some(fields) = &said.known_type_fields {
+                let told = match fields.list() {
+                    Some(list) => {
+                        let list = list.iter();
+                        let list = list.map(|said| (&*said.field, &*said.type_name));
+                        global.known.add(group, kind, list)
+                    }
+                    None => vec!["it can't be read".to_owned()],
+                };
+                let told = told.iter();
+                problems.extend(told.map(|problem| format!("knownTypeFields of {of}: {problem}")));
+            }
             let Some(text) = &said.ignore_differences else {
                 continue;
             };
@@ -38,7 +53,6 @@ impl Global {
                 problems.push(format!("ignoreDifferences of {of} can't be read"));
                 continue;
             };
-            let (group, kind) = of.split_once('/').unwrap_or(("", of));
             let mut rule = Rule {
                 group: group.into(),
                 kind: kind.into(),

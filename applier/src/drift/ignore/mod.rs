@@ -1,4 +1,5 @@
-//! Which fields don't count: `ignoreDifferences` of the application, and of `argocd-cm` for all of them.
+//! Which fields don't count: `ignoreDifferences` of the application, and of `argocd-cm` for all of them; and which count by what
+//! they mean.
 //!
 //! [`Ignores`] are an application's rules, a [`Mask`] those of them that are about one object, and [`Ignored`] the places that they
 //! name in that object as it is at one moment.
@@ -15,6 +16,7 @@ use serde_json::Value;
 pub(crate) use self::global::Global;
 pub(crate) use self::respect::Keep;
 use super::jq::Expression;
+use super::known::{self, Known};
 use super::owned;
 use super::place::{self, Place};
 use crate::object::Key;
@@ -27,6 +29,7 @@ const MAX_RULES: usize = 500;
 pub(crate) struct Ignores {
     rules: Vec<Arc<Rule>>,
     own: Own,
+    known: Known,
 }
 
 /// What Argo CD has a switch for.
@@ -65,6 +68,8 @@ pub(crate) struct Mask {
     counts_status: bool,
     /// Rules of a `ClusterRole` that the API server fills.
     aggregated_roles: bool,
+    /// Fields that are compared by what they mean.
+    known: Arc<[known::Field]>,
 }
 
 /// What of an object, as it is at one moment, doesn't count.
@@ -123,6 +128,7 @@ impl Ignores {
         let ignores = Self {
             rules,
             own: global.own,
+            known: global.known.clone(),
         };
         (ignores, problems)
     }
@@ -142,6 +148,7 @@ impl Ignores {
                 Status::Counts => true,
             },
             aggregated_roles: self.own.aggregated_roles && is_role,
+            known: self.known.of(key),
         }
     }
 }
@@ -202,6 +209,32 @@ impl Mask {
             .all(|rule| self.rules.iter().any(|own| own == rule))
             && (other.counts_status || !self.counts_status)
             && (self.aggregated_roles || !other.aggregated_roles)
+            && self.known == other.known
+    }
+
+    /// The object with the fields of known types written in one way.
+    pub(super) fn canonical<'v>(&self, object: Cow<'v, Value>) -> Cow<'v, Value> {
+        if self.known.is_empty() {
+            return object;
+        }
+        let mut object = object.into_owned();
+        known::canonical(&self.known, &mut object);
+        Cow::Owned(object)
+    }
+
+    /// Whether the field at this path of the object is compared by what it means, in part at least.
+    pub(super) fn is_of_known_type(&self, object: &Value, path: &str) -> bool {
+        !self.known.is_empty() && known::touches(&self.known, &place::named(object, path))
+    }
+
+    /// Whether any field is compared by what it means.
+    pub(super) fn knows_types(&self) -> bool {
+        !self.known.is_empty()
+    }
+
+    /// Writes in `target` as in `live` what means the same.
+    pub(crate) fn align(&self, live: &Value, target: &mut Value) {
+        known::align(&self.known, live, target);
     }
 
     pub(super) fn of<'v>(&self, object: &'v Value) -> Ignored<'v> {

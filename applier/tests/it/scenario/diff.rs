@@ -30,7 +30,11 @@ async fn ask(world: &World, app: &App, manifests: Option<Value>) -> Answer {
     answer.unwrap()
 }
 
-async fn differences(world: &World, app: &App, manifests: Option<Value>) -> Vec<Difference> {
+pub(super) async fn differences(
+    world: &World,
+    app: &App,
+    manifests: Option<Value>,
+) -> Vec<Difference> {
     match ask(world, app, manifests).await {
         Answer::Compared(differences) => differences.objects,
         Answer::Refused { message } => panic!("{message}"),

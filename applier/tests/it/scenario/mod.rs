@@ -12,6 +12,7 @@ pub(crate) mod health;
 pub(crate) mod hooks;
 pub(crate) mod ignored;
 pub(crate) mod inherit;
+pub(crate) mod known;
 pub(crate) mod load;
 pub(crate) mod matrix;
 pub(crate) mod moves;
