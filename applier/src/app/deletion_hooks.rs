@@ -83,12 +83,7 @@ impl App {
         };
         let mut grown = false;
         for manifest in manifests.iter().filter(|manifest| is_of_deletion(manifest)) {
-            let item = Item {
-                version: manifest.version.clone(),
-                wave: manifest.wave,
-                hook: true,
-                options: manifest.options,
-            };
+            let item = Item::of(manifest);
             grown |= record
                 .inventory
                 .insert(manifest.key.clone(), item)

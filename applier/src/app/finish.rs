@@ -155,7 +155,15 @@ impl App {
         ended: AttemptEnd,
         live: &Presences,
     ) {
-        let doomed = hooks::cleanup(&running.target.manifests, live, &running.attempt, ended);
+        let manifests = &running.target.manifests;
+        let mut doomed = hooks::cleanup(manifests, live, &running.attempt, ended);
+        if let Some(record) = self.record.as_ref().filter(|_| !running.skips_hooks()) {
+            doomed.extend(hooks::succeeded_by_others(
+                &record.inventory,
+                manifests,
+                live,
+            ));
+        }
         if let Some(record) = &mut self.record {
             record.hooks_to_delete.clone_from(&doomed);
         }

@@ -450,12 +450,7 @@ fn grow(record: &mut Record, target: &Target, live: &Presences, policy: &Policy)
         if left_out || matches!(live.get(&manifest.key), Some(Presence::Others(_))) {
             continue;
         }
-        let item = Item {
-            version: manifest.version.clone(),
-            wave: manifest.wave,
-            hook: manifest.hook.is_some(),
-            options: manifest.options,
-        };
+        let item = Item::of(manifest);
         grown |= record
             .inventory
             .insert(manifest.key.clone(), item)

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::respect;
+use super::{respect, restart};
 use crate::cluster::{ApiKind, Cluster, ClusterError, Content, Deletion};
 use crate::drift::Mask;
 use crate::object::Manifest;
@@ -39,6 +39,7 @@ pub(super) async fn replace(
         }
         // Not every kind can be written without saying which version is replaced.
         let mut wanted = respect::whole(&*Cleared::read(&body)?, &live, respected);
+        restart::keep(&mut wanted, &live);
         wanted["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"].clone();
         match cluster.replace(kind, key, wanted.write()?).await {
             Err(error) if error.is_conflict() && attempt < ATTEMPTS => attempt += 1,

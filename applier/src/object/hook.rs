@@ -102,9 +102,16 @@ pub(crate) struct Hook {
     /// In the order of time, at least one. It runs anew in each.
     pub(crate) phases: Vec<Phase>,
     pub(crate) delete: Vec<DeletePolicy>,
+    /// Its name is made anew with each generation (`generateName`).
+    pub(crate) renamed: bool,
 }
 
 impl Hook {
+    /// Whether what an earlier generation made of it is to go, which has another name.
+    pub(crate) fn leaves_to_successor(&self) -> bool {
+        self.renamed && self.delete.contains(&DeletePolicy::BeforeHookCreation)
+    }
+
     /// Whether a release may make it.
     pub(crate) fn is_of_release(&self) -> bool {
         self.phases.iter().any(|phase| !phase.is_of_deletion())
@@ -150,6 +157,7 @@ pub(crate) fn role(notes: &BTreeMap<&str, &str>) -> Role {
         return Role::Hook(Hook {
             phases,
             delete: delete_policies(notes),
+            renamed: false,
         });
     }
     match (&argo[..], &helm[..]) {

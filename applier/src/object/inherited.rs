@@ -17,6 +17,7 @@ pub(crate) fn inherited(object: &Value, version: &str) -> Option<Item> {
         version: version.into(),
         wave: wave(&notes),
         hook: false,
+        renamed: false,
         options: Options::read(&notes, &[]),
     })
 }

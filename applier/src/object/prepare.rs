@@ -141,6 +141,7 @@ fn manifest(
         Role::Member => None,
         Role::Hook(hook) => Some(Hook {
             phases: phase.map_or(hook.phases, |phase| vec![phase]),
+            renamed: text(&body["metadata"], "name").is_none_or(str::is_empty),
             ..hook
         }),
         Role::Skipped => return Ok(None),

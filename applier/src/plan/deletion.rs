@@ -84,6 +84,7 @@ mod tests {
             version: "v1".into(),
             wave: 0,
             hook: false,
+            renamed: false,
             options: Options {
                 delete,
                 ..Options::default()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bus::message::state::HealthStatus;
 
 use super::step::{Batch, Step};
-use super::{Facts, Presence, Presences, Turn, wave};
+use super::{Facts, Item, Presence, Presences, Turn, wave};
 use crate::object::{DeletePolicy, Hook, Key, Manifest, Phase, reached};
 
 /// The steps of a phase that consists of hooks alone, wave after wave. What is `passed` isn't done again.
@@ -145,6 +145,21 @@ pub(crate) fn cleanup(
         .collect()
 }
 
+/// What earlier generations left of hooks that are made under another name each time.
+pub(crate) fn succeeded_by_others(
+    inventory: &BTreeMap<Key, Item>,
+    manifests: &[Manifest],
+    live: &Presences,
+) -> Vec<Key> {
+    let there = |key: &Key| matches!(live.get(key), Some(Presence::Present(facts)) if facts.proven);
+    inventory
+        .iter()
+        .filter(|(key, item)| item.renamed && there(key))
+        .filter(|(key, _)| manifests.iter().all(|manifest| manifest.key != **key))
+        .map(|(key, _)| key.clone())
+        .collect()
+}
+
 /// Hooks of a deletion that is over, to be cleared away: nobody is left to do it later. Where only a failure was to clear it
 /// away, it stays.
 pub(crate) fn after_deletion(manifests: &[Manifest], live: &Presences, attempt: &str) -> Vec<Key> {
@@ -219,6 +234,7 @@ mod tests {
         let hook = Hook {
             phases: vec![Phase::PreSync],
             delete: delete.to_vec(),
+            renamed: false,
         };
         !goes(&hook, Phase::PreSync, own, ended)
     }
@@ -247,6 +263,7 @@ mod tests {
         let hook = Hook {
             phases: vec![Phase::SyncFail],
             delete: vec![DeletePolicy::HookSucceeded],
+            renamed: false,
         };
         assert!(goes(
             &hook,

@@ -32,7 +32,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::health::Health;
-use crate::object::{Key, Options};
+use crate::object::{Hook, Key, Manifest, Options};
 
 /// What is live of one object, as far as plans look.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,8 +72,24 @@ pub(crate) struct Item {
     pub(crate) wave: i64,
     #[serde(rename = "h", default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) hook: bool,
+    /// A hook that goes when it is made again, under another name.
+    #[serde(rename = "r", default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) renamed: bool,
     #[serde(flatten)]
     pub(crate) options: Options,
+}
+
+impl Item {
+    pub(crate) fn of(manifest: &Manifest) -> Self {
+        let hook = manifest.hook.as_ref();
+        Self {
+            version: manifest.version.clone(),
+            wave: manifest.wave,
+            hook: hook.is_some(),
+            renamed: hook.is_some_and(Hook::leaves_to_successor),
+            options: manifest.options,
+        }
+    }
 }
 
 #[expect(

@@ -113,7 +113,8 @@ impl World {
     /// What is written down before the first step.
     pub(super) fn grow(&mut self, manifests: &[Manifest]) {
         for manifest in manifests {
-            self.inventory.insert(manifest.key.clone(), item(manifest));
+            self.inventory
+                .insert(manifest.key.clone(), Item::of(manifest));
         }
     }
 
@@ -235,15 +236,6 @@ impl World {
     }
 }
 
-fn item(manifest: &Manifest) -> Item {
-    Item {
-        version: manifest.version.clone(),
-        wave: manifest.wave,
-        hook: manifest.hook.is_some(),
-        options: manifest.options,
-    }
-}
-
 const KINDS: [(&str, &str); 5] = [
     ("", "Namespace"),
     ("", "ConfigMap"),
@@ -271,7 +263,7 @@ fn manifest() -> impl Strategy<Value = Manifest> {
     let hook = prop_oneof![
         4 => Just(None),
         2 => (proptest::collection::btree_set(phase, 1..3), policy).prop_map(|(phases, policy)| {
-            Some(Hook { phases: phases.into_iter().collect(), delete: vec![policy] })
+            Some(Hook { phases: phases.into_iter().collect(), delete: vec![policy], renamed: false })
         }),
     ];
     (

@@ -73,12 +73,24 @@ async fn options_are_honoured_and_what_was_there_is_taken_over() {
     scenario::project::a_namespace_is_made_only_where_the_project_allows_the_kind(&world).await;
 }
 
+/// What is done without being asked, and how an application ends, on a stack of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_says_what_happens_by_itself() {
+    let world = World::start().await;
+    scenario::automation::an_empty_render_prunes_only_where_that_is_allowed(&world).await;
+    scenario::automation::automation_that_is_switched_off_releases_and_heals_nothing(&world).await;
+    scenario::automation::fields_of_kubectl_stay_without_migration(&world).await;
+    scenario::automation::a_deletion_in_the_background_takes_dependents_along(&world).await;
+    scenario::automation::a_deletion_that_does_not_cascade_leaves_every_object(&world).await;
+}
+
 /// When hooks run, and what isn't deleted without a word, on a stack of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hooks_run_in_their_time_and_nothing_goes_before_its_time() {
     let mut world = World::start().await;
     scenario::hooks::a_failed_release_runs_its_hooks_for_failures(&world).await;
     scenario::hooks::one_hook_runs_in_each_of_its_phases(&world).await;
+    scenario::hooks::a_hook_without_a_name_leaves_nothing_of_earlier_releases(&world).await;
     scenario::prune::what_needs_a_word_is_pruned_only_with_it(&world).await;
     scenario::prune::an_application_says_how_many_may_go_at_once(&world).await;
     scenario::prune::what_is_pruned_last_stays_until_all_is_healthy(&world).await;
@@ -183,5 +195,6 @@ async fn secrets_that_are_rotated_reach_what_uses_them() {
     let mut world = World::start().await;
     scenario::rotation::a_manual_application_shows_a_rotation_and_waits(&world).await;
     scenario::rotation::a_newer_version_reaches_just_what_uses_it(&mut world).await;
+    scenario::rotation::what_is_replaced_as_a_whole_restarts_once_for_a_rotation_too(&world).await;
     scenario::rotation::pods_that_ask_restart_once_for_each_rotation(&mut world).await;
 }

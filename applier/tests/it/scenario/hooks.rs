@@ -1,6 +1,7 @@
 use bus::message::condition::ConditionType;
 use bus::message::desired::Cascade;
 use bus::message::state::{ApplierState, OperationPhase, ResultStatus, SyncStatus};
+use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use crate::world::{App, World, config_map, eventually, noted, timestamp};
@@ -194,4 +195,38 @@ pub(crate) async fn hooks_of_a_deletion_run_before_and_after_it(world: &World) {
         jobs.get_opt("before").await.unwrap().is_none()
     })
     .await;
+}
+
+pub(crate) async fn a_hook_without_a_name_leaves_nothing_of_earlier_releases(world: &World) {
+    world.namespace("unnamed").await;
+    let app = App::new("unnamed", "unnamed");
+    let unnamed = |prefix: &str, policy: &str| {
+        let mut object = config_map("", "1");
+        object["metadata"] = json!({ "generateName": prefix });
+        hook(object, "PreSync", policy)
+    };
+    let left = async |prefix: &str| {
+        let maps = world.config_maps("unnamed");
+        let maps = maps.list(&ListParams::default()).await.unwrap();
+        let names = maps.items.into_iter().filter_map(|map| map.metadata.name);
+        names.filter(|name| name.starts_with(prefix)).count()
+    };
+    for value in ["1", "2", "3"] {
+        let objects = json!([
+            unnamed("tell-", "BeforeHookCreation"),
+            unnamed("keep-", "HookFailed"),
+            config_map("a", value),
+        ]);
+        let generation = world.release(&app, objects).await;
+        world
+            .state(&app, "released", |state| {
+                state.generation == generation && ended(state, OperationPhase::Succeeded)
+            })
+            .await;
+    }
+    eventually("only the last one is there", async || {
+        left("tell-").await == 1
+    })
+    .await;
+    assert_eq!(left("keep-").await, 3, "which only a failure takes away");
 }

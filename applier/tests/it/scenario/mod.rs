@@ -1,4 +1,5 @@
 pub(crate) mod adoption;
+pub(crate) mod automation;
 pub(crate) mod back;
 pub(crate) mod crash;
 pub(crate) mod deletion;

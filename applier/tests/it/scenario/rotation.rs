@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use bus::message::secret::{Answer, Request};
-use bus::message::state::{AgentState, ReleaseCause, SyncStatus};
+use bus::message::state::{AgentState, ApplierState, ReleaseCause, SyncStatus};
 use bus::seal::{ReplayWindow, SecretValue, verify};
 use bus::subject::{self, Bucket};
 use bus::{Asked, clock};
 use serde_json::{Value, json};
 
-use crate::world::{App, World, cluster, config_map, eventually};
+use crate::world::{App, World, cluster, config_map, eventually, noted};
 
 /// Holds one value for each path, with its version, and counts how often it was asked.
 pub(crate) struct Agent {
@@ -325,6 +325,50 @@ pub(crate) async fn pods_that_ask_restart_once_for_each_rotation(world: &mut Wor
         .into_iter()
         .find(|event| event.kind.token() == "drift.detected");
     assert!(drifted.is_none(), "{drifted:?}");
+}
+
+pub(crate) async fn what_is_replaced_as_a_whole_restarts_once_for_a_rotation_too(world: &World) {
+    world.namespace("replaced").await;
+    let app = App::new("replaced", "replaced");
+    let agent = Agent::of(&["kv/data/r"]);
+    let objects = |note: &str| {
+        let notes = [
+            ("argocd.argoproj.io/sync-options", "Replace=true"),
+            ("example.org/note", note),
+        ];
+        let workload = noted(workload("follows", "r", true), &notes);
+        json!([secret("r", "kv/data/r"), workload])
+    };
+    let deployments = world.objects("Deployment", "deployments", "apps", "replaced");
+    let live = async || deployments.get("follows").await.unwrap();
+    let restarted = async || {
+        let live = live().await;
+        live.data["spec"]["template"]["metadata"]["annotations"]["kubectl.kubernetes.io/restartedAt"].clone()
+    };
+    let synced = async |note: &str| {
+        let released = world.release(&app, objects(note)).await;
+        let is =
+            |state: &ApplierState| state.generation == released && state.sync == SyncStatus::Synced;
+        world.state(&app, "synced", is).await;
+        assert_eq!(
+            live().await.metadata.annotations.unwrap()["example.org/note"],
+            note
+        );
+    };
+    let story = async {
+        synced("first").await;
+        assert_eq!(restarted().await, Value::Null);
+        agent.rotate("kv/data/r", 2, "value 2");
+        agent.tell(world, &app).await;
+        let is =
+            |state: &ApplierState| state.history.len() == 2 && state.sync == SyncStatus::Synced;
+        world.state(&app, "rotated", is).await;
+        let once = restarted().await;
+        assert!(once.is_string());
+        synced("second").await;
+        assert_eq!(restarted().await, once);
+    };
+    agent.beside(world, story).await;
 }
 
 async fn one_restart(world: &World, app: &App, agent: &Agent) {
