@@ -3,20 +3,23 @@
 //! The applier signs what it asks ([`ask`]) with a static Ed25519 key that the agent has pinned; the question holds a one-time
 //! X25519 key. The agent checks it ([`verify`]) and answers with HPKE in Auth mode ([`Verified::seal`]) from its own static X25519
 //! key, which the applier has pinned, to that one-time key; the associated data is the digest of the question. So an answer
-//! opens once, by who asked, for what was asked ([`OneTimeKey::open`]).
+//! opens once, by who asked, for what was asked ([`OneTimeKey::open`]). What the agent says instead of values, such as why it gives
+//! none, goes the same way ([`Signed::state`], [`OneTimeKey::read`]); only what isn't its applier's is refused in the open.
 //!
 //! Both pins are lists: to replace a key, add the new public key on the other side, swap the key file, remove the old one.
 
 mod answer;
 mod ask;
+mod envelope;
 mod frame;
 mod keys;
+mod statement;
 #[cfg(test)]
 mod tests;
 mod window;
 
 pub use answer::{OneTimeKey, Secrets};
-pub use ask::{Verified, ask, ask_whether, verify};
+pub use ask::{Signed, Verified, ask, ask_whether, verify};
 pub use frame::{Form, SecretValue};
 pub use keys::{
     AnswererKey, AnswererPublic, AskerKey, AskerPublic, KeyError, KeyTexts, generate, write_key,

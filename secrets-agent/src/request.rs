@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use bus::message::event::{Event, EventKind};
 use bus::message::secret::{
-    Answer, Found, Purpose, Question, Reference, Refusal, RefusalReason, Request, Sealed,
+    Answer, Found, Purpose, Question, Reference, Refusal, RefusalReason, Request, Sealed, Statement,
 };
-use bus::seal::{AnswererKey, AskerPublic, ReplayWindow, SealError, SecretValue, Verified, verify};
+use bus::seal::{
+    AnswererKey, AskerPublic, ReplayWindow, SealError, SecretValue, Signed, Verified, verify,
+};
 use bus::service::Readiness;
 use bus::subject::{self, Bucket};
 use bus::{Asked, Bus, BusError, ClusterId, clock};
@@ -142,17 +144,24 @@ impl<B: Backend> Agent<B> {
                 "the message is not readable as a request",
             )
         };
-        let verified = match &asked.value {
-            Ok(request) => self.verify(request),
+        let signed = match &asked.value {
+            Ok(request) => verify(request, &self.appliers),
             Err(_) => Err(unreadable()),
         };
-        let verified = match verified {
+        let signed = match signed {
+            Ok(signed) => signed,
+            Err(refusal) => {
+                self.disbelieve(&refusal, started);
+                send(&asked, &Answer::Refused(refusal)).await;
+                return;
+            }
+        };
+        let verified = match self.admit(&signed) {
             Ok(verified) => verified,
             Err(refusal) => {
-                // Whom it claims to be about is not to be believed, so no event says it.
-                tracing::warn!(reason = ?refusal.reason, message = refusal.message, "refused");
-                self.metrics.refused(refusal.reason, started.elapsed());
-                send(&asked, &Answer::Refused(refusal)).await;
+                self.disbelieve(&refusal, started);
+                self.state(&asked, &signed, &Statement::Refused(refusal))
+                    .await;
                 return;
             }
         };
@@ -160,12 +169,12 @@ impl<B: Backend> Agent<B> {
         match question.purpose {
             Purpose::Values => {}
             Purpose::Check => {
-                let answer = match self.check_in_time(question).await {
-                    Ok(found) => Answer::Checked(found),
-                    Err(refusal) => Answer::Refused(refusal),
+                let statement = match self.check_in_time(question).await {
+                    Ok(found) => Statement::Checked(found),
+                    Err(refusal) => Statement::Refused(refusal),
                 };
                 tracing::info!(app = %question.app, "checked");
-                send(&asked, &answer).await;
+                self.state(&asked, &signed, &statement).await;
                 return;
             }
         }
@@ -177,28 +186,51 @@ impl<B: Backend> Agent<B> {
             }
             Err(refusal) => {
                 self.metrics.refused(refusal.reason, started.elapsed());
-                let answer = Answer::Refused(refusal.clone());
-                tokio::join!(send(&asked, &answer), self.tell_refused(question, &refusal));
+                let statement = Statement::Refused(refusal.clone());
+                tokio::join!(
+                    self.state(&asked, &signed, &statement),
+                    self.tell_refused(question, &refusal)
+                );
             }
         }
     }
 
-    fn verify(&self, request: &Request) -> Result<Verified, Refusal> {
-        verify(
-            request,
-            &self.appliers,
-            clock::now_ms(),
-            &mut self.window.lock().unwrap_or_else(PoisonError::into_inner),
-        )
+    /// Whom it claims to be about is not to be believed, so no event says it.
+    fn disbelieve(&self, refusal: &Refusal, started: Instant) {
+        tracing::warn!(reason = ?refusal.reason, message = refusal.message, "refused");
+        self.metrics.refused(refusal.reason, started.elapsed());
     }
 
-    async fn resolve_in_time(&self, verified: &Verified) -> Result<(Sealed, Use), Refusal> {
+    fn admit<'q>(&self, signed: &'q Signed) -> Result<Verified<'q>, Refusal> {
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        signed.admit(clock::now_ms(), &mut window)
+    }
+
+    /// Says something that only this agent can have said.
+    async fn state(&self, asked: &Asked<Request>, signed: &Signed, statement: &Statement) {
+        let stated = signed.state(&self.key, statement).or_else(|error| {
+            let refusal = refusal(
+                RefusalReason::Malformed,
+                &format!("{error}; ask for fewer at once"),
+            );
+            signed.state(&self.key, &Statement::Refused(refusal))
+        });
+        match stated {
+            Ok(stated) => send(asked, &Answer::Stated(stated)).await,
+            Err(error) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "an answer can't be sealed"
+            ),
+        }
+    }
+
+    async fn resolve_in_time(&self, verified: &Verified<'_>) -> Result<(Sealed, Use), Refusal> {
         tokio::time::timeout(WHOLE, self.resolve(verified))
             .await
             .unwrap_or_else(|_| Err(slow()))
     }
 
-    async fn resolve(&self, verified: &Verified) -> Result<(Sealed, Use), Refusal> {
+    async fn resolve(&self, verified: &Verified<'_>) -> Result<(Sealed, Use), Refusal> {
         let question = verified.question();
         let (desired, project) = self.known.of(&question.app, question.generation).await;
         let allowed = judge(
@@ -232,7 +264,7 @@ impl<B: Backend> Agent<B> {
             .map_err(|_| slow())
     }
 
-    fn seal(&self, verified: &Verified, resolved: &Resolved) -> Result<Sealed, Refusal> {
+    fn seal(&self, verified: &Verified<'_>, resolved: &Resolved) -> Result<Sealed, Refusal> {
         let (values, versions): (Vec<Option<&SecretValue>>, Vec<Option<u64>>) =
             resolved.values().unzip();
         verified

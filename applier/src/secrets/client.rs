@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use api::placeholder::SecretReference;
-use bus::message::secret::{Answer, Found, Reference, Refusal};
+use bus::message::secret::{Answer, Found, Reference, Refusal, RefusalReason, Statement};
 use bus::seal::{self, AnswererPublic, AskerKey, Form, SealError, SecretValue};
 use bus::{AppId, Bus, BusError, ClusterId, Generation, clock, subject};
 use serde_json::value::RawValue;
@@ -40,6 +40,11 @@ pub(crate) enum SecretsError {
     NotAsked,
     #[error("{}", describe(.0))]
     Refused(Refusal),
+    #[error(
+        "something that doesn't prove to be the secrets-agent refused the request{}",
+        suspicion(*.0)
+    )]
+    Unproven(RefusalReason),
     #[error("a request to the secrets-agent can't be made, or its answer can't be used")]
     Seal(#[from] SealError),
     #[error("the value of {0} is not UTF-8 text")]
@@ -90,8 +95,11 @@ impl Secrets {
             source,
         })? {
             Answer::Sealed(sealed) => sealed,
-            Answer::Refused(refusal) => return Err(SecretsError::Refused(refusal)),
-            Answer::Checked(_) => return Err(SecretsError::NotAsked),
+            Answer::Stated(stated) => match one_time.read(&stated, agents)? {
+                Statement::Refused(refusal) => return Err(SecretsError::Refused(refusal)),
+                Statement::Checked(_) => return Err(SecretsError::NotAsked),
+            },
+            Answer::Refused(refusal) => return Err(SecretsError::Unproven(refusal.reason)),
         };
         let secrets = one_time.open(&sealed, agents)?;
         let versions: Versions = pairs
@@ -147,12 +155,12 @@ impl Secrets {
         // Versions that are written differently are one reference.
         pairs.sort();
         pairs.dedup_by(|one, two| one.0 == two.0);
-        let (key, _) = self.keys.as_ref().ok_or(SecretsError::NoKeys)?;
+        let (key, agents) = self.keys.as_ref().ok_or(SecretsError::NoKeys)?;
         let references = pairs
             .iter()
             .map(|(reference, _)| reference.clone())
             .collect();
-        let request = seal::ask_whether(
+        let (request, one_time) = seal::ask_whether(
             key,
             &self.cluster,
             app,
@@ -164,11 +172,16 @@ impl Secrets {
             .bus
             .ask::<_, Answer>(&subject::resolve(&self.cluster), &request, CHECKED_WITHIN)
             .await;
-        match asked.map_err(|source| SecretsError::Ask {
+        let stated = match asked.map_err(|source| SecretsError::Ask {
             cluster: self.cluster.clone(),
             source,
         })? {
-            Answer::Checked(found) if found.len() == pairs.len() => Ok(Findings {
+            Answer::Stated(stated) => stated,
+            Answer::Refused(refusal) => return Err(SecretsError::Unproven(refusal.reason)),
+            Answer::Sealed(_) => return Err(SecretsError::NotAsked),
+        };
+        match one_time.read(&stated, agents)? {
+            Statement::Checked(found) if found.len() == pairs.len() => Ok(Findings {
                 found: pairs
                     .into_iter()
                     .zip(found)
@@ -176,8 +189,8 @@ impl Secrets {
                     .collect(),
                 problems,
             }),
-            Answer::Refused(refusal) => Err(SecretsError::Refused(refusal)),
-            Answer::Checked(_) | Answer::Sealed(_) => Err(SecretsError::NotAsked),
+            Statement::Refused(refusal) => Err(SecretsError::Refused(refusal)),
+            Statement::Checked(_) => Err(SecretsError::NotAsked),
         }
     }
 }
@@ -202,6 +215,23 @@ pub(super) fn reference(wanted: &SecretReference) -> Result<Reference, SecretsEr
         form: wanted.form,
         version: version.map_err(|_| SecretsError::Version(wanted.clone()))?,
     })
+}
+
+/// What may be behind a refusal that anybody on the bus could have made. Its own words aren't passed on.
+fn suspicion(reason: RefusalReason) -> &'static str {
+    match reason {
+        RefusalReason::Signature => {
+            ", as not signed by its applier: does the secrets-agent's --applier-key fit the applier's --seal-key?"
+        }
+        RefusalReason::Malformed => {
+            ", as unreadable: are applier and secrets-agent of one version?"
+        }
+        RefusalReason::Replayed
+        | RefusalReason::NotDesired
+        | RefusalReason::Forbidden
+        | RefusalReason::NotFound
+        | RefusalReason::Unavailable => ": is the secrets-agent an older one?",
+    }
 }
 
 fn describe(refusal: &Refusal) -> String {

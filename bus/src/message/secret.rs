@@ -85,6 +85,29 @@ pub struct Request {
 #[serde(rename_all = "camelCase")]
 pub enum Answer {
     Sealed(Sealed),
+    /// Anything else that the agent says of a question that is its applier's.
+    Stated(Stated),
+    /// Of what is no question of its applier's, or can't be read: in the open, so that whoever gets it knows no more than that
+    /// somebody refused.
+    Refused(Refusal),
+}
+
+/// A [`Statement`] as JSON, HPKE-sealed to the request's one-time key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Stated {
+    /// Digest of the request's question; the associated data begins with it.
+    pub request: Digest,
+    /// HPKE encapsulated key, base64.
+    pub encapsulated: String,
+    /// Base64.
+    pub ciphertext: String,
+}
+
+/// What the agent says where it gives no values.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Statement {
     /// To a question whose purpose is a check, in the order of its references.
     Checked(Vec<Found>),
     Refused(Refusal),

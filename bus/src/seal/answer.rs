@@ -1,19 +1,12 @@
 //! An answer: sealed by the agent to the one-time key of a question, opened by the applier with it, once.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use hpke::{Deserializable as _, OpModeR, OpModeS, Serializable as _};
-use zeroize::Zeroizing;
-
 use super::ask::Verified;
-use super::frame::{self, MAX_PLAINTEXT, SecretValue};
+use super::envelope;
+use super::frame::{self, SecretValue};
 use super::keys::{AnswererKey, AnswererPublic};
-use super::{Aead, INFO, Kdf, Kem, SealError};
+use super::{Kem, SealError};
 use crate::identity::Digest;
 use crate::message::secret::{Reference, Sealed};
-
-/// The longest ciphertext that is read, in base64: the largest plaintext and its tag.
-const MAX_CIPHERTEXT: usize = (MAX_PLAINTEXT + 16).div_ceil(3) * 4;
 
 /// Opens the one answer to one request. Its secret half never leaves the process, and goes when it was used.
 pub struct OneTimeKey {
@@ -30,7 +23,7 @@ pub struct Secrets {
     versions: Vec<Option<u64>>,
 }
 
-impl Verified {
+impl Verified<'_> {
     /// Seals the values of the question's references, given in their order, with the version that each has at its backend. Only
     /// an optional reference may be without one.
     pub fn seal(
@@ -39,34 +32,28 @@ impl Verified {
         values: &[Option<&SecretValue>],
         versions: Vec<Option<u64>>,
     ) -> Result<Sealed, SealError> {
-        let references = self.question.references.len();
+        let question = self.question();
+        let references = question.references.len();
         if values.len() != references || versions.len() != references {
             return Err(SealError::Mismatch {
                 values: values.len(),
                 references,
             });
         }
-        if !complete(&self.question.references, values) {
+        if !complete(&question.references, values) {
             return Err(SealError::Mismatch {
                 values: values.iter().flatten().count(),
                 references,
             });
         }
         let plaintext = frame::write(values)?;
-        let mode = OpModeS::Auth((key.secret.clone(), key.public.clone()));
-        let associated = associated(&self.digest, &versions);
-        let (encapsulated, ciphertext) = hpke::single_shot_seal::<Aead, Kdf, Kem>(
-            &mode,
-            &self.one_time,
-            INFO,
-            &plaintext,
-            associated.as_bytes(),
-        )
-        .map_err(SealError::Encrypt)?;
+        let signed = self.signed();
+        let associated = associated(&signed.digest, &versions);
+        let envelope = envelope::close(key, &signed.one_time, &plaintext, &associated)?;
         Ok(Sealed {
-            request: self.digest.clone(),
-            encapsulated: STANDARD.encode(encapsulated.to_bytes()),
-            ciphertext: STANDARD.encode(ciphertext),
+            request: signed.digest.clone(),
+            encapsulated: envelope.encapsulated,
+            ciphertext: envelope.ciphertext,
             versions,
         })
     }
@@ -83,32 +70,16 @@ impl OneTimeKey {
         if sealed.request != self.request {
             return Err(SealError::Retargeted);
         }
-        if sealed.versions.len() != self.references.len()
-            || sealed.ciphertext.len() > MAX_CIPHERTEXT
-        {
+        if sealed.versions.len() != self.references.len() {
             return Err(SealError::Malformed);
         }
-        let decode = |text: &str| STANDARD.decode(text).map_err(|_| SealError::Malformed);
-        let encapsulated =
-            <Kem as hpke::Kem>::EncappedKey::from_bytes(&decode(&sealed.encapsulated)?)
-                .map_err(|_| SealError::Malformed)?;
-        let ciphertext = decode(&sealed.ciphertext)?;
-        let associated = associated(&self.request, &sealed.versions);
-        let plaintext = pinned
-            .iter()
-            .find_map(|agent| {
-                hpke::single_shot_open::<Aead, Kdf, Kem>(
-                    &OpModeR::Auth(agent.0.clone()),
-                    &self.secret,
-                    &encapsulated,
-                    INFO,
-                    &ciphertext,
-                    associated.as_bytes(),
-                )
-                .ok()
-            })
-            .map(Zeroizing::new)
-            .ok_or(SealError::Forged)?;
+        let plaintext = envelope::open(
+            &self.secret,
+            pinned,
+            &sealed.encapsulated,
+            &sealed.ciphertext,
+            &associated(&self.request, &sealed.versions),
+        )?;
         let values = frame::read(&plaintext, self.references.len()).ok_or(SealError::Malformed)?;
         let given: Vec<_> = values.iter().map(Option::as_ref).collect();
         if !complete(&self.references, &given) {

@@ -16,12 +16,15 @@ const MAX_QUESTION: usize = 384 * 1024;
 /// The longest path or key, in bytes.
 const MAX_NAME: usize = 1_024;
 
-/// A question that comes from a pinned applier, for the first time.
-pub struct Verified {
-    pub(super) question: Question,
+/// A question that comes from a pinned applier: what is said of it can be proven to whoever asked.
+pub struct Signed {
+    question: Question,
     pub(super) digest: Digest,
     pub(super) one_time: <Kem as hpke::Kem>::PublicKey,
 }
+
+/// One that is heard for the first time, and in time: it may be answered with values.
+pub struct Verified<'q>(&'q Signed);
 
 /// Makes a request for the values of `references`, and the key that opens its answer. Order and duplicates don't matter.
 pub fn ask(
@@ -57,8 +60,8 @@ pub fn ask_whether(
     generation: Generation,
     references: Vec<Reference>,
     now_ms: u64,
-) -> Result<Request, SealError> {
-    let asked = request(
+) -> Result<(Request, OneTimeKey), SealError> {
+    request(
         key,
         Question {
             cluster: cluster.clone(),
@@ -69,9 +72,7 @@ pub fn ask_whether(
             time: now_ms,
             purpose: Purpose::Check,
         },
-    );
-    // Nobody keeps the key: an agent that doesn't know of checks yet would answer with values.
-    asked.map(|(request, _)| request)
+    )
 }
 
 /// Signs a question, with a one-time key of its own.
@@ -98,14 +99,9 @@ fn request(key: &AskerKey, mut question: Question) -> Result<(Request, OneTimeKe
     Ok((request, one_time))
 }
 
-/// Checks that a request is from one of the pinned appliers, well formed, new, and heard for the first time. What it asks for is
-/// judged by who knows the policy.
-pub fn verify(
-    request: &Request,
-    pinned: &[AskerPublic],
-    now_ms: u64,
-    window: &mut ReplayWindow,
-) -> Result<Verified, Refusal> {
+/// Checks that a request is from one of the pinned appliers, and well formed. Whoever made one that isn't has no key that a refusal
+/// could be sealed to.
+pub fn verify(request: &Request, pinned: &[AskerPublic]) -> Result<Signed, Refusal> {
     if request.question.len() > MAX_QUESTION || request.signature.len() > 128 {
         return Err(refusal(
             RefusalReason::Malformed,
@@ -129,36 +125,43 @@ pub fn verify(
         .map_err(|_| refusal(RefusalReason::Malformed, "the question is not readable"))?;
     let one_time =
         well_formed(&question).map_err(|what| refusal(RefusalReason::Malformed, what))?;
-    let digest = Digest::of(request.question.as_bytes());
-    let verdict = window.admit(&digest, question.time, now_ms);
-    let refused = match verdict {
-        Verdict::New => {
-            return Ok(Verified {
-                question,
-                digest,
-                one_time,
-            });
-        }
-        Verdict::Heard => (RefusalReason::Replayed, "the request was answered before"),
-        Verdict::TooOld => (
-            RefusalReason::Replayed,
-            "the request is too old: it was held up, or the clocks of applier and agent differ",
-        ),
-        Verdict::TooNew => (
-            RefusalReason::Replayed,
-            "the request is from the future: the clocks of applier and agent differ",
-        ),
-        Verdict::Full => (
-            RefusalReason::Unavailable,
-            "too many requests within a minute",
-        ),
-    };
-    Err(refusal(refused.0, refused.1))
+    Ok(Signed {
+        question,
+        digest: Digest::of(request.question.as_bytes()),
+        one_time,
+    })
 }
 
-impl Verified {
+impl Signed {
+    /// Checks that it is new, and heard for the first time. What it asks for is judged by who knows the policy.
+    pub fn admit(&self, now_ms: u64, window: &mut ReplayWindow) -> Result<Verified<'_>, Refusal> {
+        let (reason, message) = match window.admit(&self.digest, self.question.time, now_ms) {
+            Verdict::New => return Ok(Verified(self)),
+            Verdict::Heard => (RefusalReason::Replayed, "the request was answered before"),
+            Verdict::TooOld => (
+                RefusalReason::Replayed,
+                "the request is too old: it was held up, or the clocks of applier and agent differ",
+            ),
+            Verdict::TooNew => (
+                RefusalReason::Replayed,
+                "the request is from the future: the clocks of applier and agent differ",
+            ),
+            Verdict::Full => (
+                RefusalReason::Unavailable,
+                "too many requests within a minute",
+            ),
+        };
+        Err(refusal(reason, message))
+    }
+}
+
+impl Verified<'_> {
     pub fn question(&self) -> &Question {
-        &self.question
+        &self.0.question
+    }
+
+    pub(super) fn signed(&self) -> &Signed {
+        self.0
     }
 }
 

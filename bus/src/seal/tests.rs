@@ -4,7 +4,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::*;
 use crate::identity::{AppId, ClusterId, Digest, Generation};
-use crate::message::secret::{Question, Reference, RefusalReason, Request, Sealed};
+use crate::message::secret::{
+    Question, Reference, Refusal, RefusalReason, Request, Sealed, Stated, Statement,
+};
 
 const NOW: u64 = 1_800_000_000_000;
 
@@ -40,6 +42,11 @@ fn two() -> Vec<Reference> {
     ]
 }
 
+/// As one that is heard for the first time.
+fn admitted(signed: &Signed) -> Verified<'_> {
+    signed.admit(NOW, &mut ReplayWindow::new()).unwrap()
+}
+
 impl Parties {
     fn ask(&self, app: &str, references: &[Reference]) -> (Request, OneTimeKey) {
         let app: AppId = app.parse().unwrap();
@@ -54,18 +61,13 @@ impl Parties {
         .unwrap()
     }
 
-    fn verify(&self, request: &Request) -> Result<Verified, RefusalReason> {
-        verify(
-            request,
-            std::slice::from_ref(&self.asker_public),
-            NOW,
-            &mut ReplayWindow::new(),
-        )
-        .map_err(|refusal| refusal.reason)
+    fn verify(&self, request: &Request) -> Result<Signed, RefusalReason> {
+        verify(request, std::slice::from_ref(&self.asker_public)).map_err(|refusal| refusal.reason)
     }
 
     fn answer(&self, request: &Request) -> Sealed {
-        let verified = self.verify(request).unwrap();
+        let signed = self.verify(request).unwrap();
+        let verified = admitted(&signed);
         let values: Vec<SecretValue> = verified
             .question()
             .references
@@ -113,15 +115,8 @@ fn order_and_duplicates_of_references_do_not_matter() {
     let mut twice = two();
     twice.extend(two());
     let (request, _) = parties.ask("argocd/shop", &twice);
-    assert_eq!(
-        parties
-            .verify(&request)
-            .unwrap()
-            .question()
-            .references
-            .len(),
-        2
-    );
+    let signed = parties.verify(&request).unwrap();
+    assert_eq!(admitted(&signed).question().references.len(), 2);
 }
 
 #[test]
@@ -268,28 +263,93 @@ fn a_well_signed_question_over_the_limits_is_refused() {
 #[test]
 fn a_replayed_request_is_refused() {
     let parties = parties();
-    let pinned = [parties.asker_public.clone()];
     let mut window = ReplayWindow::new();
     let (request, _) = parties.ask("argocd/shop", &two());
-    assert!(verify(&request, &pinned, NOW, &mut window).is_ok());
+    let signed = parties.verify(&request).unwrap();
+    assert!(signed.admit(NOW, &mut window).is_ok());
     for now in [NOW, NOW + 1_000, NOW + 10_000_000, NOW - 10_000_000] {
-        let refused = verify(&request, &pinned, now, &mut window).err().unwrap();
+        let refused = signed.admit(now, &mut window).err().unwrap();
         assert_eq!(refused.reason, RefusalReason::Replayed, "{now}");
     }
 }
 
 #[test]
-fn a_forged_request_does_not_use_up_the_real_one() {
+fn a_statement_is_proven_to_who_asked_and_to_nobody_else() {
+    let (parties, others) = (parties(), parties());
+    let refused = Statement::Refused(Refusal::new(RefusalReason::Forbidden, "not this", two()));
+    let (request, key) = parties.ask("argocd/shop", &two());
+    let signed = parties.verify(&request).unwrap();
+    let stated = signed.state(&parties.answerer, &refused).unwrap();
+    assert!(!serde_json::to_string(&stated).unwrap().contains("not this"));
+    assert_eq!(key.read(&stated, &parties.agent()).unwrap(), refused);
+
+    let (_, key) = parties.ask("argocd/shop", &two());
+    assert!(matches!(
+        key.read(&stated, &parties.agent()),
+        Err(SealError::Retargeted)
+    ));
+    let (request, key) = parties.ask("argocd/shop", &two());
+    let signed = parties.verify(&request).unwrap();
+    let forged = signed.state(&others.answerer, &refused).unwrap();
+    assert!(matches!(
+        key.read(&forged, &parties.agent()),
+        Err(SealError::Forged)
+    ));
+    let (request, key) = parties.ask("argocd/shop", &two());
+    let signed = parties.verify(&request).unwrap();
+    let mut altered = signed.state(&parties.answerer, &refused).unwrap();
+    altered.ciphertext.replace_range(0..4, "AAAA");
+    assert!(matches!(
+        key.read(&altered, &parties.agent()),
+        Err(SealError::Forged)
+    ));
+}
+
+#[test]
+fn values_are_no_statement_and_a_statement_is_no_values() {
     let parties = parties();
-    let pinned = [parties.asker_public.clone()];
-    let mut window = ReplayWindow::new();
-    let (request, _) = parties.ask("argocd/shop", &two());
-    let forged = Request {
-        signature: STANDARD.encode([0; 64]),
-        ..request.clone()
+    let (request, key) = parties.ask("argocd/shop", &two());
+    let sealed = parties.answer(&request);
+    let as_statement = Stated {
+        request: sealed.request,
+        encapsulated: sealed.encapsulated,
+        ciphertext: sealed.ciphertext,
     };
-    assert!(verify(&forged, &pinned, NOW, &mut window).is_err());
-    assert!(verify(&request, &pinned, NOW, &mut window).is_ok());
+    assert!(matches!(
+        key.read(&as_statement, &parties.agent()),
+        Err(SealError::Forged)
+    ));
+    let (request, key) = parties.ask("argocd/shop", &[]);
+    let signed = parties.verify(&request).unwrap();
+    let stated = signed
+        .state(&parties.answerer, &Statement::Checked(Vec::new()))
+        .unwrap();
+    let as_values = Sealed {
+        request: stated.request,
+        encapsulated: stated.encapsulated,
+        ciphertext: stated.ciphertext,
+        versions: Vec::new(),
+    };
+    assert!(matches!(
+        key.open(&as_values, &parties.agent()),
+        Err(SealError::Forged)
+    ));
+}
+
+#[test]
+fn a_statement_over_the_limit_is_not_sent() {
+    let parties = parties();
+    let (request, _) = parties.ask("argocd/shop", &two());
+    let signed = parties.verify(&request).unwrap();
+    let long = Refusal::new(
+        RefusalReason::NotFound,
+        "x".repeat(frame::MAX_PLAINTEXT),
+        Vec::new(),
+    );
+    assert!(matches!(
+        signed.state(&parties.answerer, &Statement::Refused(long)),
+        Err(SealError::TooLarge { .. })
+    ));
 }
 
 #[test]
@@ -375,7 +435,7 @@ fn a_key_is_replaced_by_pinning_both_for_a_while() {
         let (request, key) = parties.ask("argocd/shop", &two());
         assert!(key.open(&parties.answer(&request), &both).is_ok());
         let pinned = [old.asker_public.clone(), new.asker_public.clone()];
-        assert!(verify(&request, &pinned, NOW, &mut ReplayWindow::new()).is_ok());
+        assert!(verify(&request, &pinned).is_ok());
     }
 }
 
@@ -383,7 +443,8 @@ fn a_key_is_replaced_by_pinning_both_for_a_while() {
 fn an_answer_needs_a_value_for_each_reference() {
     let parties = parties();
     let (request, _) = parties.ask("argocd/shop", &two());
-    let verified = parties.verify(&request).unwrap();
+    let signed = parties.verify(&request).unwrap();
+    let verified = admitted(&signed);
     let one = SecretValue::new(b"x".to_vec());
     assert!(matches!(
         verified.seal(&parties.answerer, &[Some(&one)], vec![None]),
@@ -404,7 +465,8 @@ fn an_optional_reference_may_be_without_a_value_and_json_stays_json() {
     };
     let asked = [optional.clone(), reference("kv/data/shop", "replicas")];
     let (request, key) = parties.ask("argocd/shop", &asked);
-    let verified = parties.verify(&request).unwrap();
+    let signed = parties.verify(&request).unwrap();
+    let verified = admitted(&signed);
     let count = SecretValue::json(b"3".to_vec());
     let sealed = verified
         .seal(&parties.answerer, &[None, Some(&count)], vec![None, None])
@@ -419,7 +481,8 @@ fn an_optional_reference_may_be_without_a_value_and_json_stays_json() {
 fn the_largest_answer_fits_into_a_message() {
     let parties = parties();
     let (request, key) = parties.ask("argocd/shop", &two());
-    let verified = parties.verify(&request).unwrap();
+    let signed = parties.verify(&request).unwrap();
+    let verified = admitted(&signed);
     let half = SecretValue::new(vec![b'x'; frame::MAX_PLAINTEXT / 2 - 16]);
     let sealed = verified
         .seal(

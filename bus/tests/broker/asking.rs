@@ -39,7 +39,7 @@ fn message(answer: Answer) -> String {
     match answer {
         Answer::Refused(refusal) => refusal.message,
         Answer::Sealed(_) => "sealed".to_owned(),
-        Answer::Checked(_) => "checked".to_owned(),
+        Answer::Stated(_) => "stated".to_owned(),
     }
 }
 

@@ -6,7 +6,7 @@ use api::placeholder::PathForm;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bus::Update;
-use bus::message::secret::{Answer, Reference, RefusalReason};
+use bus::message::secret::{Answer, Reference, RefusalReason, Statement};
 use bus::message::state::AgentState;
 use bus::seal::{AskerKey, generate};
 use bus::subject::{self, Bucket};
@@ -156,13 +156,16 @@ async fn what_does_not_fit_is_refused() {
         .refusal();
     assert_eq!(tricky.reason, RefusalReason::Forbidden, "{tricky:?}");
 
-    let (request, _) = world.question(5, &own);
+    let (request, key) = world.question(5, &own);
     assert!(matches!(
         world.send(&request).await.unwrap(),
         Answer::Sealed(_)
     ));
-    let Answer::Refused(replayed) = world.send(&request).await.unwrap() else {
+    let Answer::Stated(replayed) = world.send(&request).await.unwrap() else {
         panic!("a request was answered twice");
+    };
+    let Statement::Refused(replayed) = world.read(key, &replayed) else {
+        panic!("no check was asked for");
     };
     assert_eq!(replayed.reason, RefusalReason::Replayed);
 

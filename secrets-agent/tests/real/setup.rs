@@ -8,7 +8,7 @@ use std::time::Duration;
 use api::placeholder::PathForm;
 use bus::message::desired::{Cause, Desired, DesiredState, Present, Tracking, Trigger};
 use bus::message::project::Project;
-use bus::message::secret::{Answer, Found, Reference, Refusal, Request};
+use bus::message::secret::{Answer, Found, Reference, Refusal, Request, Stated, Statement};
 use bus::role::{Role, User};
 use bus::seal::{
     AnswererPublic, AskerKey, KeyTexts, OneTimeKey, SealError, Secrets, ask, ask_whether, generate,
@@ -226,6 +226,12 @@ impl World {
             .await
     }
 
+    /// What the agent said that this cluster's applier has pinned.
+    pub(crate) fn read(&self, key: OneTimeKey, stated: &Stated) -> Statement {
+        key.read(stated, std::slice::from_ref(&self.answerer))
+            .unwrap()
+    }
+
     /// Asks, again for as long as nobody serves.
     pub(crate) async fn ask(&self, generation: u64, references: &[Reference]) -> Outcome {
         let asking = async {
@@ -237,8 +243,11 @@ impl World {
                             key.open(&sealed, std::slice::from_ref(&self.answerer)),
                         );
                     }
-                    Ok(Answer::Refused(refusal)) => return Outcome::Refused(refusal),
-                    Ok(Answer::Checked(found)) => panic!("values were asked for: {found:?}"),
+                    Ok(Answer::Stated(stated)) => match self.read(key, &stated) {
+                        Statement::Refused(refusal) => return Outcome::Refused(refusal),
+                        Statement::Checked(found) => panic!("values were asked for: {found:?}"),
+                    },
+                    Ok(Answer::Refused(refusal)) => panic!("not believed: {refusal:?}"),
                     Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
                 }
             }
@@ -267,7 +276,7 @@ impl World {
     pub(crate) async fn check(&self, generation: u64, references: &[Reference]) -> Vec<Found> {
         let checking = async {
             loop {
-                let request = ask_whether(
+                let asked = ask_whether(
                     &self.asker,
                     &here(),
                     &shop(),
@@ -275,11 +284,15 @@ impl World {
                     references.to_vec(),
                     clock::now_ms(),
                 );
-                match self.send(&request.unwrap()).await {
-                    Ok(Answer::Checked(found)) => return found,
+                let (request, key) = asked.unwrap();
+                match self.send(&request).await {
+                    Ok(Answer::Stated(stated)) => match self.read(key, &stated) {
+                        Statement::Checked(found) => return found,
+                        Statement::Refused(refusal) if refusal.reason.is_passing() => {}
+                        Statement::Refused(refusal) => panic!("{refusal:?}"),
+                    },
                     Ok(Answer::Sealed(_)) => panic!("no values were asked for"),
-                    Ok(Answer::Refused(refusal)) if refusal.reason.is_passing() => {}
-                    Ok(Answer::Refused(refusal)) => panic!("{refusal:?}"),
+                    Ok(Answer::Refused(refusal)) => panic!("not believed: {refusal:?}"),
                     Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
                 }
             }

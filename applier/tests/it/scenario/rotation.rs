@@ -50,7 +50,8 @@ impl Agent {
     async fn answer(&self, world: &World, asked: &Asked<Request>, window: &mut ReplayWindow) {
         let request = asked.value.as_ref().unwrap();
         let appliers = std::slice::from_ref(&world.asker);
-        let verified = verify(request, appliers, clock::now_ms(), window).unwrap();
+        let signed = verify(request, appliers).unwrap();
+        let verified = signed.admit(clock::now_ms(), window).unwrap();
         let (values, versions): (Vec<SecretValue>, Vec<Option<u64>>) = {
             *self.asked.lock().unwrap() += 1;
             let known = self.values.lock().unwrap();

@@ -1,5 +1,7 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bus::message::condition::ConditionType;
-use bus::message::secret::{Answer, Refusal, RefusalReason, Request};
+use bus::message::secret::{Answer, Refusal, RefusalReason, Request, Statement};
 use bus::message::state::SyncStatus;
 use bus::seal::{ReplayWindow, SecretValue, verify};
 use bus::{clock, subject};
@@ -36,16 +38,23 @@ pub(crate) async fn secrets_reach_the_object_and_nothing_else(world: &World) {
         .await
         .unwrap();
     let mut window = ReplayWindow::default();
+    let doubted = AtomicBool::new(false);
     let answering = async {
         loop {
             let asked = served.next().await.unwrap();
             let request = asked.value.as_ref().unwrap();
-            let answer = match verify(
-                request,
-                std::slice::from_ref(&world.asker),
-                clock::now_ms(),
-                &mut window,
-            ) {
+            let signed = verify(request, std::slice::from_ref(&world.asker)).unwrap();
+            let refused = |refusal| {
+                let stated = signed.state(&world.agent, &Statement::Refused(refusal));
+                Answer::Stated(stated.unwrap())
+            };
+            let answer = match signed.admit(clock::now_ms(), &mut window) {
+                // As the broker could, which has no key.
+                Ok(_) if !doubted.load(Ordering::Relaxed) => Answer::Refused(Refusal::new(
+                    RefusalReason::Forbidden,
+                    "ask at evil.example",
+                    Vec::new(),
+                )),
                 Ok(verified) if verified.question().references[0].path == "kv/data/app" => {
                     let value = SecretValue::new(CANARY.as_bytes().to_vec());
                     Answer::Sealed(
@@ -54,23 +63,33 @@ pub(crate) async fn secrets_reach_the_object_and_nothing_else(world: &World) {
                             .unwrap(),
                     )
                 }
-                Ok(_) => Answer::Refused(Refusal::new(
+                Ok(_) => refused(Refusal::new(
                     RefusalReason::Forbidden,
                     "not this one",
                     Vec::new(),
                 )),
-                Err(refusal) => Answer::Refused(refusal),
+                Err(refusal) => refused(refusal),
             };
             asked.reply(&answer).await.unwrap();
         }
     };
     tokio::select! {
         () = answering => {}
-        () = released(world, &app, secret) => {}
+        () = released(world, &app, secret, &doubted) => {}
     }
 }
 
-async fn released(world: &World, app: &App, secret: Value) {
+async fn released(world: &World, app: &App, secret: Value, doubted: &AtomicBool) {
+    let state = world
+        .state(app, "refused by nobody knows whom", |state| {
+            state.conditions.iter().any(|condition| {
+                condition.kind == ConditionType::SecretError
+                    && condition.message.contains("doesn't prove")
+            })
+        })
+        .await;
+    assert!(!format!("{state:?}").contains("evil"), "{state:?}");
+    doubted.store(true, Ordering::Relaxed);
     let secrets = world.objects("Secret", "secrets", "", "secret");
     eventually("the secret is there", async || {
         secrets.get_opt("a").await.unwrap().is_some()

@@ -32,7 +32,8 @@ pub(crate) async fn the_secret_of_a_vault_secret_is_there_without_its_operator(w
             let asked = served.next().await.unwrap();
             let pinned = std::slice::from_ref(&world.asker);
             let request = asked.value.as_ref().unwrap();
-            let verified = verify(request, pinned, clock::now_ms(), &mut window).unwrap();
+            let signed = verify(request, pinned).unwrap();
+            let verified = signed.admit(clock::now_ms(), &mut window).unwrap();
             let whole = SecretValue::json(br#"{"user":"shop","count":7}"#.to_vec());
             let binary = SecretValue::new(b"AP8=".to_vec());
             let values: Vec<Option<&SecretValue>> = verified

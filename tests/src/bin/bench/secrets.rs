@@ -225,6 +225,10 @@ impl Applier {
                 let secrets = one_time.open(&sealed, std::slice::from_ref(&self.agent))?;
                 Ok(secrets.len())
             }
+            Answer::Stated(stated) => {
+                let said = one_time.read(&stated, std::slice::from_ref(&self.agent))?;
+                bail!("the secrets-agent gave no values: {said:?}")
+            }
             Answer::Refused(refusal) => bail!("the secrets-agent refused: {}", refusal.message),
         }
     }
