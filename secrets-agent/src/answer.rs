@@ -67,12 +67,13 @@ impl Resolved {
 /// Reads what `allowed` names. Either everything is found, or the refusal names each reference that isn't.
 pub(crate) async fn resolve<B: Backend>(
     backend: &B,
+    project: &str,
     allowed: &[Allowed],
 ) -> Result<Resolved, Refusal> {
-    let wanted = place(backend, allowed).await?;
+    let wanted = place(backend, project, allowed).await?;
     let which: BTreeSet<Which> = wanted.iter().map(|wanted| wanted.which.clone()).collect();
     let (documents, failed) = each(which, |(path, version)| async move {
-        backend.read(&path, version).await
+        backend.read(project, &path, version).await
     })
     .await;
     let unread = wanted
@@ -134,7 +135,11 @@ impl Resolved {
 }
 
 /// Finds out where each reference is read.
-async fn place<B: Backend>(backend: &B, allowed: &[Allowed]) -> Result<Vec<Wanted>, Refusal> {
+async fn place<B: Backend>(
+    backend: &B,
+    project: &str,
+    allowed: &[Allowed],
+) -> Result<Vec<Wanted>, Refusal> {
     let short: BTreeSet<SecretPath> = allowed
         .iter()
         .filter_map(|allowed| match &allowed.place {
@@ -142,7 +147,10 @@ async fn place<B: Backend>(backend: &B, allowed: &[Allowed]) -> Result<Vec<Wante
             Place::Meant { short, .. } => Some(short.clone()),
         })
         .collect();
-    let (meant, failed) = each(short, |path| async move { backend.api_path(&path).await }).await;
+    let (meant, failed) = each(short, |path| async move {
+        backend.api_path(project, &path).await
+    })
+    .await;
     let mut wanted = Vec::with_capacity(allowed.len());
     let mut unplaced = Vec::new();
     for Allowed { reference, place } in allowed {
@@ -254,6 +262,7 @@ mod tests {
     impl Backend for Store {
         async fn read(
             &self,
+            _: &str,
             path: &SecretPath,
             version: Option<u64>,
         ) -> Result<Document, BackendError> {
@@ -271,12 +280,16 @@ mod tests {
             }
         }
 
-        async fn api_path(&self, path: &SecretPath) -> Result<SecretPath, BackendError> {
+        async fn api_path(&self, _: &str, path: &SecretPath) -> Result<SecretPath, BackendError> {
             let (mount, rest) = path.as_str().split_once('/').unwrap();
             Ok(SecretPath::parse(&format!("{mount}/data/{rest}")).unwrap())
         }
 
-        async fn newest_version(&self, _: &SecretPath) -> Result<Option<u64>, BackendError> {
+        async fn newest_version(
+            &self,
+            _: &str,
+            _: &SecretPath,
+        ) -> Result<Option<u64>, BackendError> {
             Ok(Some(9))
         }
     }
@@ -315,7 +328,7 @@ mod tests {
             allowed("kv/x", "a", None),
             allowed("kv/y", "a", None),
         ];
-        let resolved = resolve(&store, &asked).await.unwrap();
+        let resolved = resolve(&store, "shop", &asked).await.unwrap();
         assert_eq!(store.reads.load(Ordering::SeqCst), 3);
         let versions: Vec<_> = resolved.values().map(|(_, version)| version).collect();
         assert_eq!(versions, [Some(9), Some(2), Some(9), Some(9)]);
@@ -326,13 +339,13 @@ mod tests {
     async fn a_short_path_is_read_where_it_means_if_that_is_allowed() {
         let store = Store::default();
         let asked = [short("kv/x", &["kv/data/x"])];
-        let resolved = resolve(&store, &asked).await.unwrap();
+        let resolved = resolve(&store, "shop", &asked).await.unwrap();
         let (value, version) = resolved.values().next().unwrap();
         assert_eq!(value.unwrap().expose(), br#"{"a":"1"}"#);
         assert_eq!(version, Some(9));
         let path = SecretPath::parse("kv/data/x").unwrap();
         assert!(resolved.newest().contains_key(&path));
-        let refusal = resolve(&store, &[short("kv/x", &["kv/x"])])
+        let refusal = resolve(&store, "shop", &[short("kv/x", &["kv/x"])])
             .await
             .unwrap_err();
         assert_eq!(refusal.reason, RefusalReason::Forbidden);
@@ -343,11 +356,15 @@ mod tests {
     #[tokio::test]
     async fn a_missing_path_or_key_is_named_and_nothing_is_given() {
         let asked = [allowed("kv/gone", "a", None), allowed("kv/x", "a", None)];
-        let refusal = resolve(&Store::default(), &asked).await.unwrap_err();
+        let refusal = resolve(&Store::default(), "shop", &asked)
+            .await
+            .unwrap_err();
         assert_eq!(refusal.reason, RefusalReason::NotFound);
         assert_eq!(refusal.references, [asked[0].reference.clone()]);
         let asked = [allowed("kv/x", "b", None), allowed("kv/x", "c", None)];
-        let refusal = resolve(&Store::default(), &asked).await.unwrap_err();
+        let refusal = resolve(&Store::default(), "shop", &asked)
+            .await
+            .unwrap_err();
         assert_eq!(refusal.message, "path `kv/x` has no key `b` (and 1 more)");
         assert_eq!(refusal.references.len(), 2);
     }
@@ -358,7 +375,9 @@ mod tests {
             allowed("kv/gone", "a", None),
             allowed("kv/sealed", "a", None),
         ];
-        let refusal = resolve(&Store::default(), &asked).await.unwrap_err();
+        let refusal = resolve(&Store::default(), "shop", &asked)
+            .await
+            .unwrap_err();
         assert_eq!(refusal.reason, RefusalReason::Unavailable);
         assert!(refusal.message.contains("sealed"), "{}", refusal.message);
     }
@@ -366,7 +385,7 @@ mod tests {
     #[tokio::test]
     async fn a_question_without_references_reads_nothing() {
         let store = Store::default();
-        assert!(resolve(&store, &[]).await.is_ok());
+        assert!(resolve(&store, "shop", &[]).await.is_ok());
         assert_eq!(store.reads.load(Ordering::SeqCst), 0);
     }
 }

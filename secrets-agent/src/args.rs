@@ -186,6 +186,53 @@ pub struct VaultArgs {
         default_value = "approle"
     )]
     pub vault_approle_mount: String,
+    /// Token role by which a project's applications are read for, with {project}: `towline-{project}`. The agent then needs `update` on
+    /// `auth/token/create/<role>`, and no right to read. Without, it reads for all projects as what it is logged in as
+    #[arg(
+        long,
+        env = "TOWLINE_VAULT_PROJECT_ROLE",
+        value_name = "ROLE",
+        value_parser = project_role
+    )]
+    pub vault_project_role: Option<ProjectRole>,
+}
+
+/// The name of a token role with a place for a project's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProjectRole(String);
+
+const PROJECT: &str = "{project}";
+
+impl ProjectRole {
+    /// None where that is no one segment of a path.
+    pub(crate) fn of(&self, project: &str) -> Option<String> {
+        // As Kubernetes has names: never `..`, which would be another path.
+        let is_name = project.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && project.len() <= 253
+            && project.chars().all(is_plain);
+        is_name.then(|| self.0.replace(PROJECT, project))
+    }
+}
+
+impl std::fmt::Display for ProjectRole {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn is_plain(symbol: char) -> bool {
+    symbol.is_ascii_alphanumeric() || matches!(symbol, '-' | '_' | '.')
+}
+
+fn project_role(text: &str) -> Result<ProjectRole, &'static str> {
+    let around: Vec<&str> = text.split(PROJECT).collect();
+    if around.len() < 2 {
+        return Err("it names no {project}: all projects would share it");
+    }
+    if around.iter().any(|part| !part.chars().all(is_plain)) {
+        return Err("beside {project} it may hold letters, digits, `-`, `_` and `.`");
+    }
+    Ok(ProjectRole(text.to_owned()))
 }
 
 #[expect(
@@ -290,6 +337,18 @@ mod tests {
             list("kv/data/{a,b}/*, kv/data/{project}/**\n x/y"),
             ["kv/data/{a,b}/*", "kv/data/{project}/**", "x/y"]
         );
+    }
+
+    #[test]
+    fn a_role_is_named_for_its_project_and_stays_one_segment() {
+        let role = project_role("towline-{project}").unwrap();
+        assert_eq!(role.of("shop").as_deref(), Some("towline-shop"));
+        for project in ["", ".", "..", "a/b", "a%2fb", "a b", "ü", &"x".repeat(300)] {
+            assert_eq!(role.of(project), None, "{project}");
+        }
+        for text in ["", "towline", "a/{project}", "{project}?x"] {
+            assert!(project_role(text).is_err(), "{text}");
+        }
     }
 
     #[test]

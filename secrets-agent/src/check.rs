@@ -11,6 +11,7 @@ use crate::policy::{Allowed, Place, SecretPath};
 /// Reads what may be read of `judged`, in its order, and drops the values at once.
 pub(crate) async fn check<B: Backend>(
     backend: &B,
+    project: &str,
     judged: Vec<Result<Allowed, String>>,
 ) -> Vec<Found> {
     let short: BTreeSet<SecretPath> = judged
@@ -21,7 +22,10 @@ pub(crate) async fn check<B: Backend>(
             Place::Meant { short, .. } => Some(short.clone()),
         })
         .collect();
-    let meant = each(short, |path| async move { backend.api_path(&path).await }).await;
+    let meant = each(short, |path| async move {
+        backend.api_path(project, &path).await
+    })
+    .await;
     let placed: Vec<Result<(Reference, Which), Found>> = judged
         .into_iter()
         .map(|judged| {
@@ -38,7 +42,7 @@ pub(crate) async fn check<B: Backend>(
         .map(|(_, which)| which.clone())
         .collect();
     let (documents, failed) = each(which, |(path, version)| async move {
-        backend.read(&path, version).await
+        backend.read(project, &path, version).await
     })
     .await;
     placed
@@ -129,7 +133,12 @@ mod tests {
     struct Store;
 
     impl Backend for Store {
-        async fn read(&self, path: &SecretPath, _: Option<u64>) -> Result<Document, BackendError> {
+        async fn read(
+            &self,
+            _: &str,
+            path: &SecretPath,
+            _: Option<u64>,
+        ) -> Result<Document, BackendError> {
             match path.as_str() {
                 "kv/data/gone" => Err(BackendError::NoPath { path: path.clone() }),
                 "kv/data/sealed" => Err(BackendError::Sealed),
@@ -140,12 +149,16 @@ mod tests {
             }
         }
 
-        async fn api_path(&self, path: &SecretPath) -> Result<SecretPath, BackendError> {
+        async fn api_path(&self, _: &str, path: &SecretPath) -> Result<SecretPath, BackendError> {
             let (mount, rest) = path.as_str().split_once('/').unwrap();
             Ok(SecretPath::parse(&format!("{mount}/data/{rest}")).unwrap())
         }
 
-        async fn newest_version(&self, _: &SecretPath) -> Result<Option<u64>, BackendError> {
+        async fn newest_version(
+            &self,
+            _: &str,
+            _: &SecretPath,
+        ) -> Result<Option<u64>, BackendError> {
             Ok(Some(9))
         }
     }
@@ -183,6 +196,7 @@ mod tests {
     async fn each_reference_is_told_by_itself_and_no_value_is() {
         let found = check(
             &Store,
+            "shop",
             vec![
                 Ok(at("kv/data/x", "a")),
                 Ok(at("kv/data/x", "b")),

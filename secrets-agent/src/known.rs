@@ -58,6 +58,12 @@ impl Known {
         self.look(app)
     }
 
+    /// The project of an application that is desired here.
+    pub(crate) fn project_of(&self, app: &AppId) -> Option<String> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(state.apps.get(app)?.project.clone())
+    }
+
     fn look(&self, app: &AppId) -> (Option<DesiredApp>, Option<Arc<Project>>) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let desired = state.apps.get(app).cloned();

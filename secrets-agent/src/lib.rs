@@ -25,7 +25,7 @@ use bus::seal::AnswererKey;
 use bus::service::Service;
 use tokio_util::sync::CancellationToken;
 
-pub use args::{Args, Globs, VaultArgs};
+pub use args::{Args, Globs, ProjectRole, VaultArgs};
 
 use crate::backend::{Files, KubernetesSecrets, Stores, Vault};
 use crate::known::Known;
@@ -104,15 +104,15 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     );
     service.spawn(
         "rotation",
-        rotation::watch(
-            bus.clone(),
-            cluster.clone(),
-            Arc::clone(&backend),
-            Arc::clone(&uses),
-            metrics.clone(),
-            rotation_interval,
-            service.token(),
-        ),
+        rotation::Rotation {
+            bus: bus.clone(),
+            cluster: cluster.clone(),
+            backend: Arc::clone(&backend),
+            known: Arc::clone(&known),
+            uses: Arc::clone(&uses),
+            metrics: metrics.clone(),
+        }
+        .watch(rotation_interval, service.token()),
     );
     let agent = Agent::new(
         bus,

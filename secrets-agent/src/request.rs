@@ -240,7 +240,8 @@ impl<B: Backend> Agent<B> {
             project.as_deref(),
             &self.bounds,
         )?;
-        let resolved = resolve(&*self.backend, &allowed).await?;
+        let project = desired.map(|desired| desired.project).unwrap_or_default();
+        let resolved = resolve(&*self.backend, &project, &allowed).await?;
         let sealed = self.seal(verified, &resolved)?;
         let used = Use {
             generation: question.generation,
@@ -259,7 +260,8 @@ impl<B: Backend> Agent<B> {
             project.as_deref(),
             &self.bounds,
         )?;
-        tokio::time::timeout(WHOLE, check(&*self.backend, judged))
+        let project = desired.map(|desired| desired.project).unwrap_or_default();
+        tokio::time::timeout(WHOLE, check(&*self.backend, &project, judged))
             .await
             .map_err(|_| slow())
     }

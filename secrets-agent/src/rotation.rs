@@ -10,43 +10,65 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::{Backend, BackendError};
+use crate::known::Known;
 use crate::metrics::Metrics;
 use crate::policy::SecretPath;
 use crate::uses::{Outdated, Uses};
 
-/// Looks once in each `interval`; an interval of zero never looks.
-pub(crate) async fn watch<B: Backend>(
-    bus: Bus,
-    cluster: ClusterId,
-    backend: Arc<B>,
-    uses: Arc<Uses>,
-    metrics: Metrics,
-    interval: Duration,
-    token: CancellationToken,
-) -> Result<(), BusError> {
-    if interval.is_zero() {
-        token.cancelled().await;
-        return Ok(());
-    }
-    let teller = Teller {
-        bus,
-        cluster,
-        uses,
-        metrics,
-    };
-    let rounds = async {
-        loop {
-            let paths = teller.uses.paths();
-            teller.metrics.paths(paths.len());
-            if paths.is_empty() {
-                teller.uses.added().await;
-                continue;
-            }
-            round(&*backend, paths, interval, &teller).await;
+/// What looking takes.
+pub(crate) struct Rotation<B> {
+    pub(crate) bus: Bus,
+    pub(crate) cluster: ClusterId,
+    pub(crate) backend: Arc<B>,
+    pub(crate) known: Arc<Known>,
+    pub(crate) uses: Arc<Uses>,
+    pub(crate) metrics: Metrics,
+}
+
+impl<B: Backend> Rotation<B> {
+    /// Looks once in each `interval`; an interval of zero never looks.
+    pub(crate) async fn watch(
+        self,
+        interval: Duration,
+        token: CancellationToken,
+    ) -> Result<(), BusError> {
+        if interval.is_zero() {
+            token.cancelled().await;
+            return Ok(());
         }
-    };
-    token.run_until_cancelled(rounds).await;
-    Ok(())
+        let Self {
+            bus,
+            cluster,
+            backend,
+            known,
+            uses,
+            metrics,
+        } = self;
+        let teller = Teller {
+            bus,
+            cluster,
+            uses,
+            metrics,
+        };
+        let rounds = async {
+            loop {
+                let paths = teller.uses.paths();
+                teller.metrics.paths(paths.len());
+                if paths.is_empty() {
+                    teller.uses.added().await;
+                    continue;
+                }
+                // Of an application that isn't known yet the agent asks for itself.
+                let paths = paths
+                    .into_iter()
+                    .map(|(path, app)| (path, known.project_of(&app).unwrap_or_default()))
+                    .collect();
+                round(&*backend, paths, interval, &teller).await;
+            }
+        };
+        token.run_until_cancelled(rounds).await;
+        Ok(())
+    }
 }
 
 /// Hears the newest version of each path.
@@ -55,20 +77,20 @@ trait Listener: Sync {
 }
 
 /// Asks for each path once, at a moment chosen by chance in its own share of `interval`, and ends with it: neither agents nor rounds
-/// fall into step, and no interval sees more requests than there are paths.
+/// fall into step, and no interval sees more requests than there are paths. With each path comes the project that it is asked for.
 async fn round<B: Backend>(
     backend: &B,
-    paths: Vec<SecretPath>,
+    paths: Vec<(SecretPath, String)>,
     interval: Duration,
     listener: &impl Listener,
 ) {
     let began = Instant::now();
     let count = u32::try_from(paths.len().max(1)).unwrap_or(u32::MAX);
     let share = interval / count;
-    for (at, path) in (0..count).zip(paths) {
+    for (at, (path, project)) in (0..count).zip(paths) {
         let due = share * at + share.mul_f64(rand::random());
         tokio::time::sleep_until(began + due).await;
-        match backend.newest_version(&path).await {
+        match backend.newest_version(&project, &path).await {
             Ok(Some(version)) => listener.newest(&path, version).await,
             Ok(None) => {}
             // Whoever resolves it next is told; here nobody waits for an answer.
@@ -142,15 +164,24 @@ mod tests {
     struct Counted(Mutex<Vec<(SecretPath, Instant)>>);
 
     impl Backend for Counted {
-        async fn read(&self, path: &SecretPath, _: Option<u64>) -> Result<Document, BackendError> {
+        async fn read(
+            &self,
+            _: &str,
+            path: &SecretPath,
+            _: Option<u64>,
+        ) -> Result<Document, BackendError> {
             Err(BackendError::NoPath { path: path.clone() })
         }
 
-        async fn api_path(&self, path: &SecretPath) -> Result<SecretPath, BackendError> {
+        async fn api_path(&self, _: &str, path: &SecretPath) -> Result<SecretPath, BackendError> {
             Ok(path.clone())
         }
 
-        async fn newest_version(&self, path: &SecretPath) -> Result<Option<u64>, BackendError> {
+        async fn newest_version(
+            &self,
+            _: &str,
+            path: &SecretPath,
+        ) -> Result<Option<u64>, BackendError> {
             self.0.lock().unwrap().push((path.clone(), Instant::now()));
             Ok(Some(2))
         }
@@ -181,7 +212,9 @@ mod tests {
         let (backend, began) = (Counted::default(), Instant::now());
         let heard = Heard(&uses, Mutex::default());
         for _ in 0..2 {
-            round(&backend, uses.paths(), interval, &heard).await;
+            let paths = uses.paths().into_keys();
+            let paths = paths.map(|path| (path, String::new())).collect();
+            round(&backend, paths, interval, &heard).await;
         }
         assert_eq!(began.elapsed(), interval * 2);
         assert_eq!(*heard.1.lock().unwrap(), 2_000);

@@ -83,17 +83,17 @@ impl Uses {
         self.lock().remove(app);
     }
 
-    /// Every path in use, once.
-    pub(crate) fn paths(&self) -> Vec<SecretPath> {
-        let mut paths: Vec<SecretPath> = self
-            .lock()
-            .values()
-            .flat_map(|used| used.paths.iter())
-            .filter(|(_, version)| version.is_some())
-            .map(|(path, _)| path.clone())
-            .collect();
-        paths.sort();
-        paths.dedup();
+    /// Every path in use, once, with an application that uses it.
+    pub(crate) fn paths(&self) -> BTreeMap<SecretPath, AppId> {
+        let known = self.lock();
+        let mut paths: BTreeMap<SecretPath, AppId> = BTreeMap::new();
+        for (app, used) in known.iter() {
+            for (path, version) in &used.paths {
+                if version.is_some() {
+                    paths.entry(path.clone()).or_insert_with(|| app.clone());
+                }
+            }
+        }
         paths
     }
 
@@ -205,9 +205,10 @@ mod tests {
             used(&[("kv/data/x", Some(1)), ("kv/data/y", Some(1))]),
         );
         uses.put(&app("b"), used(&[("kv/data/x", Some(1)), ("old/z", None)]));
-        assert_eq!(uses.paths(), [path("kv/data/x"), path("kv/data/y")]);
+        let paths = || uses.paths().into_keys().collect::<Vec<_>>();
+        assert_eq!(paths(), [path("kv/data/x"), path("kv/data/y")]);
         uses.remove(&app("a"));
-        assert_eq!(uses.paths(), [path("kv/data/x")]);
+        assert_eq!(paths(), [path("kv/data/x")]);
     }
 
     #[test]

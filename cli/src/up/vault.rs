@@ -30,6 +30,7 @@ pub(super) fn line(args: &VaultArgs) -> Option<VaultLine> {
         vault_cert_key,
         vault_cert_role,
         vault_cert_mount,
+        vault_project_role,
     } = args;
     let text = |text: &String| Some(OsString::from(text));
     let given = |text: &Option<String>| text.as_ref().map(OsString::from);
@@ -52,6 +53,12 @@ pub(super) fn line(args: &VaultArgs) -> Option<VaultLine> {
         ("--vault-cert-key", file(vault_cert_key)),
         ("--vault-cert-role", given(vault_cert_role)),
         ("--vault-cert-mount", text(vault_cert_mount)),
+        (
+            "--vault-project-role",
+            vault_project_role
+                .as_ref()
+                .map(|role| role.to_string().into()),
+        ),
     ];
     let token = vault_token.as_ref().filter(|token| !token.is_empty());
     Some(VaultLine {

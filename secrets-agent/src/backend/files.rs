@@ -99,6 +99,7 @@ impl Files {
 impl Backend for Files {
     async fn read(
         &self,
+        _: &str,
         path: &SecretPath,
         version: Option<u64>,
     ) -> Result<Document, BackendError> {
@@ -111,11 +112,15 @@ impl Backend for Files {
         self.document(path)
     }
 
-    async fn api_path(&self, path: &SecretPath) -> Result<SecretPath, BackendError> {
+    async fn api_path(&self, _: &str, path: &SecretPath) -> Result<SecretPath, BackendError> {
         Ok(path.clone())
     }
 
-    async fn newest_version(&self, path: &SecretPath) -> Result<Option<u64>, BackendError> {
+    async fn newest_version(
+        &self,
+        _: &str,
+        path: &SecretPath,
+    ) -> Result<Option<u64>, BackendError> {
         let files = self.files(path)?;
         version(&files)
             .map(Some)
@@ -188,16 +193,24 @@ mod tests {
     async fn each_file_of_a_folder_is_a_key_byte_for_byte() {
         let folder = folder();
         let files = Files::new(folder.path()).unwrap();
-        let document = files.read(&path("files/team/shop"), None).await.unwrap();
+        let document = files
+            .read("", &path("files/team/shop"), None)
+            .await
+            .unwrap();
         assert_eq!(document.get("user").unwrap().expose(), b"ada\n");
         assert_eq!(document.get("pass").unwrap().expose(), [0xff, 0]);
         assert!(document.get("none").is_none());
         let missing = files
-            .read(&path("files/team/bank"), None)
+            .read("", &path("files/team/bank"), None)
             .await
             .unwrap_err();
         assert!(matches!(missing, BackendError::NoPath { .. }));
-        assert!(files.read(&path("files/team/shop"), Some(1)).await.is_err());
+        assert!(
+            files
+                .read("", &path("files/team/shop"), Some(1))
+                .await
+                .is_err()
+        );
     }
 
     #[tokio::test]
@@ -212,11 +225,11 @@ mod tests {
         std::os::unix::fs::symlink("../../outside", root.join("shop/out")).unwrap();
         std::os::unix::fs::symlink("..", root.join("up")).unwrap();
         let files = Files::new(&root).unwrap();
-        let document = files.read(&path("files/shop"), None).await.unwrap();
+        let document = files.read("", &path("files/shop"), None).await.unwrap();
         assert_eq!(document.get("user").unwrap().expose(), b"ada");
         assert!(document.get("out").is_none());
         assert!(document.get("..data").is_none());
-        assert!(files.read(&path("files/up"), None).await.is_err());
+        assert!(files.read("", &path("files/up"), None).await.is_err());
     }
 
     #[tokio::test]
@@ -224,18 +237,21 @@ mod tests {
         let folder = folder();
         let files = Files::new(folder.path()).unwrap();
         let shop = path("files/team/shop");
-        let first = files.newest_version(&shop).await.unwrap().unwrap();
-        assert_eq!(files.read(&shop, None).await.unwrap().version, Some(first));
+        let first = files.newest_version("", &shop).await.unwrap().unwrap();
+        assert_eq!(
+            files.read("", &shop, None).await.unwrap().version,
+            Some(first)
+        );
         let later = std::time::SystemTime::now() + std::time::Duration::from_secs(5);
         let user = File::options()
             .write(true)
             .open(folder.path().join("team/shop/user"))
             .unwrap();
         user.set_modified(later).unwrap();
-        let second = files.newest_version(&shop).await.unwrap().unwrap();
+        let second = files.newest_version("", &shop).await.unwrap().unwrap();
         assert!(second > first);
         fs::remove_file(folder.path().join("team/shop/pass")).unwrap();
-        assert_ne!(files.newest_version(&shop).await.unwrap(), Some(second));
+        assert_ne!(files.newest_version("", &shop).await.unwrap(), Some(second));
     }
 
     #[tokio::test]
@@ -245,7 +261,7 @@ mod tests {
         large.set_len(MAX_SIZE).unwrap();
         let files = Files::new(folder.path()).unwrap();
         let error = files
-            .read(&path("files/team/shop"), None)
+            .read("", &path("files/team/shop"), None)
             .await
             .unwrap_err();
         assert!(matches!(error, BackendError::Unreadable { .. }), "{error}");

@@ -93,6 +93,7 @@ impl KubernetesSecrets {
 impl Backend for KubernetesSecrets {
     async fn read(
         &self,
+        _: &str,
         path: &SecretPath,
         version: Option<u64>,
     ) -> Result<Document, BackendError> {
@@ -137,11 +138,15 @@ impl Backend for KubernetesSecrets {
         })
     }
 
-    async fn api_path(&self, path: &SecretPath) -> Result<SecretPath, BackendError> {
+    async fn api_path(&self, _: &str, path: &SecretPath) -> Result<SecretPath, BackendError> {
         Ok(path.clone())
     }
 
-    async fn newest_version(&self, path: &SecretPath) -> Result<Option<u64>, BackendError> {
+    async fn newest_version(
+        &self,
+        _: &str,
+        path: &SecretPath,
+    ) -> Result<Option<u64>, BackendError> {
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
         let found = secrets
             .get_metadata(name(path)?)

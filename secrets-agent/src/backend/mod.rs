@@ -18,11 +18,12 @@ use bus::message::secret::RefusalReason;
 
 use crate::policy::SecretPath;
 
-/// A store of secrets. What it is asked for has passed the policy.
+/// A store of secrets. What it is asked for has passed the policy; it may give a project less than that.
 pub trait Backend: Send + Sync + 'static {
     /// Everything at `path`, at `version` or the newest.
     fn read(
         &self,
+        project: &str,
         path: &SecretPath,
         version: Option<u64>,
     ) -> impl Future<Output = Result<Document, BackendError>> + Send;
@@ -30,12 +31,14 @@ pub trait Backend: Send + Sync + 'static {
     /// The path that is read where people write `path`: `kv/data/shop` for `kv/shop`, where versions are counted.
     fn api_path(
         &self,
+        project: &str,
         path: &SecretPath,
     ) -> impl Future<Output = Result<SecretPath, BackendError>> + Send;
 
     /// The newest version of `path`, without its values; none where versions aren't counted.
     fn newest_version(
         &self,
+        project: &str,
         path: &SecretPath,
     ) -> impl Future<Output = Result<Option<u64>, BackendError>> + Send;
 }
@@ -64,6 +67,8 @@ pub enum BackendError {
     Failing { address: String, status: u16 },
     #[error("the agent cannot log in to Vault: {why}")]
     Login { why: String },
+    #[error("the agent has no token of Vault for project `{project}`: {why}")]
+    Project { project: String, why: String },
     #[error("{path}: {why}")]
     Store { path: SecretPath, why: String },
     #[error("this agent has no store for {path}: start it with {flag}")]
@@ -86,6 +91,7 @@ impl BackendError {
             | Self::Slow { .. }
             | Self::Failing { .. }
             | Self::Login { .. }
+            | Self::Project { .. }
             | Self::Store { .. } => RefusalReason::Unavailable,
         }
     }
@@ -102,6 +108,7 @@ impl BackendError {
             | Self::NotServing { .. }
             | Self::Slow { .. }
             | Self::Login { .. }
+            | Self::Project { .. }
             | Self::Store { .. }
             | Self::NoStore { .. } => false,
         }

@@ -47,29 +47,34 @@ impl Stores {
 impl Backend for Stores {
     async fn read(
         &self,
+        project: &str,
         path: &SecretPath,
         version: Option<u64>,
     ) -> Result<Document, BackendError> {
         match self.of(path)? {
-            Store::Vault(store) => store.read(path, version).await,
-            Store::Kubernetes(store) => store.read(path, version).await,
-            Store::Files(store) => store.read(path, version).await,
+            Store::Vault(store) => store.read(project, path, version).await,
+            Store::Kubernetes(store) => store.read(project, path, version).await,
+            Store::Files(store) => store.read(project, path, version).await,
         }
     }
 
-    async fn api_path(&self, path: &SecretPath) -> Result<SecretPath, BackendError> {
+    async fn api_path(&self, project: &str, path: &SecretPath) -> Result<SecretPath, BackendError> {
         match self.of(path)? {
-            Store::Vault(store) => store.api_path(path).await,
-            Store::Kubernetes(store) => store.api_path(path).await,
-            Store::Files(store) => store.api_path(path).await,
+            Store::Vault(store) => store.api_path(project, path).await,
+            Store::Kubernetes(store) => store.api_path(project, path).await,
+            Store::Files(store) => store.api_path(project, path).await,
         }
     }
 
-    async fn newest_version(&self, path: &SecretPath) -> Result<Option<u64>, BackendError> {
+    async fn newest_version(
+        &self,
+        project: &str,
+        path: &SecretPath,
+    ) -> Result<Option<u64>, BackendError> {
         match self.of(path)? {
-            Store::Vault(store) => store.newest_version(path).await,
-            Store::Kubernetes(store) => store.newest_version(path).await,
-            Store::Files(store) => store.newest_version(path).await,
+            Store::Vault(store) => store.newest_version(project, path).await,
+            Store::Kubernetes(store) => store.newest_version(project, path).await,
+            Store::Files(store) => store.newest_version(project, path).await,
         }
     }
 }
@@ -91,7 +96,7 @@ mod tests {
             ("files/a", "does not exist"),
         ] {
             let path = SecretPath::parse(path).unwrap();
-            let error = stores.read(&path, None).await.unwrap_err();
+            let error = stores.read("shop", &path, None).await.unwrap_err();
             assert!(error.to_string().contains(said), "{error}");
         }
     }

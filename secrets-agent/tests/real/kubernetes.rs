@@ -35,27 +35,27 @@ async fn a_secrets_data_is_read_and_a_change_of_it_is_another_version() {
         .await
         .unwrap();
     let shop = path("k8s/shop");
-    let document = store.read(&shop, None).await.unwrap();
+    let document = store.read("", &shop, None).await.unwrap();
     assert_eq!(document.get("user").unwrap().expose(), b"ada");
     assert_eq!(document.get("lines").unwrap().expose(), b"a\nb\n");
     let first = document.version.unwrap();
-    assert_eq!(store.newest_version(&shop).await.unwrap(), Some(first));
+    assert_eq!(store.newest_version("", &shop).await.unwrap(), Some(first));
     let change = Patch::Merge(json!({"stringData": {"user": "eve"}}));
     secrets
         .patch("shop", &PatchParams::default(), &change)
         .await
         .unwrap();
-    assert_ne!(store.newest_version(&shop).await.unwrap(), Some(first));
+    assert_ne!(store.newest_version("", &shop).await.unwrap(), Some(first));
 
     for (text, wanted) in [
         ("k8s/none", "does not exist"),
         ("k8s/shop/user", "k8s/<name>"),
         ("k8s/No_Name", "does not exist"),
     ] {
-        let error = store.read(&path(text), None).await.unwrap_err();
+        let error = store.read("", &path(text), None).await.unwrap_err();
         assert!(error.to_string().contains(wanted), "{error}");
     }
-    let pinned = store.read(&shop, Some(1)).await.unwrap_err();
+    let pinned = store.read("", &shop, Some(1)).await.unwrap_err();
     assert!(matches!(pinned, BackendError::Unreadable { .. }));
 }
 

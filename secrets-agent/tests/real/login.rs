@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::Sensitive;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use deploy::Stack;
 use prometheus::Registry;
 use secrets_agent::VaultArgs;
-use secrets_agent::backend::{BackendError, Vault};
+use secrets_agent::backend::{Backend as _, BackendError, Vault};
 use secrets_agent::metrics::Metrics;
+use secrets_agent::policy::SecretPath;
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -261,4 +263,66 @@ fn jwt(issuer: &nkeys::KeyPair) -> String {
     );
     let signature = issuer.sign(signed.as_bytes()).unwrap();
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+#[tokio::test]
+async fn vault_itself_bounds_what_is_read_for_a_project() {
+    let (_stack, root) = start().await;
+    for project in ["shop", "bank"] {
+        root.put(&format!("secret/data/{project}/a"), json!({"k": project}))
+            .await;
+        let policy = format!("path \"secret/data/{project}/*\" {{ capabilities = [\"read\"] }}");
+        root.post(
+            &format!("sys/policies/acl/{project}"),
+            &json!({ "policy": policy }),
+        )
+        .await;
+        root.post(
+            &format!("auth/token/roles/towline-{project}"),
+            &json!({"allowed_policies": [project], "token_no_default_policy": false, "token_explicit_max_ttl": "1h"}),
+        )
+        .await;
+    }
+    // The agent itself may read nothing.
+    let policy = "path \"auth/token/create/towline-*\" { capabilities = [\"update\"] }";
+    root.post("sys/policies/acl/agent", &json!({ "policy": policy }))
+        .await;
+    let own = root.token_of(&json!({"policies": ["agent"]})).await;
+    let counted = Counted::new(&VaultArgs {
+        vault_token: Some(Sensitive::new(&own)),
+        vault_project_role: Some(project_role()),
+        ..root.args()
+    });
+    let read = async |project: &str, of: &str| {
+        let path = SecretPath::parse(&format!("secret/data/{of}/a")).unwrap();
+        counted.vault.read(project, &path, None).await
+    };
+    for project in ["shop", "bank", "shop"] {
+        let document = read(project, project).await.unwrap();
+        assert_eq!(document.get("k").unwrap().expose(), project.as_bytes());
+    }
+    assert_eq!(counted.count("login"), 2, "one token for each project");
+    for (project, of) in [("shop", "bank"), ("bank", "shop"), ("", "shop")] {
+        let error = read(project, of).await.unwrap_err();
+        assert!(
+            matches!(error, BackendError::Denied { .. }),
+            "{project}: {error:?}"
+        );
+    }
+    let error = read("none", "shop").await.unwrap_err().to_string();
+    assert!(
+        error.contains("project `none`") && error.contains("towline-none"),
+        "{error}"
+    );
+}
+
+fn project_role() -> secrets_agent::ProjectRole {
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        vault: VaultArgs,
+    }
+    let line = ["", "--vault-project-role", "towline-{project}"];
+    let parsed: Line = clap::Parser::try_parse_from(line).unwrap();
+    parsed.vault.vault_project_role.unwrap()
 }

@@ -117,5 +117,6 @@ pub(crate) fn args(address: &str) -> VaultArgs {
         vault_cert_key: None,
         vault_cert_role: None,
         vault_cert_mount: "cert".to_owned(),
+        vault_project_role: None,
     }
 }

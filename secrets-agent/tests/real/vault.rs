@@ -41,7 +41,7 @@ pub(crate) async fn read(
     text: &str,
     version: Option<u64>,
 ) -> Result<Document, BackendError> {
-    vault.read(&path(text), version).await
+    vault.read("", &path(text), version).await
 }
 
 fn value<'a>(document: &'a Document, key: &str) -> &'a str {
@@ -83,21 +83,21 @@ async fn kv_is_read_in_both_versions_of_its_engine_with_no_right_but_to_read() {
     let plain = read(&vault, "old/plain", None).await.unwrap();
     assert_eq!((plain.version, value(&plain, "k")), (None, "v1"));
     assert_eq!(
-        vault.newest_version(&path("secret/data/team/a")).await,
+        vault.newest_version("", &path("secret/data/team/a")).await,
         Ok(Some(2))
     );
-    assert_eq!(vault.newest_version(&path("old/plain")).await, Ok(None));
+    assert_eq!(vault.newest_version("", &path("old/plain")).await, Ok(None));
     for (short, api) in [
         ("secret/team/a", "secret/data/team/a"),
         ("old/plain", "old/plain"),
     ] {
-        assert_eq!(vault.api_path(&path(short)).await, Ok(path(api)));
+        assert_eq!(vault.api_path("", &path(short)).await, Ok(path(api)));
     }
     let odd = "secret/data/team/a-b_c.d~e@f:g+h=i,j";
     root.put(odd, json!({"k": "odd"})).await;
     let document = read(&vault, odd, None).await.unwrap();
     assert_eq!(value(&document, "k"), "odd");
-    assert_eq!(vault.newest_version(&path(odd)).await, Ok(Some(1)));
+    assert_eq!(vault.newest_version("", &path(odd)).await, Ok(Some(1)));
 
     root.post("secret/delete/team/a", &json!({"versions": [2]}))
         .await;

@@ -1,7 +1,8 @@
-//! How the agent gets its token: from a file, from the environment, for a JWT, by role id and secret id, or by certificate. What is in a file
-//! is read at each login, so a rotated one takes effect when Vault refuses the old one.
+//! How the agent gets its token: from a file, from the environment, for a JWT, by role id and secret id, or by certificate; and with that one a
+//! project's. What is in a file is read at each login, so a rotated one takes effect when Vault refuses the old one.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use api::Sensitive;
 use tokio::io::AsyncReadExt as _;
@@ -11,7 +12,7 @@ use super::SetupError;
 use super::certificate;
 use super::connection::{Connection, Reply};
 use super::session::{Granted, Session};
-use super::token::Token;
+use super::token::{Token, Tokens};
 use crate::args::VaultArgs;
 use crate::backend::BackendError;
 use crate::metrics::{Metrics, VaultRequest};
@@ -46,6 +47,11 @@ enum Method {
         certificate: PathBuf,
         key: PathBuf,
     },
+    TokenRole {
+        project: String,
+        role: String,
+        parent: Arc<Tokens>,
+    },
 }
 
 impl Login {
@@ -62,11 +68,34 @@ impl Login {
         })
     }
 
+    /// A project's, from a token role, with the agent's own token.
+    pub(super) fn by_token_role(
+        project: &str,
+        role: String,
+        parent: Arc<Tokens>,
+        connection: &Connection,
+        metrics: Metrics,
+    ) -> Result<Self, SetupError> {
+        Ok(Self {
+            method: Method::TokenRole {
+                project: project.to_owned(),
+                role,
+                parent,
+            },
+            stranger: Session::new(connection, "")?,
+            connection: connection.clone(),
+            metrics,
+        })
+    }
+
     /// Whether each login makes Vault keep one more token.
     pub(super) fn makes_tokens(&self) -> bool {
         match self.method {
             Method::File(_) | Method::Token(_) => false,
-            Method::Jwt { .. } | Method::AppRole { .. } | Method::Certificate { .. } => true,
+            Method::Jwt { .. }
+            | Method::AppRole { .. }
+            | Method::Certificate { .. }
+            | Method::TokenRole { .. } => true,
         }
     }
 
@@ -106,6 +135,14 @@ impl Login {
                 // A client of its own is large.
                 Box::pin(self.with_certificate(mount, role, certificate, key)).await
             }
+            Method::TokenRole {
+                project,
+                role,
+                parent,
+            } => {
+                // It ends in another login.
+                Box::pin(self.for_project(project, role, parent)).await
+            }
         }
     }
 
@@ -129,6 +166,32 @@ impl Login {
             format!("auth method `{mount}` does not accept the certificate {certificate}")
         };
         self.exchanged(&connection, login, mount, refused).await
+    }
+
+    async fn for_project(
+        &self,
+        project: &str,
+        role: &str,
+        parent: &Tokens,
+    ) -> Result<Token, BackendError> {
+        let mut own = Some(parent.current().await?);
+        for _ in 0..2 {
+            let Some(used) = own.take() else { break };
+            let made = used.session.token_of_role(role);
+            match self.metrics.timed(VaultRequest::Login, made).await {
+                Ok(Reply::Found(granted)) => return Token::granted(&self.connection, &granted),
+                // What Vault answers to a role that isn't there.
+                Ok(Reply::Missing) | Err(BackendError::Failing { status: 400, .. }) => break,
+                Ok(Reply::Denied) => own = parent.instead_of(&used).await?,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(BackendError::Project {
+            project: project.to_owned(),
+            why: format!(
+                "there is no token role `{role}`, or the agent lacks `update` on auth/token/create/{role}"
+            ),
+        })
     }
 
     /// A token that others made: Vault is asked how long it lasts.

@@ -7,6 +7,7 @@ mod health;
 mod lease;
 mod login;
 mod mount;
+mod projects;
 mod session;
 mod token;
 mod values;
@@ -22,6 +23,7 @@ use self::connection::{Connection, Reply};
 use self::health::Health;
 use self::login::Login;
 use self::mount::{Engine, Mounts};
+use self::projects::Projects;
 use self::token::{Token, Tokens};
 use super::{Backend, BackendError, Document};
 use crate::args::VaultArgs;
@@ -59,7 +61,8 @@ pub enum SetupError {
 /// A connection to Vault: one HTTP client, one token at a time.
 pub struct Vault {
     connection: Connection,
-    tokens: Tokens,
+    tokens: Arc<Tokens>,
+    projects: Option<Projects>,
     health: Health,
     mounts: Mounts,
     metrics: Metrics,
@@ -73,8 +76,18 @@ impl Vault {
         };
         let connection = Connection::new(address, args)?;
         let login = Login::new(args, &connection, metrics.clone())?;
+        let tokens = Arc::new(Tokens::new(login, metrics.clone()));
+        let projects = args.vault_project_role.clone().map(|role| {
+            Projects::new(
+                role,
+                Arc::clone(&tokens),
+                connection.clone(),
+                metrics.clone(),
+            )
+        });
         Ok(Some(Self {
-            tokens: Tokens::new(login, metrics.clone()),
+            tokens,
+            projects,
             health: Health::new(&connection, metrics.clone())?,
             connection,
             mounts: Mounts::default(),
@@ -84,13 +97,23 @@ impl Vault {
 
     /// Keeps the agent logged in until `shutdown`. Without it, requests log in as they need.
     pub async fn keep_logged_in(&self, shutdown: CancellationToken) -> Result<(), Infallible> {
-        self.tokens.keep(&self.health, shutdown).await;
+        // A login may have a large client of its own.
+        Box::pin(self.tokens.keep(&self.health, shutdown)).await;
         Ok(())
+    }
+
+    /// Whose token is used for a project.
+    fn tokens_of(&self, project: &str) -> Result<Arc<Tokens>, BackendError> {
+        match &self.projects {
+            Some(projects) => projects.tokens(project),
+            None => Ok(Arc::clone(&self.tokens)),
+        }
     }
 
     /// What `call` gives, with another token if Vault refuses the one in use; none for what isn't there. `what` is for people.
     async fn ask<T, F>(
         &self,
+        project: &str,
         request: VaultRequest,
         what: &str,
         call: impl Fn(Arc<Token>) -> F,
@@ -98,7 +121,7 @@ impl Vault {
     where
         F: Future<Output = Result<Reply<T>, BackendError>>,
     {
-        match self.ask_twice(request, what, call).await {
+        match self.ask_twice(project, request, what, call).await {
             Ok(found) => Ok(found),
             Err(error) => Err(self.health.explain(error).await),
         }
@@ -106,6 +129,7 @@ impl Vault {
 
     async fn ask_twice<T, F>(
         &self,
+        project: &str,
         request: VaultRequest,
         what: &str,
         call: impl Fn(Arc<Token>) -> F,
@@ -113,13 +137,14 @@ impl Vault {
     where
         F: Future<Output = Result<Reply<T>, BackendError>>,
     {
-        let mut token = Some(self.tokens.current().await?);
+        let tokens = self.tokens_of(project)?;
+        let mut token = Some(tokens.current().await?);
         for _ in 0..2 {
             let Some(used) = token.take() else { break };
             match self.patiently(request, || call(Arc::clone(&used))).await? {
                 Reply::Found(found) => return Ok(Some(found)),
                 Reply::Missing => return Ok(None),
-                Reply::Denied => token = self.tokens.instead_of(&used).await?,
+                Reply::Denied => token = tokens.instead_of(&used).await?,
             }
         }
         Err(BackendError::Denied {
@@ -147,12 +172,17 @@ impl Vault {
     }
 
     /// The engine that `path` belongs to, and the mount's path with its closing slash.
-    async fn engine<'a>(&self, path: &'a SecretPath) -> Result<(&'a str, Engine), BackendError> {
+    async fn engine<'a>(
+        &self,
+        project: &str,
+        path: &'a SecretPath,
+    ) -> Result<(&'a str, Engine), BackendError> {
         if let Some(found) = self.mounts.of(path) {
             return Ok(found);
         }
         let mount = self
             .ask(
+                project,
                 VaultRequest::Mount,
                 &format!("the mount of `{path}`"),
                 |token| async move { token.session.mount_of(path).await },
@@ -171,10 +201,11 @@ impl Vault {
 impl Backend for Vault {
     async fn read(
         &self,
+        project: &str,
         path: &SecretPath,
         version: Option<u64>,
     ) -> Result<Document, BackendError> {
-        let (mount, engine) = self.engine(path).await?;
+        let (mount, engine) = self.engine(project, path).await?;
         let unreadable = |why| BackendError::Unreadable {
             path: path.clone(),
             why,
@@ -194,6 +225,7 @@ impl Backend for Vault {
         }
         let body = self
             .ask(
+                project,
                 VaultRequest::Read,
                 &format!("`{path}`"),
                 |token| async move {
@@ -214,8 +246,8 @@ impl Backend for Vault {
         document.ok_or_else(|| unreadable("Vault's answer holds no object of values"))
     }
 
-    async fn api_path(&self, path: &SecretPath) -> Result<SecretPath, BackendError> {
-        let (mount, engine) = self.engine(path).await?;
+    async fn api_path(&self, project: &str, path: &SecretPath) -> Result<SecretPath, BackendError> {
+        let (mount, engine) = self.engine(project, path).await?;
         if engine != Engine::Versioned {
             return Ok(path.clone());
         }
@@ -226,8 +258,12 @@ impl Backend for Vault {
         })
     }
 
-    async fn newest_version(&self, path: &SecretPath) -> Result<Option<u64>, BackendError> {
-        let (mount, engine) = self.engine(path).await?;
+    async fn newest_version(
+        &self,
+        project: &str,
+        path: &SecretPath,
+    ) -> Result<Option<u64>, BackendError> {
+        let (mount, engine) = self.engine(project, path).await?;
         let Some(rest) = path.as_str()[mount.len()..]
             .strip_prefix("data/")
             .filter(|_| engine == Engine::Versioned)
@@ -236,6 +272,7 @@ impl Backend for Vault {
         };
         let found = self
             .ask(
+                project,
                 VaultRequest::Metadata,
                 &format!("`{mount}metadata/{rest}`"),
                 |token| async move {

@@ -97,6 +97,12 @@ impl Session {
         self.granted(login).await
     }
 
+    /// A new token by a token role, below this session's.
+    pub(super) async fn token_of_role(&self, role: &str) -> Result<Reply<Granted>, BackendError> {
+        self.granted(token::new_role(&self.client, role, None))
+            .await
+    }
+
     /// Prolongs this session's token.
     pub(super) async fn renew(&self) -> Result<Reply<Granted>, BackendError> {
         self.granted(token::renew_self(&self.client, None)).await
