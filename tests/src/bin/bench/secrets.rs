@@ -230,6 +230,7 @@ impl Applier {
                 bail!("the secrets-agent gave no values: {said:?}")
             }
             Answer::Refused(refusal) => bail!("the secrets-agent refused: {}", refusal.message),
+            Answer::Checked(_) => bail!("the secrets-agent checked, and values were asked for"),
         }
     }
 }
