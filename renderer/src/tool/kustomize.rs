@@ -211,6 +211,14 @@ mod tests {
             asked["commonAnnotations"],
             json!({"app": "$ARGOCD_APP_NAME"})
         );
+        let with = super::tests::asked(&json!({
+            "commonAnnotations": {"app": "$ARGOCD_APP_NAME"},
+            "commonAnnotationsEnvsubst": true,
+        }));
+        assert_eq!(
+            with.unwrap()["commonAnnotations"],
+            json!({"app": "guider-north"})
+        );
         assert_eq!(asked["replicas"][0], json!({"name": "dome", "count": 3}));
         assert_eq!(asked["patches"][0]["target"]["kind"], "Deployment");
     }

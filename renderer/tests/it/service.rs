@@ -17,6 +17,8 @@ use serde_json::json;
 
 use crate::repository::Repository;
 
+mod replicas;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Scene {
