@@ -4,6 +4,7 @@
 //! and a repository of its own, so they run at the same time and in any order.
 
 mod adoption;
+mod canaries;
 mod canary;
 mod charts;
 mod coexistence;

@@ -7,61 +7,18 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use futures::TryStreamExt;
 use tests::{Installation, LocalStack, Scene};
 
-/// The value in every form that it might be written down in.
-pub(crate) struct Canary {
-    forms: Vec<String>,
-}
+use crate::canaries::Search;
 
-impl Canary {
-    /// 32 random letters and digits, so that three alignments of its base64 are found wherever it stands.
-    pub(crate) fn new() -> (Self, String) {
-        let value = format!("canary{:032x}", rand::random::<u128>());
-        let mut forms = vec![value.clone(), hex::encode(&value)];
-        for offset in 0..3 {
-            // Encoded behind `offset` other bytes: the digits that depend on the value alone.
-            let padded = format!("{}{value}", "x".repeat(offset));
-            let encoded = BASE64_STANDARD.encode(&padded);
-            let from = [0, 2, 3][offset];
-            let end = encoded.trim_end_matches('=').len() - 2;
-            forms.push(encoded[from..end].to_owned());
-        }
-        (Self { forms }, value)
-    }
-
-    /// One pass for all forms: the places searched hold many megabytes, and this is a debug build.
-    pub(crate) fn is_in(&self, bytes: &[u8]) -> bool {
-        let mut begins = [false; 256];
-        for form in &self.forms {
-            begins[usize::from(form.as_bytes()[0])] = true;
-        }
-        let mut at = 0;
-        while at < bytes.len() {
-            if begins[usize::from(bytes[at])] {
-                let rest = &bytes[at..];
-                if self
-                    .forms
-                    .iter()
-                    .any(|form| rest.starts_with(form.as_bytes()))
-                {
-                    return true;
-                }
-            }
-            at += 1;
-        }
-        false
-    }
-}
-
-/// Every place that holds the canary, but for the one object that should.
+/// Every place that holds a piece of a value, but for the objects that should: Secrets whose names begin with `credentials`.
 pub(crate) async fn sweep(
     towline: &Installation,
     scene: &Scene<'_>,
-    canary: &Canary,
+    search: &Search,
 ) -> anyhow::Result<BTreeSet<String>> {
     let mut sweep = Sweep {
         towline,
         scene,
-        canary,
+        search,
         found: BTreeSet::new(),
     };
     sweep.files();
@@ -75,21 +32,22 @@ pub(crate) async fn sweep(
 struct Sweep<'a> {
     towline: &'a Installation,
     scene: &'a Scene<'a>,
-    canary: &'a Canary,
+    search: &'a Search,
     found: BTreeSet<String>,
 }
 
 impl Sweep<'_> {
     fn look(&mut self, place: impl Into<String>, bytes: &[u8]) {
-        if self.canary.is_in(bytes) {
-            self.found.insert(place.into());
+        if let Some(at) = self.search.find(bytes) {
+            self.found.insert(format!("{} at byte {at}", place.into()));
         }
     }
 
     /// Logs, keys, state, NATS' store with all streams and object stores, temporary folders of the services.
     fn files(&mut self) {
-        let own = files(self.towline.folder());
-        for file in own.into_iter().chain(temporary_files(self.towline.stack())) {
+        let own = files(self.towline.folder()).into_iter();
+        let others = temporary_files(self.towline.stack()).into_iter();
+        for file in own.chain(others).chain(logs(self.towline.stack())) {
             let bytes = std::fs::read(&file).unwrap_or_default();
             self.look(file.display().to_string(), &bytes);
         }
@@ -144,13 +102,27 @@ impl Sweep<'_> {
             vec!["get", &app, "-o", "json"],
             vec!["history", &app, "-o", "json"],
             vec!["events", &app, "-o", "json"],
+            vec!["diff", &app],
+            vec!["diff", &app, "-o", "json"],
+            vec!["secrets", "check", &app],
+            vec!["secrets", "check", &app, "-o", "json"],
+            vec!["secrets", "audit", &app, "-o", "json"],
         ] {
-            let answer = self.towline.told(&arguments).await?;
-            self.look(
-                format!("towline {}", arguments.join(" ")),
-                answer.as_bytes(),
-            );
+            self.command(&arguments).await?;
         }
+        Ok(())
+    }
+
+    /// What a command prints. It may fail: its words count.
+    async fn command(&mut self, arguments: &[&str]) -> anyhow::Result<()> {
+        let output = self.towline.towline(arguments).await?;
+        anyhow::ensure!(
+            !output.stdout.is_empty() || !output.stderr.is_empty() || output.status.success(),
+            "towline {arguments:?} says nothing"
+        );
+        let place = format!("towline {}", arguments.join(" "));
+        self.look(place.clone(), &output.stdout);
+        self.look(place, &output.stderr);
         Ok(())
     }
 
@@ -173,7 +145,9 @@ impl Sweep<'_> {
             ] {
                 for object in scene.cluster.list(kind, namespace).await? {
                     let name = object["metadata"]["name"].as_str().unwrap_or_default();
-                    if (kind, namespace, name) == ("Secret", scene.namespace(), "credentials") {
+                    if (kind, namespace) == ("Secret", scene.namespace())
+                        && name.starts_with("credentials")
+                    {
                         continue;
                     }
                     let place = format!("{kind} {namespace}/{name}");
@@ -206,6 +180,14 @@ fn decoded(object: &serde_json::Value) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// What cluster, Vault and others beside Towline logged.
+fn logs(stack: &LocalStack) -> Vec<PathBuf> {
+    let root = stack.kubeconfig().ancestors().nth(2).map(files);
+    let mut logs = root.unwrap_or_default();
+    logs.retain(|file| file.extension().is_some_and(|ending| ending == "log"));
+    logs
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

@@ -39,6 +39,16 @@ const KINDS: &[(&str, &str, &str)] = &[
     ("Service", "v1", "services"),
     ("ServiceAccount", "v1", "serviceaccounts"),
     ("StatefulSet", "apps/v1", "statefulsets"),
+    (
+        "ValidatingAdmissionPolicy",
+        "admissionregistration.k8s.io/v1",
+        "validatingadmissionpolicies",
+    ),
+    (
+        "ValidatingAdmissionPolicyBinding",
+        "admissionregistration.k8s.io/v1",
+        "validatingadmissionpolicybindings",
+    ),
 ];
 
 /// The API of a kind.

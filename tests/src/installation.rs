@@ -35,6 +35,10 @@ pub struct Options {
     pub namespace: String,
     /// Further arguments of `up`.
     pub arguments: Vec<String>,
+    /// What `up` and its services find in their environment.
+    pub environment: Vec<(String, String)>,
+    /// Address and token file of a Vault of its own, instead of the shared one.
+    pub vault: Option<(String, PathBuf)>,
     /// The `towline` program.
     pub executable: PathBuf,
 }
@@ -75,6 +79,8 @@ impl Options {
             namespace: format!("{name}-apps"),
             name,
             arguments: Vec::new(),
+            environment: Vec::new(),
+            vault: None,
             executable: executable(),
         }
     }
@@ -82,6 +88,12 @@ impl Options {
     #[must_use]
     pub fn argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 }
@@ -138,6 +150,8 @@ impl Installation {
                         name: "shared".to_owned(),
                         namespace: "argocd".to_owned(),
                         arguments: vec!["--render-timeout=3".to_owned()],
+                        environment: Vec::new(),
+                        vault: None,
                         executable: executable(),
                     };
                     Self::start(stack, options).await
@@ -185,10 +199,24 @@ impl Installation {
         named.next().with_context(|| format!("no service {name}"))
     }
 
-    /// SIGKILL for one service; returns its pid, when it is gone.
+    /// SIGKILL for one service; returns its pid.
     pub fn kill_service(&self, name: &str) -> anyhow::Result<i32> {
+        self.signal_service(name, Signal::SIGKILL)
+    }
+
+    /// SIGABRT for one service, of which a core file would be written; returns its pid.
+    pub fn crash_service(&self, name: &str) -> anyhow::Result<i32> {
+        self.signal_service(name, Signal::SIGABRT)
+    }
+
+    /// SIGSTOP for one service, which is asked and doesn't answer then; returns its pid.
+    pub fn freeze_service(&self, name: &str) -> anyhow::Result<i32> {
+        self.signal_service(name, Signal::SIGSTOP)
+    }
+
+    fn signal_service(&self, name: &str, signal: Signal) -> anyhow::Result<i32> {
         let pid = self.service(name)?.pid;
-        kill(Pid::from_raw(pid), Signal::SIGKILL).with_context(|| format!("killing {name}"))?;
+        kill(Pid::from_raw(pid), signal).with_context(|| format!("killing {name}"))?;
         Ok(pid)
     }
 
@@ -371,19 +399,26 @@ fn program(
     flag("kubeconfig", stack.kubeconfig().into());
     flag("nats", nats.url().into());
     flag("nats-keys", keys.folder().into());
-    flag("vault-addr", stack.vault_address.clone().into());
-    flag("vault-token-file", stack.vault_token_file.clone().into());
+    let (vault, token_file) = options
+        .vault
+        .clone()
+        .unwrap_or_else(|| (stack.vault_address.clone(), stack.vault_token_file.clone()));
+    flag("vault-addr", vault.into());
+    flag("vault-token-file", token_file.into());
     flag("namespace", options.namespace.clone().into());
     flag("store-namespace", format!("{}-store", options.name).into());
     flag("state", folder.join("state.json").into());
     flag("folder", folder.join("up").into());
     arguments.extend(options.arguments.iter().map(OsString::from));
+    // Its scratch folders are small files: beside the stack's, on tmpfs, and swept with them.
+    let mut environment: Vec<(String, OsString)> = vec![("TMPDIR".to_owned(), folder.into())];
+    let variables = options.environment.iter();
+    environment.extend(variables.map(|(name, value)| (name.clone(), value.into())));
     Program {
         name: "towline up".to_owned(),
         executable: options.executable.clone(),
         arguments,
-        // Its scratch folders are small files: beside the stack's, on tmpfs, and swept with them.
-        environment: vec![("TMPDIR".to_owned(), folder.into())],
+        environment,
         folder: Some(folder.to_owned()),
         log: folder.join("up.log"),
     }

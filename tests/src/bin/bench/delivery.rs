@@ -55,6 +55,8 @@ async fn measure(
             namespace: format!("{name}-apps"),
             name,
             arguments: vec![format!("--log-level={}", args.log_level)],
+            environment: Vec::new(),
+            vault: None,
             executable: program.clone(),
         };
         let towline = Installation::start(stack, options).await?;

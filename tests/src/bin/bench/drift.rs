@@ -79,6 +79,8 @@ async fn measure(
     let options = Options {
         name: "drift".to_owned(),
         namespace: "drift-apps".to_owned(),
+        environment: Vec::new(),
+        vault: None,
         arguments: vec![format!("--log-level={}", args.log_level)],
         executable: program,
     };

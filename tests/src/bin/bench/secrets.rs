@@ -71,6 +71,8 @@ async fn measure(
     let options = Options {
         name: "secrets".to_owned(),
         namespace: "secrets-apps".to_owned(),
+        environment: Vec::new(),
+        vault: None,
         arguments: Vec::new(),
         executable: fleet::place_program(own, &stack.folder("bin")?)?,
     };

@@ -48,6 +48,8 @@ async fn measure(
             name: name.to_owned(),
             namespace: "bench-watcher-apps".to_owned(),
             arguments: vec![format!("--log-level={}", args.log_level)],
+            environment: Vec::new(),
+            vault: None,
             executable: fleet::place_program(own, &stack.folder(&format!("bin-{name}"))?)?,
         })
     };
