@@ -161,7 +161,16 @@ fn take(desired: Desired, cluster: &ClusterId, known: &Known, uses: &Uses) {
                 state.apps.insert(desired.app, app);
             });
         }
-        DesiredState::Deleted(_) => forget(&desired.app, known, uses),
+        DesiredState::Deleted(deleted) => {
+            uses.remove(&desired.app);
+            known.change(|state| match state.apps.get_mut(&desired.app) {
+                // Its hooks for the deletion may still ask, as what it was last: the project that it had then was judged.
+                Some(app) if deleted.requested.is_some() => app.generation = desired.generation,
+                _ => {
+                    state.apps.remove(&desired.app);
+                }
+            });
+        }
     }
 }
 
@@ -170,4 +179,56 @@ fn forget(app: &AppId, known: &Known, uses: &Uses) {
         state.apps.remove(app);
     });
     uses.remove(app);
+}
+
+#[cfg(test)]
+mod tests {
+    use bus::message::desired::{Cascade, Deleted};
+
+    use super::*;
+
+    fn after(deleted: Deleted, known_before: bool) -> Option<DesiredApp> {
+        let app = AppId::new("argocd", "shop").unwrap();
+        let known = Known::default();
+        if known_before {
+            let before = DesiredApp {
+                app: app.clone(),
+                generation: Generation(1),
+                project: "web".to_owned(),
+                namespace: "shop".to_owned(),
+            };
+            known.change(|state| {
+                state.apps.insert(app.clone(), before);
+            });
+        }
+        let cluster = ClusterId::in_cluster();
+        let desired = Desired {
+            app: app.clone(),
+            cluster: cluster.clone(),
+            generation: Generation(2),
+            state: DesiredState::Deleted(deleted),
+        };
+        take(desired, &cluster, &known, &Uses::default());
+        known.look(&app).0
+    }
+
+    fn asked_for() -> Deleted {
+        Deleted {
+            requested: Some(1),
+            ..Deleted::new("u", Cascade::Foreground)
+        }
+    }
+
+    #[test]
+    fn hooks_of_a_deletion_ask_as_what_the_application_was_last() {
+        let kept = after(asked_for(), true).unwrap();
+        assert_eq!((kept.generation, &*kept.project), (Generation(2), "web"));
+    }
+
+    #[test]
+    fn an_application_that_left_or_was_never_known_gets_no_answer() {
+        let left = Deleted::new("u", Cascade::Foreground);
+        assert!(after(left, true).is_none());
+        assert!(after(asked_for(), false).is_none());
+    }
 }
