@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use api::placeholder::PathForm;
 use bus::message::secret::{Reference, Refusal, RefusalReason};
 use bus::seal::SecretValue;
 use futures::StreamExt as _;
@@ -13,8 +14,42 @@ use crate::policy::{Allowed, Place, SecretPath};
 /// Reads at once.
 const CONCURRENT: usize = 16;
 
-/// A path, at a version or the newest.
-pub(crate) type Which = (SecretPath, Option<u64>);
+/// A path, and what of it.
+pub(crate) type Which = (SecretPath, What);
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum What {
+    Newest,
+    Version(u64),
+    /// What the path makes of this.
+    Decrypted(String),
+}
+
+impl What {
+    pub(crate) fn of(reference: &Reference) -> Self {
+        match (reference.form, reference.version) {
+            (PathForm::Ciphertext, _) => Self::Decrypted(reference.key.clone()),
+            (PathForm::Api | PathForm::Short, None) => Self::Newest,
+            (PathForm::Api | PathForm::Short, Some(version)) => Self::Version(version),
+        }
+    }
+}
+
+/// One read; what was decrypted is under the text that it was decrypted from.
+pub(crate) async fn read<B: Backend>(
+    backend: &B,
+    project: &str,
+    (path, what): Which,
+) -> Result<Document, BackendError> {
+    match what {
+        What::Newest => backend.read(project, &path, None).await,
+        What::Version(version) => backend.read(project, &path, Some(version)).await,
+        What::Decrypted(ciphertext) => {
+            let value = backend.decrypt(project, &path, &ciphertext).await?;
+            Ok(Document::new(None, [(ciphertext, value)].into()))
+        }
+    }
+}
 
 /// What was read for one request.
 #[derive(Debug)]
@@ -58,7 +93,7 @@ impl Resolved {
     pub(crate) fn newest(&self) -> BTreeMap<SecretPath, Option<u64>> {
         self.documents
             .iter()
-            .filter(|((_, pinned), _)| pinned.is_none())
+            .filter(|((_, what), _)| *what == What::Newest)
             .map(|((path, _), document)| (path.clone(), document.version))
             .collect()
     }
@@ -72,10 +107,7 @@ pub(crate) async fn resolve<B: Backend>(
 ) -> Result<Resolved, Refusal> {
     let wanted = place(backend, project, allowed).await?;
     let which: BTreeSet<Which> = wanted.iter().map(|wanted| wanted.which.clone()).collect();
-    let (documents, failed) = each(which, |(path, version)| async move {
-        backend.read(project, &path, version).await
-    })
-    .await;
+    let (documents, failed) = each(which, |which| read(backend, project, which)).await;
     let unread = wanted
         .iter()
         .filter(|wanted| failed.contains_key(&wanted.which))
@@ -169,7 +201,7 @@ async fn place<B: Backend>(
         };
         wanted.push(Wanted {
             reference: reference.clone(),
-            which: (path.clone(), reference.version),
+            which: (path.clone(), What::of(reference)),
         });
     }
     match refuse_failed(&failed, unplaced.into_iter()) {
@@ -248,8 +280,6 @@ fn more(count: usize) -> String {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use api::placeholder::PathForm;
 
     use super::*;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bus::message::secret::{Found, Reference, RefusalReason};
 
-use crate::answer::{Which, allowed_meaning, each};
+use crate::answer::{What, Which, allowed_meaning, each, read};
 use crate::backend::{Backend, BackendError, Document};
 use crate::policy::{Allowed, Place, SecretPath};
 
@@ -32,7 +32,7 @@ pub(crate) async fn check<B: Backend>(
             let Allowed { reference, place } =
                 judged.map_err(|message| Found::Forbidden { message })?;
             let path = at(place, &meant)?;
-            let which = (path, reference.version);
+            let which = (path, What::of(&reference));
             Ok((reference, which))
         })
         .collect();
@@ -41,10 +41,7 @@ pub(crate) async fn check<B: Backend>(
         .flatten()
         .map(|(_, which)| which.clone())
         .collect();
-    let (documents, failed) = each(which, |(path, version)| async move {
-        backend.read(project, &path, version).await
-    })
-    .await;
+    let (documents, failed) = each(which, |which| read(backend, project, which)).await;
     placed
         .into_iter()
         .map(|placed| {

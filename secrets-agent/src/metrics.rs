@@ -11,6 +11,8 @@ use prometheus::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VaultRequest {
     Read,
+    Decrypt,
+    Revoke,
     Metadata,
     Mount,
     Login,
@@ -107,6 +109,8 @@ impl Metrics {
     fn vault(&self, request: VaultRequest, worked: bool, took: Duration) {
         let request = match request {
             VaultRequest::Read => "read",
+            VaultRequest::Decrypt => "decrypt",
+            VaultRequest::Revoke => "revoke",
             VaultRequest::Metadata => "metadata",
             VaultRequest::Mount => "mount",
             VaultRequest::Login => "login",

@@ -1,5 +1,6 @@
 //! The grammar of secret placeholders, as argocd-vault-plugin writes it: `<path:mount/data/path#key#version | modifier …>`, and
-//! `<key | modifier …>` in an object whose annotation names a path ([`Scope`]). One pass, bounded look-ahead, no backtracking.
+//! `<key | modifier …>` in an object whose annotation names a path ([`Scope`]). Ours is `<vault:transit/decrypt/KEY#vault:v1:…>`, for a
+//! text that Vault's transit engine encrypted. One pass, bounded look-ahead, no backtracking.
 
 mod scope;
 
@@ -12,6 +13,10 @@ use serde::{Deserialize, Serialize};
 
 const OPEN: &str = "<path:";
 const INLINE: &str = "path:";
+const OPEN_CIPHERTEXT: &str = "<vault:";
+const INLINE_CIPHERTEXT: &str = "vault:";
+/// What Vault puts before everything that it encrypts.
+const CIPHERTEXT: &str = "vault:v";
 /// The longest placeholder, in bytes.
 pub const MAX_LENGTH: usize = 2048;
 
@@ -56,17 +61,28 @@ pub enum PathForm {
     Api,
     /// As people write it for `vault kv get`, without that segment: `kv/app`.
     Short,
+    /// Of an engine that decrypts, as its API has it: `transit/decrypt/app`. The key is what is to be decrypted.
+    Ciphertext,
 }
 
 impl PathForm {
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
+
+    /// A key for people: what is encrypted is long, and says nothing.
+    pub fn shown(self, key: &str) -> &str {
+        match self {
+            Self::Ciphertext => "vault:…",
+            Self::Api | Self::Short if key.is_empty() => "*",
+            Self::Api | Self::Short => key,
+        }
+    }
 }
 
 impl fmt::Display for SecretReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = if self.key.is_empty() { "*" } else { &self.key };
+        let key = self.form.shown(&self.key);
         write!(f, "{}#{key}", self.path)?;
         match &self.version {
             Some(version) => write!(f, "#{version}"),
@@ -104,6 +120,10 @@ pub enum PlaceholderError {
     Unclosed { at: usize },
     #[error("placeholder {text:?} has no key: write <path:PATH#KEY>")]
     NoKey { text: String },
+    #[error(
+        "placeholder {text:?} is no encrypted text: write <vault:transit/decrypt/KEY#vault:v1:…>"
+    )]
+    NoCiphertext { text: String },
     #[error("placeholder {text:?} has an empty path or key, or more than path, key and version")]
     Malformed { text: String },
     #[error("placeholder {text:?} has the modifier {modifier:?}, which isn't known")]
@@ -120,17 +140,20 @@ impl Scope {
         if self.ignored {
             return Ok(found);
         }
-        let open = if self.generic.is_some() { "<" } else { OPEN };
         let (mut from, mut ends) = (0, Ends::default());
-        while let Some(offset) = text[from..].find(open) {
+        while let Some(offset) = text[from..].find('<') {
             let start = from + offset;
+            if self.generic.is_none() && !is_inline(&text[start..]) {
+                from = start + 1;
+                continue;
+            }
             match ends.after(text, start) {
                 Some(end) => {
                     found.push(self.parse(text, start..end + 1)?);
                     from = end + 1;
                 }
                 // A bracket of its own is no placeholder, but what begins with a path is meant to be one.
-                None if !text[start..].starts_with(OPEN) => from = start + 1,
+                None if !is_inline(&text[start..]) => from = start + 1,
                 None => return Err(PlaceholderError::Unclosed { at: start }),
             }
         }
@@ -151,6 +174,14 @@ impl Scope {
                 })
             })
             .collect::<Result<_, _>>()?;
+        if let Some(place) = place.strip_prefix(INLINE_CIPHERTEXT) {
+            return Ok(Placeholder {
+                range,
+                reference: ciphertext(place)
+                    .ok_or_else(|| PlaceholderError::NoCiphertext { text: shown() })?,
+                modifiers,
+            });
+        }
         let reference = match (place.strip_prefix(INLINE), &self.generic) {
             (None, Some(generic)) if !place.is_empty() => SecretReference {
                 path: generic.path.clone(),
@@ -191,6 +222,28 @@ impl Scope {
             form: PathForm::Api,
         })
     }
+}
+
+/// Whether what begins with a bracket is meant as a placeholder wherever it stands.
+fn is_inline(text: &str) -> bool {
+    text.starts_with(OPEN) || text.starts_with(OPEN_CIPHERTEXT)
+}
+
+/// `path#ciphertext`.
+fn ciphertext(place: &str) -> Option<SecretReference> {
+    let (path, text) = place.split_once('#')?;
+    let (path, text) = (path.trim(), text.trim());
+    let is_one = text.starts_with(CIPHERTEXT)
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b":+/=-_".contains(&byte));
+    (is_one && !path.is_empty()).then(|| SecretReference {
+        path: path.to_owned(),
+        key: text.to_owned(),
+        version: None,
+        optional: false,
+        form: PathForm::Ciphertext,
+    })
 }
 
 /// The next closing bracket or end of line, looked for once however many opening brackets come before it.
@@ -278,8 +331,39 @@ mod tests {
     }
 
     #[test]
+    fn an_encrypted_text_is_a_placeholder_of_the_path_that_decrypts_it() {
+        let text = "u:<vault:transit/decrypt/shop#vault:v1:8SDd3Whb+/==>@<path:kv/a#b>";
+        for found in [find(text).unwrap(), generic(text).unwrap()] {
+            assert_eq!(found.len(), 2);
+            let reference = &found[0].reference;
+            assert_eq!(reference.path, "transit/decrypt/shop");
+            assert_eq!(reference.key, "vault:v1:8SDd3Whb+/==");
+            assert_eq!(reference.form, PathForm::Ciphertext);
+            assert_eq!(reference.to_string(), "transit/decrypt/shop#vault:…");
+        }
+        let piped = one("<vault: transit/decrypt/shop # vault:v12:aa== | base64decode >");
+        assert_eq!(piped.modifiers, [Modifier::Base64Decode]);
+        for wrong in [
+            "<vault:v1:aa==>",
+            "<vault:transit/decrypt/shop#key>",
+            "<vault:#vault:v1:aa>",
+            "<vault:transit/decrypt/shop#vault:v1:a b>",
+            "<vault:transit/decrypt/shop#vault:v1:aa#2>",
+        ] {
+            let error = find(wrong).unwrap_err();
+            assert!(
+                matches!(error, PlaceholderError::NoCiphertext { .. }),
+                "{wrong}: {error}"
+            );
+        }
+    }
+
+    #[test]
     fn other_angle_brackets_are_left_alone() {
-        assert_eq!(find("a < b > c <html> <pathological>").unwrap(), []);
+        assert_eq!(
+            find("a < b > c <html> <pathological> <vaulted:x>").unwrap(),
+            []
+        );
     }
 
     #[test]
@@ -350,6 +434,8 @@ mod tests {
             "<path:a#b>",
             "<path",
             "<path:a#b | base64encode>",
+            "<vault:",
+            "<vault:a#vault:v1:b>",
             "<",
             "####",
             "||||",
@@ -367,6 +453,8 @@ mod tests {
 
     const WORDS: &[&str] = &[
         "<path:",
+        "<vault:",
+        "#vault:v1:",
         "#",
         "|",
         ">",

@@ -76,7 +76,7 @@ impl Scope {
         !self.ignored
             && match self.generic {
                 Some(_) => text.contains('<'),
-                None => text.contains(super::OPEN),
+                None => text.contains(super::OPEN) || text.contains(super::OPEN_CIPHERTEXT),
             }
     }
 }
@@ -111,6 +111,7 @@ mod tests {
         let scope = Scope::of(&json!({"kind": "Secret"})).unwrap();
         assert_eq!(scope, Scope::default());
         assert!(scope.may_hold("x <path:a#b>"));
+        assert!(scope.may_hold("x <vault:transit/decrypt/a#vault:v1:b>"));
         assert!(!scope.may_hold("<b>"));
     }
 

@@ -31,7 +31,7 @@ pub struct Reference {
 
 impl std::fmt::Display for Reference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let key = if self.key.is_empty() { "*" } else { &self.key };
+        let key = self.form.shown(&self.key);
         write!(f, "{}#{key}", self.path)?;
         self.version
             .map_or(Ok(()), |version| write!(f, "#{version}"))

@@ -13,8 +13,8 @@ use crate::message::secret::{Purpose, Question, Reference, Refusal, RefusalReaso
 
 /// The longest question that is read, in bytes.
 const MAX_QUESTION: usize = 384 * 1024;
-/// The longest path or key, in bytes.
-const MAX_NAME: usize = 1_024;
+/// The longest path or key, in bytes: no placeholder is longer.
+const MAX_NAME: usize = api::placeholder::MAX_LENGTH;
 
 /// A question that comes from a pinned applier: what is said of it can be proven to whoever asked.
 pub struct Signed {

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use api::json_string;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bus::seal::{Form, SecretValue};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -63,7 +65,7 @@ impl Document {
         })
     }
 
-    /// Reads Vault's answer for a KV engine that doesn't.
+    /// Reads Vault's answer for an engine that doesn't.
     pub(super) fn of_plain(body: &[u8]) -> Option<Self> {
         let body: Body<'_> = serde_json::from_slice(body).ok()?;
         Some(Self {
@@ -71,6 +73,22 @@ impl Document {
             values: values(body.data?)?,
         })
     }
+
+    /// Reads the answer of Vault's transit engine, whose plaintext is in base64.
+    pub(super) fn plaintext(body: &[u8]) -> Option<SecretValue> {
+        let decrypted = Self::of_plain(body)?;
+        let text = decrypted.get("plaintext")?;
+        let mut bytes = Zeroizing::new(vec![0; text.expose().len()]);
+        let length = STANDARD.decode_slice(text.expose(), &mut bytes).ok()?;
+        bytes.truncate(length);
+        Some(SecretValue::new(bytes))
+    }
+}
+
+/// The lease under which Vault lends what it answers.
+pub(super) fn lease_of(body: &[u8]) -> Option<String> {
+    let body: Body<'_> = serde_json::from_slice(body).ok()?;
+    body.lease_id.filter(|lease| !lease.is_empty())
 }
 
 /// How much would be written.
@@ -93,6 +111,8 @@ impl Write for Count {
 struct Body<'a> {
     #[serde(borrow)]
     data: Option<&'a RawValue>,
+    #[serde(default)]
+    lease_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -162,6 +182,17 @@ mod tests {
             (document.version, document.get("a").unwrap().expose()),
             (None, &b"1"[..])
         );
+    }
+
+    #[test]
+    fn a_decrypted_text_is_bytes_and_what_is_lent_names_its_lease() {
+        let value = Document::plaintext(br#"{"lease_id":"","data":{"plaintext":"AP9h"}}"#);
+        assert_eq!(value.unwrap().expose(), [0, 0xff, b'a']);
+        assert!(Document::plaintext(br#"{"data":{"plaintext":"not base64"}}"#).is_none());
+        assert!(Document::plaintext(br#"{"data":{}}"#).is_none());
+        let lent = br#"{"lease_id":"database/creds/x/1","data":{"username":"u"}}"#;
+        assert_eq!(lease_of(lent).as_deref(), Some("database/creds/x/1"));
+        assert_eq!(lease_of(br#"{"lease_id":"","data":{}}"#), None);
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub use stores::Stores;
 pub use vault::{SetupError, Vault};
 
 use bus::message::secret::RefusalReason;
+use bus::seal::SecretValue;
 
 use crate::policy::SecretPath;
 
@@ -27,6 +28,20 @@ pub trait Backend: Send + Sync + 'static {
         path: &SecretPath,
         version: Option<u64>,
     ) -> impl Future<Output = Result<Document, BackendError>> + Send;
+
+    /// What `path` makes of a text that its engine encrypted. Only Vault has such engines.
+    fn decrypt(
+        &self,
+        _project: &str,
+        path: &SecretPath,
+        _ciphertext: &str,
+    ) -> impl Future<Output = Result<SecretValue, BackendError>> + Send {
+        let why = "its store decrypts nothing";
+        std::future::ready(Err(BackendError::Unreadable {
+            path: path.clone(),
+            why,
+        }))
+    }
 
     /// The path that is read where people write `path`: `kv/data/shop` for `kv/shop`, where versions are counted.
     fn api_path(

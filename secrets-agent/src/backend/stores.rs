@@ -1,5 +1,7 @@
 //! Every store that the agent was given, told apart by the first segment of a path: `files/…`, `k8s/…`, and Vault for all others.
 
+use bus::seal::SecretValue;
+
 use super::files::{self, Files};
 use super::kubernetes::{self, KubernetesSecrets};
 use super::{Backend, BackendError, Document, Vault};
@@ -55,6 +57,19 @@ impl Backend for Stores {
             Store::Vault(store) => store.read(project, path, version).await,
             Store::Kubernetes(store) => store.read(project, path, version).await,
             Store::Files(store) => store.read(project, path, version).await,
+        }
+    }
+
+    async fn decrypt(
+        &self,
+        project: &str,
+        path: &SecretPath,
+        ciphertext: &str,
+    ) -> Result<SecretValue, BackendError> {
+        match self.of(path)? {
+            Store::Vault(store) => store.decrypt(project, path, ciphertext).await,
+            Store::Kubernetes(store) => store.decrypt(project, path, ciphertext).await,
+            Store::Files(store) => store.decrypt(project, path, ciphertext).await,
         }
     }
 

@@ -167,7 +167,9 @@ fn may_read(
         ));
     }
     match reference.form {
-        PathForm::Api => allowed_path(&path, names, project, bounds).map(|()| Place::At(path)),
+        PathForm::Api | PathForm::Ciphertext => {
+            allowed_path(&path, names, project, bounds).map(|()| Place::At(path))
+        }
         PathForm::Short => {
             let (mut among, mut problems) = (Vec::new(), Vec::new());
             for meaning in meanings(&path) {

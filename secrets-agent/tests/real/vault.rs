@@ -1,4 +1,6 @@
 use api::Sensitive;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use deploy::{Stack, StackOptions, VaultPart};
 use prometheus::Registry;
 use secrets_agent::VaultArgs;
@@ -128,6 +130,72 @@ async fn kv_is_read_in_both_versions_of_its_engine_with_no_right_but_to_read() {
     }
     let value = newest.get("k").unwrap();
     assert!(!format!("{newest:?} {value:?}").contains("lines"));
+}
+
+#[tokio::test]
+async fn any_engine_that_answers_a_get_is_read_and_transit_decrypts() {
+    let (_stack, root) = start().await;
+    for kind in ["pki", "transit"] {
+        root.post(&format!("sys/mounts/{kind}"), &json!({"type": kind}))
+            .await;
+    }
+    root.post(
+        "pki/root/generate/internal",
+        &json!({"common_name": "test root"}),
+    )
+    .await;
+    for key in ["shop", "bank"] {
+        root.post(&format!("transit/keys/{key}"), &json!({})).await;
+    }
+    let encrypted = root
+        .post(
+            "transit/encrypt/shop",
+            &json!({"plaintext": STANDARD.encode("s3cret\nlines")}),
+        )
+        .await;
+    let ciphertext = encrypted["data"]["ciphertext"].as_str().unwrap();
+    root.post(
+        "sys/policies/acl/agent",
+        &json!({"policy": "path \"pki/cert/ca\" { capabilities = [\"read\"] }
+            path \"transit/decrypt/*\" { capabilities = [\"update\"] }"}),
+    )
+    .await;
+    let token = root.token_of(&json!({"policies": ["agent"]})).await;
+    let vault = with_token(&root, &token);
+
+    let authority = read(&vault, "pki/cert/ca", None).await.unwrap();
+    assert!(value(&authority, "certificate").starts_with("-----BEGIN CERTIFICATE-----"));
+    assert_eq!(authority.version, None);
+    assert_eq!(
+        vault.newest_version("", &path("pki/cert/ca")).await,
+        Ok(None)
+    );
+    let plain = vault
+        .decrypt("", &path("transit/decrypt/shop"), ciphertext)
+        .await
+        .unwrap();
+    assert_eq!(plain.expose(), b"s3cret\nlines");
+
+    for (text, encrypted) in [
+        ("transit/decrypt/bank", ciphertext),
+        ("transit/decrypt/none", ciphertext),
+        ("transit/decrypt/shop", "vault:v1:AAAA"),
+        ("transit/encrypt/shop", ciphertext),
+        ("pki/cert/ca", ciphertext),
+        ("secret/data/team/a", ciphertext),
+    ] {
+        let error = vault.decrypt("", &path(text), encrypted).await.unwrap_err();
+        let is_told = matches!(
+            error,
+            BackendError::Unreadable { .. } | BackendError::Denied { .. }
+        );
+        assert!(is_told, "{text}: {error:?}");
+    }
+    let error = read(&vault, "pki/cert/ca", Some(1)).await.unwrap_err();
+    assert!(
+        matches!(error, BackendError::Unreadable { .. }),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]

@@ -79,7 +79,8 @@ impl Connection {
     /// What an answer that is not a success means.
     pub(super) fn failed<T>(&self, status: u16) -> Result<Reply<T>, BackendError> {
         match status {
-            404 => Ok(Reply::Missing),
+            // What can't be had by the method is not there to be read.
+            404 | 405 => Ok(Reply::Missing),
             401 | 403 => Ok(Reply::Denied),
             status => Err(BackendError::Failing {
                 address: self.address.clone(),

@@ -1,4 +1,4 @@
-//! Vault's KV engines over its HTTP API: `values` reads what is secret, `session` asks the rest through vaultrs.
+//! Vault over its HTTP API: `values` reads what is secret, `session` asks the rest through vaultrs.
 
 mod body;
 mod certificate;
@@ -17,6 +17,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bus::seal::SecretValue;
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use self::connection::{Connection, Reply};
@@ -25,6 +27,7 @@ use self::login::Login;
 use self::mount::{Engine, Mounts};
 use self::projects::Projects;
 use self::token::{Token, Tokens};
+use super::document::lease_of;
 use super::{Backend, BackendError, Document};
 use crate::args::VaultArgs;
 use crate::metrics::{Metrics, VaultRequest};
@@ -171,6 +174,22 @@ impl Vault {
         self.metrics.timed(request, call()).await
     }
 
+    /// Ends what Vault lent, so that refused attempts leave no credentials behind.
+    async fn give_back(&self, project: &str, path: &SecretPath, lease: String) {
+        let body = json!({ "lease_id": lease }).to_string();
+        let given = self
+            .ask(
+                project,
+                VaultRequest::Revoke,
+                "sys/leases/revoke",
+                |token| values::post(&self.connection, "sys/leases/revoke", body.clone(), token),
+            )
+            .await;
+        if !matches!(given, Ok(Some(_))) {
+            tracing::warn!(%path, "credentials that can't be used were not given back to Vault, and last until their lease ends");
+        }
+    }
+
     /// The engine that `path` belongs to, and the mount's path with its closing slash.
     async fn engine<'a>(
         &self,
@@ -215,12 +234,9 @@ impl Backend for Vault {
                 "its mount is a KV engine of version 2, whose paths are <mount>/data/<path>",
             ));
         }
-        if engine == Engine::Other {
-            return Err(unreadable("its mount is no KV engine"));
-        }
-        if engine == Engine::Plain && version.is_some() {
+        if engine != Engine::Versioned && version.is_some() {
             return Err(unreadable(
-                "its mount is a KV engine of version 1, which has no versions",
+                "its mount is no KV engine of version 2, and others have no versions",
             ));
         }
         let body = self
@@ -240,10 +256,46 @@ impl Backend for Vault {
             })?;
         let document = match engine {
             Engine::Versioned => Document::of_versioned(&body),
-            Engine::Plain => Document::of_plain(&body),
-            Engine::Other => None,
+            Engine::Plain | Engine::Transit | Engine::Other => Document::of_plain(&body),
         };
+        if let Some(lease) = lease_of(&body) {
+            self.give_back(project, path, lease).await;
+            return Err(unreadable(
+                "Vault lends it for a time only, and such credentials are not kept alive here",
+            ));
+        }
         document.ok_or_else(|| unreadable("Vault's answer holds no object of values"))
+    }
+
+    async fn decrypt(
+        &self,
+        project: &str,
+        path: &SecretPath,
+        ciphertext: &str,
+    ) -> Result<SecretValue, BackendError> {
+        let (mount, engine) = self.engine(project, path).await?;
+        let unreadable = |why| BackendError::Unreadable {
+            path: path.clone(),
+            why,
+        };
+        if engine != Engine::Transit || !path.as_str()[mount.len()..].starts_with("decrypt/") {
+            return Err(unreadable(
+                "it decrypts nothing: expected <mount of a transit engine>/decrypt/<key>",
+            ));
+        }
+        let body = json!({ "ciphertext": ciphertext }).to_string();
+        let answer = self
+            .ask(
+                project,
+                VaultRequest::Decrypt,
+                &format!("`{path}`"),
+                |token| values::post(&self.connection, path.as_str(), body.clone(), token),
+            )
+            .await?
+            .ok_or_else(|| {
+                unreadable("its engine has no such key, or did not encrypt this text")
+            })?;
+        Document::plaintext(&answer).ok_or_else(|| unreadable("Vault's answer holds no plaintext"))
     }
 
     async fn api_path(&self, project: &str, path: &SecretPath) -> Result<SecretPath, BackendError> {

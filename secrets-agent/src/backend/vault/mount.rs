@@ -15,6 +15,8 @@ pub(super) enum Engine {
     Versioned,
     /// KV version 1.
     Plain,
+    /// Encrypts and decrypts what others keep.
+    Transit,
     Other,
 }
 
@@ -74,6 +76,7 @@ impl Mounts {
                     Engine::Plain
                 }
             }
+            ("transit", _) => Engine::Transit,
             _ => Engine::Other,
         };
         let length = mount.path.len();
@@ -132,6 +135,7 @@ mod tests {
             (r#"{"version":"2"}"#, "kv", Engine::Versioned),
             (r#"{"version":"1"}"#, "kv", Engine::Plain),
             ("null", "kv", Engine::Plain),
+            ("null", "transit", Engine::Transit),
             ("null", "pki", Engine::Other),
         ] {
             let mount = format!(r#"{{"path":"x/","type":"{kind}","options":{options}}}"#);
