@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"sigs.k8s.io/kustomize/api/konfig"
 	"sigs.k8s.io/kustomize/kyaml/openapi"
 )
 
@@ -31,6 +32,8 @@ type worker struct {
 	replies  *bufio.Reader
 	files    map[string]string
 	asked    []string
+	// eachAsked means that a folder doesn't come with its kustomization.
+	eachAsked bool
 	// remotes are files by the name of the need that they are fetched for; needs is what was asked for.
 	remotes map[string]map[string]string
 	needs   []string
@@ -135,10 +138,28 @@ func (w *worker) answer(name string) Answer {
 	}
 	for file := range w.files {
 		if name == "" || strings.HasPrefix(file, name+"/") {
-			return Answer{Kind: AnswerDirectory, Path: name}
+			return Answer{Kind: AnswerDirectory, Path: name, Holds: w.held(name)}
 		}
 	}
 	return Answer{Kind: AnswerAbsent}
+}
+
+// held are the answers for an overlay's kustomization, unless they are to be asked for.
+func (w *worker) held(folder string) map[string]*Answer {
+	if w.eachAsked {
+		return nil
+	}
+	held := map[string]*Answer{}
+	found := false
+	for _, name := range konfig.RecognizedKustomizationFileNames() {
+		answer := w.answer(path.Join(folder, name))
+		found = found || answer.Kind == AnswerFile
+		held[name] = &answer
+	}
+	if !found {
+		return nil
+	}
+	return held
 }
 
 func (w *worker) write(v any) {
@@ -248,6 +269,7 @@ func TestAnOverlayReadsItsBaseThroughTheRenderer(t *testing.T) {
 		"apps/base/service.yaml":        "apiVersion: v1\nkind: Service\nmetadata: {name: guider}\n",
 		"apps/north/kustomization.yaml": "resources: [../base]\nnamespace: north\n",
 	})
+	w.eachAsked = true
 	reply := w.render(Request{Kustomize: &Kustomize{Root: "apps/north", NamePrefix: "n-", CommonLabels: map[string]string{"site": "north"}}})
 	golden(t, "kustomize", text(t, reply))
 	if !contains(w.asked, "apps/north/kustomization.yml") {
@@ -402,4 +424,25 @@ func contains(all []string, one string) bool {
 		}
 	}
 	return false
+}
+
+func TestWhatCameWithAFolderIsNotAskedForAgainAndChangesNothing(t *testing.T) {
+	files := map[string]string{
+		"overlay/kustomization.yaml": "resources: [../base]\nnamePrefix: north-\n",
+		"base/Kustomization":         "resources: [a.yaml]\n",
+		"base/a.yaml":                "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: dome}\n",
+	}
+	render := func(each bool) (string, []string) {
+		w := startWorker(t, files)
+		w.eachAsked = each
+		return text(t, w.render(Request{Kustomize: &Kustomize{Root: "overlay", NameSuffix: "-a"}})), w.asked
+	}
+	want, each := render(true)
+	got, asked := render(false)
+	if got != want {
+		t.Errorf("%s\ninstead of\n%s", got, want)
+	}
+	if len(each) != len(asked)+6 {
+		t.Errorf("asks for %q instead of %q", asked, each)
+	}
 }

@@ -53,6 +53,13 @@ func (t *tree) at(name string) *Answer {
 	}
 	answer := t.ask(cleaned)
 	t.answers[cleaned] = answer
+	for name, held := range answer.Holds {
+		inner := path.Join(offWire(answer.Path), name)
+		// What was refused is, once it is asked for.
+		if _, known := t.answers[inner]; !known && held.Kind != AnswerRefused {
+			t.answers[inner] = held
+		}
+	}
 	if answer.Kind == AnswerRefused && t.refused == nil {
 		t.refused = &Error{Kind: ErrorRefused, Message: answer.Message, File: onWire(cleaned)}
 	}

@@ -222,6 +222,8 @@ type Answer struct {
 	Data []byte     `json:"data,omitempty"`
 	// Files are a chart's.
 	Files []File `json:"files,omitempty"`
+	// Holds are answers for names in a directory that are asked for next.
+	Holds map[string]*Answer `json:"holds,omitempty"`
 	// Names are what is in a folder, when that was asked.
 	Names []string `json:"names,omitempty"`
 	// Message says why the path was refused.

@@ -241,12 +241,26 @@ pub(crate) struct Sealed {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase", tag = "kind")]
 pub(crate) enum Answer {
-    File { path: String, data: Bytes },
-    Directory { path: String },
-    Chart { files: Vec<File> },
-    Names { names: Vec<String> },
+    File {
+        path: String,
+        data: Bytes,
+    },
+    /// `holds` are answers for names in it that are asked for next, in the place of those questions.
+    Directory {
+        path: String,
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        holds: BTreeMap<String, Answer>,
+    },
+    Chart {
+        files: Vec<File>,
+    },
+    Names {
+        names: Vec<String>,
+    },
     Absent,
-    Refused { message: String },
+    Refused {
+        message: String,
+    },
 }
 
 impl Answer {

@@ -1,5 +1,6 @@
 //! What the engine is told when it asks for files while it builds an overlay.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,11 +8,15 @@ use bus::message::need::Need;
 
 use super::chart_files::ChartFiles;
 use super::token::Use;
-use super::{ToolError, chart};
+use super::{KUSTOMIZATIONS, ToolError, chart};
 use crate::engine::{Files, wire};
 use crate::job::Job;
 use crate::objects::guard;
-use crate::tree::{Answer, Tree, View, Walk};
+use crate::tree::{Answer, Tree, View, Walk, join};
+
+fn is_kustomization(name: &str) -> bool {
+    KUSTOMIZATIONS.contains(&name)
+}
 
 /// Answers from a source's tree and what is mounted in it.
 pub(crate) struct Answers {
@@ -61,6 +66,29 @@ impl Answers {
             .clone()
     }
 
+    fn one(&self, path: &str) -> wire::Answer {
+        match self.view.at(path) {
+            Ok(Answer::File { path, data }) => self.file(path, data),
+            Ok(Answer::Folder { path }) => wire::Answer::Directory {
+                path,
+                holds: BTreeMap::new(),
+            },
+            Ok(Answer::Absent) => wire::Answer::Absent,
+            Err(error) => self.refuse(error.into()),
+        }
+    }
+
+    /// What an overlay's folder has under the names of its kustomization: Kustomize asks for each of them, and a question takes
+    /// longer than its answer.
+    fn overlay(&self, folder: &str) -> BTreeMap<String, wire::Answer> {
+        let names = self.view.peek(folder).unwrap_or_default();
+        if !names.iter().any(|name| is_kustomization(name)) {
+            return BTreeMap::new();
+        }
+        let answers = KUSTOMIZATIONS.map(|name| (name.to_owned(), self.one(&join(folder, name))));
+        answers.into()
+    }
+
     fn file(&self, path: String, data: Vec<u8>) -> wire::Answer {
         if let Err(refusal) = guard::check(&path, &data) {
             return self.refuse(ToolError::Refused(refusal));
@@ -97,11 +125,12 @@ impl Answers {
 
 impl Files for Answers {
     fn at(&self, path: &str) -> wire::Answer {
-        match self.view.at(path) {
-            Ok(Answer::File { path, data }) => self.file(path, data),
-            Ok(Answer::Folder { path }) => wire::Answer::Directory { path },
-            Ok(Answer::Absent) => wire::Answer::Absent,
-            Err(error) => self.refuse(error.into()),
+        match self.one(path) {
+            wire::Answer::Directory { path, .. } => {
+                let holds = self.overlay(&path);
+                wire::Answer::Directory { path, holds }
+            }
+            answer => answer,
         }
     }
 
@@ -124,6 +153,7 @@ impl Files for Answers {
                 self.view.mount(at, tree);
                 wire::Answer::Directory {
                     path: at.to_owned(),
+                    holds: BTreeMap::new(),
                 }
             }
             Ok(None) => wire::Answer::Absent,
@@ -150,5 +180,57 @@ impl Files for Answers {
             Ok(files) => wire::Answer::Chart { files },
             Err(error) => self.refuse(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::tests::mk_job;
+
+    #[test]
+    fn the_folder_of_an_overlay_comes_with_its_kustomization_and_another_folder_with_nothing() {
+        let files = [
+            ("overlay/Kustomization", "resources: [a.yaml]"),
+            ("overlay/a.yaml", "kind: ConfigMap"),
+            ("plain/a.yaml", "kind: ConfigMap"),
+        ];
+        let job = mk_job(
+            serde_json::json!([{"repoURL": "r", "path": "overlay"}]),
+            &files,
+        );
+        let tree = Arc::clone(&job.sources[0].tree);
+        let answers = Answers::new(Arc::new(job), Arc::clone(&tree), None);
+
+        let wire::Answer::Directory { holds, .. } = answers.at("plain") else {
+            panic!("not a folder")
+        };
+        assert!(holds.is_empty() && tree.inputs(0).is_empty());
+
+        let wire::Answer::Directory { holds, .. } = answers.at("overlay") else {
+            panic!("not a folder")
+        };
+        let kinds: Vec<_> = holds
+            .iter()
+            .map(|(name, answer)| (name.as_str(), matches!(answer, wire::Answer::File { .. })))
+            .collect();
+        assert_eq!(
+            kinds,
+            [
+                ("Kustomization", true),
+                ("kustomization.yaml", false),
+                ("kustomization.yml", false)
+            ]
+        );
+        let inputs = tree.inputs(0);
+        let read: Vec<_> = inputs.iter().map(|input| input.path.as_str()).collect();
+        assert_eq!(
+            read,
+            [
+                "overlay/Kustomization",
+                "overlay/kustomization.yaml",
+                "overlay/kustomization.yml"
+            ]
+        );
     }
 }

@@ -22,7 +22,7 @@ const INDEXING: Duration = Duration::from_mins(5);
 
 /// Files up to this size are kept by libgit2 as it unpacked them, this many bytes of all databases together: a chart is read again for
 /// each environment, and unpacking takes longer than all else that is done with a file.
-const KEPT_FILE: usize = 256 << 10;
+const KEPT_FILE: usize = 2 << 20;
 const KEPT_FILES: isize = 24 << 20;
 
 /// Packs are checked by their digest when they are fetched, and every object when they are indexed; a repository that is there is

@@ -36,6 +36,12 @@ impl View {
         })
     }
 
+    /// The names in a folder, which don't become an input.
+    pub(crate) fn peek(&self, path: &str) -> Result<Vec<String>, TreeError> {
+        let (tree, folder) = self.place(path)?;
+        tree.peek(&folder)
+    }
+
     /// What is at a path, where the view has it.
     pub(crate) fn at(&self, path: &str) -> Result<Answer, TreeError> {
         let cleaned = clean(path).ok_or_else(|| TreeError::Leaves {
