@@ -1,5 +1,7 @@
 //! What is live of an application's objects: from the cache, and by one GET for each object that the cache lacks.
 
+use std::collections::HashSet;
+
 use futures::future::join_all;
 
 use super::App;
@@ -10,6 +12,10 @@ use crate::health::Health;
 use crate::live::{Claim, Entry, Look, Owner};
 use crate::object::Key;
 use crate::plan::{Facts, Presence, Presences};
+use crate::secrets::Placement;
+
+/// In the place of what an object says that a secret stands in.
+const WITHHELD: &str = "what it says is withheld, since a secret stands in it; kubectl shows it to whoever may read it";
 
 #[derive(Debug, thiserror::Error)]
 #[error("reading {key}")]
@@ -32,7 +38,7 @@ impl App {
             .iter()
             .flat_map(|record| &record.inventory)
             .map(|(key, item)| (key, &item.version));
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         for (key, version) in of_target.chain(of_record) {
             if !seen.insert((&key.group, &key.kind)) {
                 continue;
@@ -104,7 +110,25 @@ impl App {
                 presences.insert(key.clone(), self.presence(key, &entry, owner));
             }
         }
+        let repeating = self.repeating(targets);
+        withhold(&mut presences, &repeating);
         Ok(presences)
+    }
+
+    /// Objects that a secret was put into, or will be, where controllers, kubelets and scripts may repeat it in what they say.
+    fn repeating(&self, targets: [Option<&Target>; 2]) -> HashSet<Key> {
+        let manifests = targets
+            .into_iter()
+            .flatten()
+            .flat_map(|target| &target.manifests)
+            .filter(|manifest| manifest.placeholders == Placement::Elsewhere)
+            .map(|manifest| &manifest.key);
+        let before = self
+            .applied
+            .iter()
+            .filter(|(key, applied)| applied.resolved.is_some() && !key.is_secret())
+            .map(|(key, _)| key);
+        manifests.chain(before).cloned().collect()
     }
 
     /// Objects without our label are watched in their namespace as long as one of them is there: before their first release, and
@@ -142,6 +166,18 @@ impl App {
             holds: None,
             successor: successor.map(|app| app.to_string().into()),
         })
+    }
+}
+
+/// Of objects that may repeat a secret only the status is shown.
+fn withhold(presences: &mut Presences, repeating: &HashSet<Key>) {
+    for key in repeating {
+        let Some(Presence::Present(facts)) = presences.get_mut(key) else {
+            continue;
+        };
+        if let Some(health) = facts.health.as_mut().filter(|it| !it.message.is_empty()) {
+            WITHHELD.clone_into(&mut health.message);
+        }
     }
 }
 

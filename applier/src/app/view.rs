@@ -17,6 +17,7 @@ use crate::health::Aggregate;
 use crate::live::Look;
 use crate::object::{Key, Manifest};
 use crate::plan::{Facts, Presence, Presences};
+use crate::secrets::Placement;
 
 /// How many objects of an application may have a warning of their own.
 const MAX_WARNINGS: usize = 20;
@@ -189,7 +190,10 @@ impl App {
                     Some(_) => health.unasked(),
                 }
             }
-            if let Look::Present(entry) = self.ctx.live.look(&manifest.key) {
+            // A secret amid an image's name is shown to nobody.
+            if let Look::Present(entry) = self.ctx.live.look(&manifest.key)
+                && manifest.placeholders != Placement::Elsewhere
+            {
                 images.extend(entry.images.iter().map(ToString::to_string));
             }
             state.resources.push(resource);
