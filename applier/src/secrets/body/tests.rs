@@ -227,9 +227,110 @@ fn an_ignored_object_is_sent_as_it_is() {
     );
 }
 
+/// What parsers of YAML, JSON and base64 have had trouble with, over and over.
+const TROUBLE: &[&str] = &[
+    "[",
+    "{",
+    "]",
+    "- ",
+    "-\n",
+    "? ",
+    ": ",
+    "a: ",
+    "a:\n ",
+    "{a: ",
+    "[[],",
+    "\n",
+    " ",
+    "\t",
+    "&a ",
+    "*a ",
+    "&a [*a, ",
+    "!",
+    "!!str ",
+    "|\n",
+    ">\n",
+    "'",
+    "\"",
+    "\"\\u0000",
+    "#",
+    "%",
+    "---\n",
+    "...\n",
+    "<<: *a\n",
+    "{\"a\":",
+    "[0,",
+    "1",
+    "1e",
+    "-",
+    "=",
+    "A",
+    "\u{feff}",
+    "\u{2028}",
+    "𝕩",
+    "<path:a#b>",
+    "\r",
+    "\0",
+];
+
+#[test]
+fn a_value_made_to_trouble_a_parser_is_an_error_or_a_value_and_soon() {
+    // Were anything quadratic in it, or recursive without a bound, the test would take hours or the process would end.
+    const SIZE: usize = 64 * 1024;
+    let modifiers = [
+        "base64encode",
+        "base64decode",
+        "jsonParse",
+        "yamlParse",
+        "indent 4",
+        "indent 255",
+        "sha256sum",
+        "jsonPath {..a}",
+        "jsonPath {.a[*].b}",
+        "jsonPath {range .a[*]}{.b}{end}",
+        "base64encode | base64decode | yamlParse",
+    ];
+    for trouble in TROUBLE {
+        let value = trouble.repeat(SIZE / trouble.len());
+        let values = resolved(&[("a", "b", &value)]);
+        for modifier in modifiers {
+            let placeholder = format!("<path:a#b | {modifier}>");
+            let object = json!({"kind": "Secret", "apiVersion": "v1", "stringData": {"x": placeholder, "y": format!("u:{placeholder}")}});
+            if let Err(error) = render(&object, &values) {
+                let said = error.to_string();
+                assert!(said.len() < 400, "{trouble:?} {modifier}: {said}");
+            }
+        }
+    }
+}
+
 proptest! {
     #[test]
+    fn no_chain_of_modifiers_panics_or_quotes_its_value(
+        words in proptest::collection::vec(prop::sample::select(TROUBLE), 0..12),
+        chain in proptest::collection::vec(prop::sample::select(vec!["base64encode", "base64decode", "jsonParse", "yamlParse", "indent 3", "sha256sum", "jsonPath {.a}", "jsonPath {[0]}"]), 0..5),
+    ) {
+        let value = format!("canary{}", words.concat());
+        let modifiers: String = chain.iter().map(|modifier| format!(" | {modifier}")).collect();
+        let object = json!({"kind": "Widget", "spec": [{"x": format!("<path:a#b{modifiers}>")}]});
+        match render(&object, &resolved(&[("a", "b", &value)])) {
+            Ok(body) => prop_assert!(serde_json::from_slice::<Value>(&body).is_ok()),
+            Err(error) => prop_assert!(!error.to_string().contains("canary")),
+        }
+    }
+
+    #[test]
     fn an_object_without_placeholders_is_sent_as_it_is(object in any_json()) {
+        prop_assert_eq!(rendered(&object, &Resolved::new()), object);
+    }
+
+    #[test]
+    fn a_secret_without_placeholders_is_sent_as_it_is(
+        data in prop::collection::hash_map("[a-z.]{1,6}", "[a-zA-Z0-9+/=<>|#é ]{0,24}", 0..6),
+        rest in any_json(),
+    ) {
+        let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a", "annotations": {"says": "a < b"}},
+            "data": data, "immutable": rest});
         prop_assert_eq!(rendered(&object, &Resolved::new()), object);
     }
 
