@@ -26,7 +26,7 @@ use crate::secrets::Secrets;
 use crate::settings::SettingsHandle;
 use crate::store::{DigestKey, Loaded, Store};
 use crate::wanted::Wanted;
-use crate::{LOOK, check, commands, consume, diff, direct};
+use crate::{LOOK, check, commands, consume, diff, direct, tree};
 
 /// Commands on their way to an application.
 const COMMANDS: usize = 64;
@@ -182,6 +182,8 @@ impl Leader {
         parts.spawn(async { ("differences", compared.await.map_err(Into::into)) });
         let checked = check::run(ctx.clone(), to_apps.clone(), token.clone());
         parts.spawn(async { ("checks", checked.await.map_err(Into::into)) });
+        let grown = tree::run(ctx.clone(), to_apps.clone(), token.clone());
+        parts.spawn(async { ("trees", grown.await.map_err(Into::into)) });
         let directed = direct::run(
             ctx.cluster.clone(),
             store_namespace,

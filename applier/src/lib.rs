@@ -3,7 +3,7 @@
 //! `consume` (desired, manifests, projects) and `commands` → `app` (one task per application: `target` joins and prepares, `decide`
 //! says what to do; `project`, `window` and `account`, what may be done, when and as whom) → `plan` (pure: steps) → `execute` (no
 //! choices) → `live` (watches, health, drift) → `publish`. `store` keeps in the cluster what must survive; `describe` tells what the
-//! cluster serves; `orphan` looks for what nobody has, `wanted` knows which application wants what, `diff` says what a release would
+//! cluster serves; `orphan` looks for what nobody has, `wanted` knows which application wants what, `tree` says what objects own in turn, `diff` says what a release would
 //! change, `check` which secrets it reads; `direct` takes orders past the broker. Of several appliers of one cluster one does all that (`lead`), the others wait
 //! to go on for it.
 
@@ -35,6 +35,7 @@ mod questions;
 mod secrets;
 mod settings;
 mod store;
+mod tree;
 mod wanted;
 mod window;
 

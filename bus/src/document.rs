@@ -13,7 +13,7 @@ use crate::message::command::Verb;
 use crate::message::event::EventKind;
 use crate::message::{
     Message, check, cluster, command, desired, diff, event, manifests, predecessors, project,
-    render, secret, settings, state, verified,
+    render, secret, settings, state, tree, verified,
 };
 use crate::subject::{self, Bucket, Stream};
 
@@ -102,6 +102,8 @@ fn bodies() -> Vec<Body> {
         body::<diff::Answer>("diff-answer"),
         body::<check::Question>("check-question"),
         body::<check::Answer>("check-answer"),
+        body::<tree::Question>("tree-question"),
+        body::<tree::Answer>("tree-answer"),
         body::<state::WatcherState>("watcher-state"),
         body::<state::RendererState>("renderer-state"),
         body::<state::ApplierState>("applier-state"),
@@ -230,7 +232,7 @@ fn channels() -> Vec<Channel> {
     channels
 }
 
-fn questions() -> [Channel; 3] {
+fn questions() -> [Channel; 4] {
     [
         asked(
             ("resolve", subject::resolve),
@@ -245,6 +247,11 @@ fn questions() -> [Channel; 3] {
         asked(
             ("check", subject::check),
             &["check-question", "check-answer"],
+            (&["monitor"], &["applier"]),
+        ),
+        asked(
+            ("tree", subject::tree),
+            &["tree-question", "tree-answer"],
             (&["monitor"], &["applier"]),
         ),
     ]

@@ -225,6 +225,7 @@ impl Permissions {
         self.publish.push(subject::resolve(cluster));
         self.subscribe.push(subject::diff(cluster));
         self.subscribe.push(subject::check(cluster));
+        self.subscribe.push(subject::tree(cluster));
         self.responses = true;
     }
 
@@ -242,6 +243,7 @@ impl Permissions {
         self.publish.push(Stream::Commands.pattern());
         self.publish.push(subject::diffs());
         self.publish.push(subject::checks());
+        self.publish.push(subject::trees());
         self.info(Stream::Commands.name());
         self.watch(Stream::Events.name(), &subject::events(None));
         self.watch(Stream::Dead.name(), &Stream::Dead.pattern());

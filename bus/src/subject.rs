@@ -237,6 +237,16 @@ pub fn checks() -> String {
     format!("{ROOT}.check.*")
 }
 
+/// Where a cluster's applier is asked what an application's objects own.
+pub fn tree(cluster: &ClusterId) -> String {
+    format!("{ROOT}.tree.{cluster}")
+}
+
+/// Where the appliers of all clusters are asked for that.
+pub fn trees() -> String {
+    format!("{ROOT}.tree.*")
+}
+
 pub fn dead(stream: Stream) -> String {
     format!("{ROOT}.dead.{}", stream.name())
 }

@@ -9,6 +9,7 @@ use bus::message::check::Report;
 use bus::message::command::Action;
 use bus::message::diff::Differences;
 use bus::message::event::Event;
+use bus::message::tree::Tree;
 use futures::stream::{Stream, StreamExt as _, TryStreamExt as _};
 use monitor::view::{Summary, View};
 use reqwest::{Response, StatusCode};
@@ -201,6 +202,12 @@ impl Client {
         }))
     }
 
+    /// Its objects with what they own in turn.
+    pub(crate) async fn tree(&self, app: &AppId) -> anyhow::Result<Tree> {
+        self.get_within(&format!("/api/v1/applications/{app}/tree"), COMPARING)
+            .await
+    }
+
     /// What a release would change, of the application's own manifests or of these.
     pub(crate) async fn differences(
         &self,
@@ -270,11 +277,19 @@ impl Client {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        self.get_within(path, TIMEOUT).await
+    }
+
+    async fn get_within<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        time: Duration,
+    ) -> anyhow::Result<T> {
         let request = self
             .http
             .get(self.url(path))
             .bearer_auth(&self.token)
-            .timeout(TIMEOUT);
+            .timeout(time);
         let response = checked(request.send().await, &self.server).await?;
         response
             .json()

@@ -24,6 +24,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use client::ClientArgs;
 use command::act::{WaitArgs, act};
 use command::back::DirectArgs;
+use command::get::Show;
 use output::Format;
 
 /// GitOps delivery for Kubernetes: a commit becomes healthy objects
@@ -43,6 +44,9 @@ enum Command {
     /// List applications, or show one
     Get {
         app: Option<String>,
+        /// Show its objects with what they own in turn: replica sets, pods and the like
+        #[arg(long, requires = "app")]
+        tree: bool,
         #[arg(long, short, value_enum, default_value_t)]
         output: Format,
         #[command(flatten)]
@@ -208,9 +212,10 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Get {
             app,
+            tree,
             output,
             client,
-        } => command::get::get(&client, app.as_deref(), output).await?,
+        } => command::get::get(&client, app.as_deref(), Show::of(tree), output).await?,
         Command::History {
             app,
             output,

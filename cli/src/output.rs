@@ -282,7 +282,7 @@ fn cause(cause: &bus::message::state::ReleaseCause) -> String {
     }
 }
 
-fn ago(ms: u64) -> String {
+pub(crate) fn ago(ms: u64) -> String {
     let seconds = clock::now_ms().saturating_sub(ms) / 1000;
     match seconds {
         0..60 => format!("{seconds}s ago"),
@@ -300,6 +300,6 @@ fn join(status: &str, message: &str) -> String {
     }
 }
 
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

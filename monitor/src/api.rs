@@ -9,6 +9,7 @@
 //! | `POST applications/{namespace}/{name}/diff` | `diff` or `update` | the same, with the manifests `{"manifests"}`: a JSON array, gzip, base64 |
 //! | `GET applications/{namespace}/{name}/secrets` | `get` | which secrets it reads, whether it may and they are there, as [`Report`]; never a value |
 //! | `POST applications/{namespace}/{name}/secrets` | `diff` or `update` | the same, with the manifests `{"manifests"}` |
+//! | `GET applications/{namespace}/{name}/tree` | `get` | its objects with what they own in turn, as [`Tree`] |
 //! | `POST applications/{namespace}/{name}/{verb}` | the verb (`refresh`, `sync`, `rollback`, `pin`, `unpin`, `terminate`), or `update` | 202 and `{"id"}` |
 //!
 //! Every request carries `Authorization: Bearer <token>`; a cookie counts for nothing here, so no other site can send
@@ -25,6 +26,7 @@ use bus::message::check::{self, Report};
 use bus::message::command::Command;
 use bus::message::diff::{Differences, Question};
 use bus::message::event::Event;
+use bus::message::tree::{self, Tree};
 use bus::{AppId, ClusterId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::error::TrySendError;
@@ -74,6 +76,7 @@ pub(crate) fn routes() -> Router<Shared> {
                 .post(secrets_of)
                 .layer(DefaultBodyLimit::max(MAX_DIFF)),
         )
+        .route("/applications/{namespace}/{name}/tree", get(grown))
         .route("/applications/{namespace}/{name}/{verb}", post(order))
         .route("/events", get(events))
 }
@@ -211,6 +214,23 @@ async fn secrets_of(
 ) -> Result<Json<Report>, Problem> {
     let (app, user, manifests) = given(&shared, &namespace, &name, &headers, body).await?;
     check(&shared, app, &user, Some(manifests)).await
+}
+
+async fn grown(
+    State(shared): State<Shared>,
+    Path((namespace, name)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Json<Tree>, Problem> {
+    let user = shared.access.require_user(bearer(&headers)).await?;
+    let app = identity(&namespace, &name)?;
+    let wish = [Wish::on("get", &app)];
+    shared.access.require(&user, &wish).await?;
+    let question = tree::Question {
+        cluster: cluster_of(&shared, &app)?,
+        app,
+        user: user.name.clone(),
+    };
+    crate::ask::tree(&shared.asks, question).await.map(Json)
 }
 
 /// The application, the user's name and the manifests of a request that may give some.

@@ -1,8 +1,10 @@
-//! A person's question to a cluster's applier, and its answer back: what a release would change, which secrets are read.
+//! A person's question to a cluster's applier, and its answer back: what a release would change, which secrets are read, what
+//! its objects own.
 
 use std::time::Duration;
 
 use bus::message::diff::Differences;
+use bus::message::tree::{self, Tree};
 use bus::message::{Message, check, diff};
 use bus::{Bus, BusError, ClusterId, subject};
 use futures::StreamExt as _;
@@ -21,6 +23,7 @@ pub const WAITING: usize = 64;
 pub enum Ask {
     Diff(diff::Question, Awaited<diff::Answer>),
     Check(check::Question, Awaited<check::Answer>),
+    Tree(tree::Question, Awaited<tree::Answer>),
 }
 
 /// Where an answer is awaited.
@@ -48,6 +51,9 @@ async fn one(bus: &Bus, ask: Ask) {
         }
         Ask::Check(question, done) => {
             to(bus, subject::check(&question.cluster), &question, done).await;
+        }
+        Ask::Tree(question, done) => {
+            to(bus, subject::tree(&question.cluster), &question, done).await;
         }
     }
 }
@@ -79,6 +85,15 @@ pub async fn check(
     match answered(asks, &cluster, |done| Ask::Check(question, done)).await? {
         check::Answer::Checked(report) => Ok(report),
         check::Answer::Refused { message } => Err(refused(message)),
+    }
+}
+
+/// What an application's objects own.
+pub async fn tree(asks: &mpsc::Sender<Ask>, question: tree::Question) -> Result<Tree, Problem> {
+    let cluster = question.cluster.clone();
+    match answered(asks, &cluster, |done| Ask::Tree(question, done)).await? {
+        tree::Answer::Found(tree) => Ok(tree),
+        tree::Answer::Refused { message } => Err(refused(message)),
     }
 }
 

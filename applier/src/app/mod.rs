@@ -33,6 +33,7 @@ mod restart;
 mod rotation;
 mod steps;
 mod target;
+mod tree;
 mod unchanged;
 mod view;
 mod window;
@@ -58,6 +59,7 @@ use crate::direct::DirectOrder;
 use crate::metrics::Share;
 use crate::object::{Finding, Key};
 use crate::store::{AppliedMap, Loaded, Record, Slot};
+use crate::tree::Rooted;
 
 use self::pace::Paces;
 use self::release::{Request, Running};
@@ -77,6 +79,8 @@ pub(crate) enum Note {
     Diff(Option<Arc<[u8]>>, oneshot::Sender<Prepared>),
     /// Which secrets are read, by the application's own manifests or by these.
     Check(Option<Arc<[u8]>>, oneshot::Sender<Inquired>),
+    /// What it has in the cluster.
+    Tree(oneshot::Sender<Rooted>),
     /// Which versions the application's secrets have, as its agent saw last.
     Versions(AgentState),
     /// How the applications are that its releases wait for.
@@ -279,6 +283,9 @@ impl App {
             Note::Diff(manifests, done) => {
                 // Whoever asked may have given up.
                 let _ = done.send(self.prepare_diff(manifests));
+            }
+            Note::Tree(done) => {
+                let _ = done.send(self.roots());
             }
             Note::Check(manifests, done) => {
                 let _ = done.send(self.prepare_check(manifests));

@@ -33,6 +33,11 @@ pub(crate) struct Shown {
 }
 
 impl Shown {
+    /// The target, and what was live when it was last looked.
+    pub(super) fn looked(&self) -> Option<(&Arc<Target>, &Presences)> {
+        self.looked.as_ref().map(|(target, live)| (target, live))
+    }
+
     /// The broker may have lost it.
     pub(super) fn not_sent(&mut self) {
         self.state = None;

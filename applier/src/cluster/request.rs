@@ -160,15 +160,21 @@ impl Cluster {
         namespace: &str,
         token: Option<&str>,
     ) -> Result<(Vec<Value>, Option<String>), ClusterError> {
-        let mut path = format!("{}?limit=500", kind.collection(namespace));
-        if let Some(token) = token {
-            path.push_str("&continue=");
-            path.extend(utf8_percent_encode(token, NON_ALPHANUMERIC));
-        }
+        let path = page_path(kind, namespace, token);
         let (_, bytes) = self
             .send_for(RequestKind::List, Method::GET, &path, None, METADATA_LIST)
             .await?;
         Ok(split_page(parse(&bytes)?))
+    }
+
+    /// The same of whole objects.
+    pub(crate) async fn whole_page(
+        &self,
+        kind: &ApiKind,
+        namespace: &str,
+        token: Option<&str>,
+    ) -> Result<(Vec<Value>, Option<String>), ClusterError> {
+        self.page(&page_path(kind, namespace, token)).await
     }
 
     /// Server-side apply by our manager, with force.
@@ -546,6 +552,15 @@ fn accept(key: &Key) -> &'static str {
 
 /// Of each object of a list only the metadata comes back.
 const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+
+fn page_path(kind: &ApiKind, namespace: &str, token: Option<&str>) -> String {
+    let mut path = format!("{}?limit=500", kind.collection(namespace));
+    if let Some(token) = token {
+        path.push_str("&continue=");
+        path.extend(utf8_percent_encode(token, NON_ALPHANUMERIC));
+    }
+    path
+}
 
 fn split_page(mut list: Value) -> (Vec<Value>, Option<String>) {
     let token = list["metadata"]["continue"]

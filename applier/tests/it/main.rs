@@ -119,6 +119,7 @@ async fn health_is_what_rules_and_scripts_say() {
         .await;
     scenario::health::a_release_waits_for_what_a_script_says(&world).await;
     scenario::health::an_application_is_missing_only_when_all_of_it_is(&world).await;
+    scenario::tree::what_objects_own_is_found_when_somebody_asks(&world).await;
 }
 
 /// What is drift and what isn't, on a stack of its own.

@@ -16,6 +16,7 @@ pub mod render;
 pub mod secret;
 pub mod settings;
 pub mod state;
+pub mod tree;
 pub mod verified;
 
 use serde::Serialize;

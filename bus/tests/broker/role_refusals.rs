@@ -305,6 +305,7 @@ async fn nobody_hears_requests_for_secrets_but_the_clusters_agent() {
         if role != Role::Applier(there()) {
             intruder.cannot_subscribe(&subject::diff(&there())).await;
             intruder.cannot_subscribe(&subject::check(&there())).await;
+            intruder.cannot_subscribe(&subject::tree(&there())).await;
         }
     }
 }
@@ -345,6 +346,7 @@ async fn the_renderer_and_an_operator_read_no_more_than_their_part() {
         subject::resolve(&here()),
         subject::diff(&here()),
         subject::check(&here()),
+        subject::tree(&here()),
     ]
     .iter()
     .chain(&reading_everything())

@@ -10,3 +10,4 @@ pub(crate) mod inputs;
 pub(crate) mod nats;
 pub(crate) mod render;
 pub(crate) mod secrets;
+pub(crate) mod tree;

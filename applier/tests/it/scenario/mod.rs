@@ -26,4 +26,5 @@ pub(crate) mod release;
 pub(crate) mod rotation;
 pub(crate) mod secret;
 pub(crate) mod standby;
+pub(crate) mod tree;
 pub(crate) mod vault_secret;

@@ -1,9 +1,9 @@
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use bus::ClusterId;
-use bus::message::check;
 use bus::message::diff::{Answer, Differences, Question};
 use bus::message::event::{Event, EventKind};
+use bus::message::{check, tree};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 use tower::ServiceExt;
@@ -267,7 +267,7 @@ const DIFF: &str = "/api/v1/applications/argocd/dome-summit/diff";
 async fn diff_asked(asks: &mut mpsc::Receiver<Ask>) -> (Question, Awaited<Answer>) {
     match asks.recv().await.unwrap() {
         Ask::Diff(question, done) => (question, done),
-        Ask::Check(..) => panic!("a comparison was asked for"),
+        Ask::Check(..) | Ask::Tree(..) => panic!("a comparison was asked for"),
     }
 }
 
@@ -375,4 +375,28 @@ async fn which_secrets_are_read_is_told_to_readers_and_of_ones_own_manifests_to_
         }
     };
     tokio::join!(answering, asking);
+}
+
+const TREE: &str = "/api/v1/applications/argocd/dome-summit/tree";
+
+#[tokio::test]
+async fn what_objects_own_is_asked_of_the_applier_for_whoever_may_read() {
+    let mut served = served(None, "127.0.0.1:80");
+    let answering = async {
+        let Ask::Tree(question, done) = served.asks.recv().await.unwrap() else {
+            panic!("a tree was asked for")
+        };
+        assert_eq!(question.user, "guest");
+        let found = tree::Tree {
+            omitted: 3,
+            ..tree::Tree::default()
+        };
+        assert!(done.send(Ok(tree::Answer::Found(found))).is_ok());
+    };
+    let asking = get(&served.router, TREE, "guest-token");
+    let (answer, ()) = tokio::join!(asking, answering);
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.json()["omitted"], 3);
+    let answer = get(&served.router, TREE, "pilot-token").await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
 }
