@@ -9,14 +9,12 @@ use tests::installation::Options;
 use tests::usage::{self, Usage};
 use tests::{Cluster, Installation, LocalStack, Repo};
 
+use crate::charts;
 use crate::fleet;
 use crate::floor;
 use crate::live::{Live, Objects};
-use crate::report::{Commit, Fleet, Phase, Report};
+use crate::report::{Commit, Fleet, Phase, Process, Report};
 use crate::{DeliveryArgs, report};
-
-/// How long nothing happens, to see what that costs.
-const IDLE: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(args: &DeliveryArgs, own: &Path) -> anyhow::Result<()> {
     eprintln!("starting the local stack");
@@ -60,7 +58,7 @@ async fn measure(
             executable: program.clone(),
         };
         let towline = Installation::start(stack, options).await?;
-        let outcome = one_fleet(&towline, &cluster, apps, args.commits, floor).await;
+        let outcome = one_fleet(&towline, &cluster, (apps, floor), args).await;
         if let Some(folder) = &args.logs {
             towline.keep_logs(&folder.join(apps.to_string()))?;
         }
@@ -73,9 +71,8 @@ async fn measure(
 async fn one_fleet(
     towline: &Installation,
     cluster: &Cluster,
-    apps: usize,
-    commits: usize,
-    floor: f64,
+    (apps, floor): (usize, f64),
+    args: &DeliveryArgs,
 ) -> anyhow::Result<Fleet> {
     let destination = format!("bench-{apps}-live");
     cluster.namespace(&destination).await?;
@@ -118,14 +115,14 @@ async fn one_fleet(
         first_sync.seconds
     );
 
-    let before = bench.usage()?;
-    tokio::time::sleep(IDLE).await;
-    let idle_cpu = (bench.usage()? - before) / IDLE.as_secs_f64();
-
-    let single = bench.single_commits(commits).await?;
+    let begun = bench.processes()?;
+    tokio::time::sleep(Duration::from_secs(args.idle)).await;
+    let rested = bench.processes()?;
+    let single = bench.single_commits(args.commits).await?;
+    let committed = bench.processes()?;
     eprintln!(
-        "{apps} applications: {commits} commits, median {:.3} s",
-        single.median
+        "{apps} applications: {} commits, median {:.3} s",
+        args.commits, single.median
     );
 
     let before = bench.usage()?;
@@ -148,15 +145,32 @@ async fn one_fleet(
         all.seconds
     );
 
+    let workers = charts::on_each_worker(towline, cluster, &destination).await?;
+    #[expect(clippy::cast_precision_loss, reason = "a few commits, a short time")]
+    let (idle, commits) = (args.idle.max(1) as f64, args.commits.max(1) as f64);
+    let ended = bench.processes()?.into_iter();
+    let processes = ended.zip(begun.iter().zip(rested.iter().zip(&committed)));
+    let processes = processes.map(
+        |((name, usage), ((_, begun), ((_, rested), (_, committed))))| {
+            let idle_cpu = (*rested - *begun) / idle;
+            let commit_cpu = (*committed - *rested) / commits;
+            Process {
+                name,
+                idle_cpu,
+                commit_cpu,
+                usage,
+            }
+        },
+    );
     Ok(Fleet {
         apps,
         floor,
         created,
         first_sync,
-        idle_cpu,
         single,
         all,
-        memory: bench.memory_by_process()?,
+        workers,
+        processes: processes.collect(),
     })
 }
 
@@ -171,7 +185,6 @@ struct Bench<'a> {
 impl Bench<'_> {
     async fn single_commits(&mut self, commits: usize) -> anyhow::Result<Commit> {
         let webhook = self.towline.webhook()?;
-        let before = self.usage()?;
         let (mut times, mut settles) = (Vec::new(), Vec::new());
         for number in 0..commits {
             let index = number * 7 % self.apps;
@@ -190,17 +203,12 @@ impl Bench<'_> {
             let settled = self.settled(index..index + 1, &commit).await?;
             settles.push((settled.saturating_duration_since(live)).as_secs_f64());
         }
-        let after = self.usage()?;
         times.sort_by(f64::total_cmp);
         settles.sort_by(f64::total_cmp);
-        #[expect(clippy::cast_precision_loss, reason = "a few commits")]
-        let cpu = (after - before) / commits.max(1) as f64;
         Ok(Commit {
             median: times.get(times.len() / 2).copied().unwrap_or_default(),
             max: times.last().copied().unwrap_or_default(),
             settled_max: settles.last().copied().unwrap_or_default(),
-            cpu,
-            usage: after,
             all: times,
         })
     }
@@ -241,12 +249,10 @@ impl Bench<'_> {
         live: Instant,
         settled: Instant,
     ) -> anyhow::Result<Phase> {
-        let usage = self.usage()?;
         Ok(Phase {
             seconds: live.saturating_duration_since(start).as_secs_f64(),
             settled_after: settled.saturating_duration_since(live).as_secs_f64(),
-            cpu: usage - before,
-            usage,
+            cpu: self.usage()? - before,
         })
     }
 
@@ -261,7 +267,8 @@ impl Bench<'_> {
         )
     }
 
-    fn memory_by_process(&self) -> anyhow::Result<Vec<(String, Usage)>> {
+    /// The same by process; a worker counts for its renderer.
+    fn processes(&self) -> anyhow::Result<Vec<(String, Usage)>> {
         let pids = self.pids()?.into_iter();
         pids.map(|(name, pid)| Ok((name, usage::of(&[pid])?)))
             .collect()

@@ -89,22 +89,37 @@ pub(crate) async fn create(
     futures::stream::iter(0..apps)
         .map(|index| async move {
             let name = name(index);
-            let application = json!({
-                "apiVersion": "argoproj.io/v1alpha1",
-                "kind": "Application",
-                "metadata": {"name": name, "namespace": namespace},
-                "spec": {
-                    "project": "default",
-                    "source": {"repoURL": repo.url(), "path": format!("apps/{name}"), "targetRevision": "main"},
-                    "destination": {"server": "https://kubernetes.default.svc", "namespace": destination},
-                    "syncPolicy": {"automated": {"prune": true, "selfHeal": true}},
-                },
-            });
-            cluster.apply(&application).await.map(drop)
+            let object = application(
+                &name,
+                repo,
+                &format!("apps/{name}"),
+                (namespace, destination),
+            );
+            cluster.apply(&object).await.map(drop)
         })
         .buffer_unordered(AT_ONCE)
         .try_collect()
         .await
+}
+
+/// An Application in a namespace, for objects in another.
+pub(crate) fn application(
+    name: &str,
+    repo: &Repo,
+    path: &str,
+    (namespace, destination): (&str, &str),
+) -> Value {
+    json!({
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Application",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "project": "default",
+            "source": {"repoURL": repo.url(), "path": path, "targetRevision": "main"},
+            "destination": {"server": "https://kubernetes.default.svc", "namespace": destination},
+            "syncPolicy": {"automated": {"prune": true, "selfHeal": true}},
+        },
+    })
 }
 
 fn yaml(object: &Value) -> anyhow::Result<String> {

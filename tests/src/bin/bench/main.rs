@@ -1,14 +1,16 @@
 //! Benchmarks.
 //!
 //! `delivery`: stack → floor (the same objects by bare applies) → for each number of applications: a fresh Towline → first sync →
-//! single commits → a commit to all → report. `watcher`: many applications in one large repository, on the same stack. `render`:
-//! the renderer's library against the real tools. `drift`: objects edited by hand, healed. `secrets`: a release's references, resolved.
+//! idle → single commits → a commit to all → a chart on each engine worker → report. `watcher`: many applications in one large
+//! repository, on the same stack. `render`: the renderer's library against the real tools. `drift`: objects edited by hand, healed.
+//! `secrets`: a release's references, resolved.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a benchmark tells people its figures"
 )]
 
+mod charts;
 mod delivery;
 mod drift;
 mod fleet;
@@ -127,6 +129,9 @@ struct DeliveryArgs {
     /// How many one-application commits
     #[arg(long, default_value_t = 20)]
     commits: usize,
+    /// How long nothing happens, to see what that costs, in seconds; what comes once a minute is in it
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    idle: u64,
     /// Write all figures as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
