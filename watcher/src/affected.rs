@@ -174,6 +174,12 @@ pub fn suspects<'a>(
     Some((inputs, suspects))
 }
 
+/// Whether something that was read of a source is among what `changes` since it was last looked at.
+pub fn may_differ(inputs: &Inputs, source: usize, changes: impl Fn(&str) -> bool) -> bool {
+    let mut of_source = inputs.files.iter().filter(|(of, ..)| *of == source);
+    of_source.any(|(_, path, _)| changes(path))
+}
+
 /// Judges one source by its new tree. A part of it that can't be read is no proof.
 pub fn judge(inputs: &Inputs, source: usize, tree: &mut impl Lookup) -> Verdict {
     let same = inputs

@@ -16,7 +16,7 @@ use lease::Lead;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::index::{Index, Lost, Part, Wake};
+use crate::index::{Concerned, Index, Lost, Part, Wake};
 use crate::metrics::Metrics;
 
 /// Commands whose ids are remembered.
@@ -102,9 +102,9 @@ async fn compare(bus: &Bus, index: &Index) -> Option<Instant> {
         of = asked,
         "the broker lost desired states: publishing them again"
     );
-    index.wake_all(Wake {
+    index.wake_all(&Wake {
         forget: true,
-        evaluate: true,
+        evaluate: Concerned::All,
         ..Wake::default()
     });
     for (app, clusters) in lost {

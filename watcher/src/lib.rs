@@ -2,7 +2,8 @@
 //! state only for the applications that a change can affect.
 //!
 //! [`applications`] ([`seen`], [`had`]) and [`settings`] → [`intent`] ([`project`], [`sources`]) → [`index`] ([`slot`]) → [`worker`]: [`source`]
-//! ([`revision`]) → [`decide`] and [`affected`] (over [`tree`]) → [`snapshot`] ([`packs`], [`links`]) → [`publish`]. [`webhook`], [`poll`] and
+//! ([`revision`]) → [`decide`] and [`affected`] (over [`changes`] and [`tree`]) → [`snapshot`] ([`packs`], [`links`]) → [`publish`].
+//! [`webhook`], [`poll`] and
 //! [`follow`] wake a worker; what a render asks for ([`needs`]) comes back through `follow` and is fetched like a source;
 //! [`lifecycle`] ([`deletions`]) deletes; [`state`] says how it is, [`predecessors`] ([`order`]) what releases wait for; [`collect`] clears the object stores. Of several watchers one
 //! does all that, the others only keep up: crate [`lease`].
@@ -10,6 +11,7 @@
 pub mod affected;
 pub mod applications;
 pub mod args;
+pub mod changes;
 pub mod collect;
 pub mod decide;
 pub mod deletions;

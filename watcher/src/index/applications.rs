@@ -165,9 +165,9 @@ impl Index {
         app.forced = Some(Cause::Again);
         inner.wake(
             id,
-            Wake {
+            &Wake {
                 forget: lost == Lost::Packs,
-                ..Wake::evaluate()
+                ..Wake::evaluate(id)
             },
         );
         true
@@ -250,7 +250,7 @@ impl Index {
         } else if let Some(app) = guard.apps.get_mut(id) {
             app.forced = app.forced.or(Some(Cause::Again));
         }
-        guard.wake(id, Wake::evaluate());
+        guard.wake(id, &Wake::evaluate(id));
         self.lifecycle.push(id);
         self.states.push(id);
     }

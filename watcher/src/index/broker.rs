@@ -49,7 +49,7 @@ impl Index {
             return;
         }
         // Another watcher's, perhaps: whether it is what we want is for the worker to say.
-        inner.wake(&desired.app, Wake::evaluate());
+        inner.wake(&desired.app, &Wake::evaluate(&desired.app));
         if elsewhere {
             self.lifecycle.push(&desired.app);
         }
@@ -105,7 +105,7 @@ impl Index {
     pub fn not_purged(&self, id: &AppId, cluster: &ClusterId) {
         let mut inner = self.lock();
         inner.purging.remove(&(id.clone(), cluster.clone()));
-        inner.wake(id, Wake::evaluate());
+        inner.wake(id, &Wake::evaluate(id));
     }
 
     /// A subject was purged.
@@ -129,7 +129,7 @@ impl Index {
             inner.heads.remove(id);
         }
         self.states.push(id);
-        inner.wake(id, Wake::evaluate());
+        inner.wake(id, &Wake::evaluate(id));
     }
 
     /// The deletions that are on the bus, with their generation: they are purged once carried out.
@@ -253,7 +253,7 @@ impl Index {
             self.states.push(&render.app);
         }
         if waits || outdated {
-            inner.wake(&render.app, Wake::evaluate());
+            inner.wake(&render.app, &Wake::evaluate(&render.app));
             self.states.push(&render.app);
         }
     }
@@ -282,7 +282,7 @@ impl Index {
         if wanted && present && !app.had.is_empty() {
             app.bereft = Some(cluster.clone());
             app.forced = app.forced.or(Some(Cause::Again));
-            inner.wake(id, Wake::evaluate());
+            inner.wake(id, &Wake::evaluate(id));
         }
     }
 
@@ -304,7 +304,7 @@ impl Index {
         for id in concerned {
             if let Some(app) = inner.apps.get_mut(&id) {
                 app.noticed = clock::now_ms();
-                inner.wake(&id, Wake::evaluate());
+                inner.wake(&id, &Wake::evaluate(&id));
             }
         }
     }
@@ -371,14 +371,15 @@ impl Inner {
         }
     }
 
-    pub(super) fn wake(&self, id: &AppId, wake: Wake) {
+    /// Wakes the workers of all repositories of an application.
+    pub(super) fn wake(&self, id: &AppId, wake: &Wake) {
         let keys = self.apps.get(id).map(|app| &app.repos);
         for repo in keys
             .into_iter()
             .flatten()
             .filter_map(|key| self.repos.get(key))
         {
-            repo.handle.wake(wake);
+            repo.handle.wake(wake.clone());
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Mutex;
 
-use bus::clock;
 use bus::message::desired::Cause;
 use bus::trace::Trace;
+use bus::{AppId, clock};
 use tokio::sync::Notify;
 
-use super::lock;
+use super::{Concerned, lock};
 use crate::slot::RepoKey;
 
 /// How a worker is reached.
@@ -19,12 +19,12 @@ pub struct Handle {
 }
 
 /// What a worker is woken for; several fall into one.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Wake {
     /// Look at the host: why, since when (Unix milliseconds), in which trace.
     pub fetch: Option<(Cause, u64, Trace)>,
-    /// Look at the applications.
-    pub evaluate: bool,
+    /// The applications to look at. After a look at the host that is all of them.
+    pub evaluate: Concerned,
     /// Packs may be gone from the object store.
     pub forget: bool,
     /// Nobody uses the repository any more.
@@ -39,9 +39,9 @@ impl Wake {
         }
     }
 
-    pub fn evaluate() -> Self {
+    pub fn evaluate(app: &AppId) -> Self {
         Self {
-            evaluate: true,
+            evaluate: Concerned::one(app),
             ..Self::default()
         }
     }
@@ -60,7 +60,7 @@ impl Handle {
         let mut wakes = lock(&self.wakes);
         // The first one's time is what people wait since.
         wakes.fetch = wakes.fetch.or(wake.fetch);
-        wakes.evaluate |= wake.evaluate;
+        wakes.evaluate.add(wake.evaluate);
         wakes.forget |= wake.forget;
         wakes.stop |= wake.stop;
         self.notify.notify_one();
@@ -70,7 +70,7 @@ impl Handle {
     pub async fn woken(&self) -> Wake {
         loop {
             let wake = std::mem::take(&mut *lock(&self.wakes));
-            if wake.fetch.is_some() || wake.evaluate || wake.forget || wake.stop {
+            if wake.fetch.is_some() || !wake.evaluate.is_empty() || wake.forget || wake.stop {
                 return wake;
             }
             self.notify.notified().await;

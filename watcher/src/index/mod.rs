@@ -3,6 +3,7 @@
 
 mod applications;
 mod broker;
+mod concerned;
 mod handle;
 mod order;
 mod publishing;
@@ -37,6 +38,7 @@ use crate::source::location::FilePolicy;
 use crate::source::{Remote, Revision};
 
 pub use applications::{Lost, Presence};
+pub use concerned::Concerned;
 pub use handle::{Handle, Wake};
 pub use publishing::{Candidate, Candidates, Held, Prepared};
 pub use queue::Queue;

@@ -1,5 +1,6 @@
 //! Which applications need a new desired state, and that state with a generation of its own.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bus::message::desired::{
@@ -8,7 +9,7 @@ use bus::message::desired::{
 use bus::message::need::{Dependency, Need};
 use bus::{AppId, ClusterId, Generation, clock};
 
-use super::{App, Index, Inner, Target, Wake};
+use super::{App, Concerned, Index, Inner, Target, Wake};
 use crate::affected::{Outcome, Place, Record};
 use crate::decide::{Begun, Decision, Facts, Given, Published, State, decide};
 use crate::intent::{Intent, Wanted};
@@ -25,6 +26,8 @@ pub struct Candidate {
     pub cause: Cause,
     /// For [`Decision::Compare`]: where the sources were, and what was read of them.
     pub before: Vec<Place>,
+    /// Where they were last proven to need nothing new.
+    pub proven: Vec<Place>,
     pub record: Option<Record>,
     /// In the order of the specification.
     pub sources: Vec<Held>,
@@ -59,8 +62,8 @@ enum Look {
 #[derive(Debug, Default)]
 pub struct Candidates {
     pub found: Vec<Candidate>,
-    /// Whether there are others that can't be looked at now; their workers are woken when they can.
-    pub busy: bool,
+    /// Others that can't be looked at now; their workers are woken when they can.
+    pub busy: BTreeSet<AppId>,
 }
 
 /// What to do about a candidate.
@@ -103,18 +106,29 @@ impl Held {
 }
 
 impl Index {
-    /// The repository's applications that may need a new desired state.
-    pub fn candidates(&self, key: &RepoKey, overdue_before: u64) -> Candidates {
+    /// Those of the repository's applications that may need a new desired state.
+    pub fn candidates(
+        &self,
+        key: &RepoKey,
+        concerned: &Concerned,
+        overdue_before: u64,
+    ) -> Candidates {
         let mut guard = self.lock();
         let inner = &mut *guard;
         let Some(repo) = inner.repos.get(key) else {
             return Candidates::default();
         };
         let (mut candidates, mut settled) = (Candidates::default(), Vec::new());
-        for id in &repo.apps {
+        let apps: Box<dyn Iterator<Item = &AppId>> = match concerned {
+            Concerned::All => Box::new(repo.apps.iter()),
+            Concerned::Some(apps) => Box::new(apps.intersection(&repo.apps)),
+        };
+        for id in apps {
             match inner.look(key, id, overdue_before) {
                 Look::Candidate(candidate) => candidates.found.push(*candidate),
-                Look::Busy => candidates.busy = true,
+                Look::Busy => {
+                    candidates.busy.insert(id.clone());
+                }
                 Look::Settled | Look::Waits => settled.push(id.clone()),
             }
         }
@@ -162,7 +176,7 @@ impl Index {
             _ => None,
         };
         let Some(cause) = cause.filter(|_| same) else {
-            inner.wake(&candidate.id, Wake::evaluate());
+            inner.wake(&candidate.id, &Wake::evaluate(&candidate.id));
             return Prepared::Changed;
         };
         match inner.number(&now, cause, packs) {
@@ -178,7 +192,7 @@ impl Index {
             && app.publishing == Some(generation)
         {
             app.publishing = None;
-            inner.wake(id, Wake::evaluate());
+            inner.wake(id, &Wake::evaluate(id));
         }
     }
 }
@@ -221,6 +235,7 @@ impl Inner {
             })
             .collect();
         let before = published.map_or_else(Vec::new, places_of);
+        let proven = verified.map_or(&before, |(_, places)| places).clone();
         let held = sources
             .iter()
             .chain(dependencies.iter().map(|(_, held)| held));
@@ -252,6 +267,7 @@ impl Inner {
             decision,
             cause,
             before,
+            proven,
             record: record.cloned(),
             noticed: newest.map_or(0, |target| target.noticed),
             fetched: newest.map_or(0, |target| target.fetched),

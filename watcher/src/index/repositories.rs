@@ -125,7 +125,7 @@ impl Index {
                 Wake::fetch(Cause::Application, app.trace)
             }
             Use::Need if unknown || other_access => Wake::fetch(Cause::Dependency, app.trace),
-            Use::Source | Use::Need => Wake::evaluate(),
+            Use::Source | Use::Need => Wake::evaluate(id),
         });
     }
 
@@ -144,9 +144,9 @@ impl Index {
     }
 
     /// Wakes every worker.
-    pub fn wake_all(&self, wake: Wake) {
+    pub fn wake_all(&self, wake: &Wake) {
         for repo in self.lock().repos.values() {
-            repo.handle.wake(wake);
+            repo.handle.wake(wake.clone());
         }
     }
 
@@ -239,6 +239,9 @@ impl Index {
             known.error = error;
         }
         let mut news = Vec::new();
+        if failed.is_empty() {
+            return news;
+        }
         for id in &repo.apps {
             let Some(app) = apps.get(id) else { continue };
             let mut changed = app.targets(key).filter_map(|target| failed.get(target));
@@ -293,9 +296,14 @@ impl Index {
     pub fn finish(&self, key: &RepoKey, round: &Round) {
         let mut inner = self.lock();
         for id in &round.refreshing {
-            if let Some(app) = inner.apps.get_mut(id) {
-                app.looked_at(key);
-                self.states.push(id);
+            let Some(app) = inner.apps.get_mut(id) else {
+                continue;
+            };
+            app.looked_at(key);
+            self.states.push(id);
+            // Another repository's look, which ended meanwhile, may have waited for this one.
+            if app.forced.is_some() {
+                inner.wake(id, &Wake::evaluate(id));
             }
         }
     }

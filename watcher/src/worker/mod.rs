@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::decide::Decision;
-use crate::index::{Candidate, Handle, Held, Holder, Index, Wake};
+use crate::index::{Candidate, Concerned, Handle, Held, Holder, Index, Wake};
 use crate::intent::Problem;
 use crate::links::LinkPolicy;
 use crate::metrics::Metrics;
@@ -113,6 +113,8 @@ struct Worker {
     looked: Option<(tokio::time::Instant, f64)>,
     /// A look that was asked for while the host is left alone.
     postponed: Option<(Fetch, Later)>,
+    /// Applications that an earlier look left to a later one: they failed, or are on their way to the bus.
+    owed: Concerned,
     /// Revisions that bucket `verified` holds, by its key.
     verified: BTreeMap<String, Arc<str>>,
 }
@@ -127,6 +129,7 @@ impl Worker {
             failures: 0,
             looked: None,
             postponed: None,
+            owed: Concerned::default(),
             verified: BTreeMap::new(),
         }
     }
@@ -147,7 +150,7 @@ impl Worker {
                 wake = handle.woken() => wake,
                 () = until(due), if self.postponed.is_none() => Wake::fetch(Cause::Poll, Trace::new()),
                 fetch = over(&mut self.postponed) => Wake { fetch: Some(fetch), ..Wake::default() },
-                () = until(retry) => Wake::evaluate(),
+                () = until(retry) => Wake::default(),
             };
             match self.context.index.holder(&self.handle) {
                 Holder::This => {}
@@ -220,7 +223,11 @@ impl Worker {
                 round = Some(begun);
             }
         }
-        let again = self.evaluate(round.is_some()).await;
+        let concerned = match wake.fetch {
+            Some(_) => Concerned::All,
+            None => wake.evaluate,
+        };
+        let again = self.evaluate(concerned, round.is_some()).await;
         if let Some(round) = round {
             index.finish(self.key(), &round);
         }
@@ -331,8 +338,9 @@ impl Worker {
         }
     }
 
-    /// Looks at the repository's applications and publishes what needs to be.
-    async fn evaluate(&mut self, polled: bool) -> bool {
+    /// Looks at those of the repository's applications, and at those that are owed a look, and publishes what needs to be.
+    async fn evaluate(&mut self, mut concerned: Concerned, polled: bool) -> bool {
+        concerned.add(std::mem::take(&mut self.owed));
         let interval = u64::try_from(self.interval().0.as_millis()).unwrap_or(u64::MAX);
         // Only a poll asks for outcomes: in between there is nothing that would be different.
         let overdue_before = if polled && interval > 0 {
@@ -340,12 +348,16 @@ impl Worker {
         } else {
             0
         };
-        let candidates = self.context.index.candidates(self.key(), overdue_before);
+        let candidates = self
+            .context
+            .index
+            .candidates(self.key(), &concerned, overdue_before);
         let examined = candidates.found.len();
         let affected = match self.compare(candidates.found).await {
             Ok(affected) => affected,
             Err(error) => {
                 tracing::error!(repository = ?self.key(), %error, "comparing failed; trying again");
+                self.owed = concerned;
                 return true;
             }
         };
@@ -353,13 +365,17 @@ impl Worker {
             self.context.metrics.affected(affected.len());
         }
         let mut failed = false;
-        let mut later = candidates.busy;
+        let mut owed = Concerned::Some(candidates.busy);
         let mut snapshots = Packed::new();
         let mut ready = Vec::new();
         for (candidate, cause) in affected {
             match self.packs(&mut snapshots, &candidate).await {
                 Ok(packs) => ready.push((candidate, cause, packs)),
-                Err(passing) => failed |= passing.0,
+                Err(Passing(passing)) if passing => {
+                    failed = true;
+                    owed.insert(candidate.id);
+                }
+                Err(_) => {}
             }
         }
         let key = self.key().clone();
@@ -373,16 +389,26 @@ impl Worker {
             let mut publishing = futures::stream::iter(turn)
                 .map(|(candidate, cause, packs)| {
                     let key = &key;
-                    async move { publisher.present(key, &candidate, cause, &packs).await }
+                    async move {
+                        let sent = publisher.present(key, &candidate, cause, &packs).await;
+                        (candidate.id, sent)
+                    }
                 })
                 .buffer_unordered(PUBLISHING);
-            while let Some(sent) = publishing.next().await {
-                failed |= sent == Sent::Failed;
-                later |= sent == Sent::Later;
+            while let Some((id, sent)) = publishing.next().await {
+                match sent {
+                    Sent::Done => {}
+                    // Those for which it is to be done later wake us then.
+                    Sent::Later => owed.insert(id),
+                    Sent::Failed => {
+                        failed = true;
+                        owed.insert(id);
+                    }
+                }
             }
         }
-        // Those for which it is to be done later wake us then.
-        if !failed && !later {
+        self.owed = owed;
+        if !failed && self.owed.is_empty() {
             // Whoever reads that a commit was looked at must have read before which applications it changes.
             let told = self.context.index.states.settled();
             failed = tokio::time::timeout(TOLD, told).await.is_err() || !self.verify().await;
