@@ -12,6 +12,8 @@ use bus::message::state::{
 use bus::{AppId, ClusterId, Generation};
 use serde::{Deserialize, Serialize};
 
+use crate::progress::completed;
+
 /// One application in full. The large parts are shared with what the applier said.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -192,6 +194,12 @@ impl View {
         self.generation.is_some()
             && self.live_generation >= self.generation
             && !self.conditions.iter().any(blocked)
+    }
+
+    /// Whether it will be another soon by itself: a newer desired state is on its way, or a release runs.
+    pub fn is_under_way(&self) -> bool {
+        let runs = |operation: &Arc<Operation>| !completed(operation.phase);
+        self.live_generation < self.generation || self.operation.as_ref().is_some_and(runs)
     }
 
     pub fn summary(&self) -> Summary {

@@ -28,6 +28,11 @@ use crate::view::Requested;
 const SETTLE: Duration = Duration::from_millis(250);
 /// Objects that are written at a time.
 const AT_ONCE: usize = 8;
+/// More applications than this that wait to be written are a crowd: those that move on anyway let the others go first.
+const CROWD: usize = 64;
+/// For so long at most.
+const GIVES_WAY: Duration = Duration::from_secs(3);
+const GIVES_WAY_STEP: Duration = Duration::from_millis(500);
 const RETRY: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 /// Our name in the object's managed fields.
@@ -65,7 +70,36 @@ pub(crate) struct Writer {
 #[derive(Clone, Copy)]
 struct Due {
     at: Instant,
+    /// When it changed since it was last written.
+    since: Instant,
     failures: u32,
+}
+
+impl Due {
+    fn after(wait: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            at: now + wait,
+            since: now,
+            failures: 0,
+        }
+    }
+
+    fn turn(&self, waiting: usize, now: Instant) -> Turn {
+        if waiting > CROWD && now < self.since + GIVES_WAY {
+            Turn::Polite
+        } else {
+            Turn::Own
+        }
+    }
+}
+
+/// Whose turn it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Own,
+    /// Many wait: what will be another soon by itself lets the others go first.
+    Polite,
 }
 
 impl Writer {
@@ -79,35 +113,35 @@ impl Writer {
         tokio::pin!(stop);
         loop {
             let now = Instant::now();
-            let ready: Vec<(AppId, u32)> = (due.iter())
+            let ready: Vec<(AppId, Due)> = (due.iter())
                 .filter(|(app, due)| due.at <= now && !busy.contains(*app))
                 .take(AT_ONCE.saturating_sub(busy.len()))
-                .map(|(app, due)| (app.clone(), due.failures))
+                .map(|(app, due)| (app.clone(), *due))
                 .collect();
-            for (app, failures) in ready {
+            for (app, was) in ready {
+                let turn = was.turn(due.len(), now);
                 due.remove(&app);
                 busy.insert(app.clone());
                 let before = written.get(&app).cloned();
                 looks.push(async move {
-                    let outcome = writer.look(&app, before.as_ref()).await;
-                    (app, failures, outcome)
+                    let outcome = writer.look(&app, before.as_ref(), turn).await;
+                    (app, was, outcome)
                 });
             }
             let waiting = due.iter().filter(|(app, _)| !busy.contains(*app));
-            let next = waiting
-                .map(|(_, due)| due.at)
-                .min()
-                .filter(|_| busy.len() < AT_ONCE);
+            let next = (busy.len() < AT_ONCE)
+                .then(|| waiting.map(|(_, due)| due.at).min())
+                .flatten();
             tokio::select! {
                 () = &mut stop => break,
                 changed = self.store.changed() => {
                     for app in changed {
-                        let soon = Due { at: Instant::now() + SETTLE, failures: 0 };
+                        let soon = Due::after(SETTLE);
                         due.entry(app).and_modify(|due| due.at = due.at.min(soon.at)).or_insert(soon);
                     }
                 }
                 () = sleep_until(next), if next.is_some() => {}
-                Some((app, failures, outcome)) = looks.next() => {
+                Some((app, was, outcome)) = looks.next() => {
                     busy.remove(&app);
                     match outcome {
                         Ok(Outcome::Settled(Some(now))) => {
@@ -118,15 +152,14 @@ impl Writer {
                             written.remove(&app);
                         }
                         Ok(Outcome::Later(after)) => {
-                            let later = Due { at: Instant::now() + after, failures: 0 };
-                            due.entry(app).or_insert(later);
+                            let later = Due { since: was.since, ..Due::after(after) };
+                            due.entry(app).and_modify(|due| due.since = was.since).or_insert(later);
                         }
                         Err(error) => {
                             let error = &error as &dyn std::error::Error;
                             tracing::warn!(%app, error, "an Application can't be kept in step; trying again");
-                            let after = RETRY.saturating_mul(1 << failures.min(5)).min(RETRY_MAX);
-                            let at = Instant::now() + after;
-                            due.insert(app, Due { at, failures: failures + 1 });
+                            let after = RETRY.saturating_mul(1 << was.failures.min(5)).min(RETRY_MAX);
+                            due.insert(app, Due { failures: was.failures + 1, ..Due::after(after) });
                         }
                     }
                 }
@@ -135,7 +168,12 @@ impl Writer {
         while looks.next().await.is_some() {}
     }
 
-    async fn look(&self, app: &AppId, written: Option<&Written>) -> Result<Outcome, WriteError> {
+    async fn look(
+        &self,
+        app: &AppId,
+        written: Option<&Written>,
+        turn: Turn,
+    ) -> Result<Outcome, WriteError> {
         let Some(subject) = self.store.subject(app) else {
             return Ok(Outcome::Gone);
         };
@@ -166,6 +204,9 @@ impl Writer {
             compared: subject.compared.clone(),
             ..written.cloned().unwrap_or_default()
         };
+        if turn == Turn::Polite && ops.is_empty() && subject.view.is_under_way() {
+            return Ok(Outcome::Later(GIVES_WAY_STEP));
+        }
         // What the watcher has not spoken of is not ours to describe.
         if subject.view.generation.is_some() || !subject.view.conditions.is_empty() {
             let fields = status::fields(&subject.view, &declared, now)
@@ -289,5 +330,19 @@ async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_in_a_crowd_and_only_for_a_while_others_go_first() {
+        let due = Due::after(SETTLE);
+        let turn = |waiting, after| due.turn(waiting, due.since + after);
+        assert_eq!(turn(CROWD, Duration::ZERO), Turn::Own);
+        assert_eq!(turn(CROWD + 1, Duration::ZERO), Turn::Polite);
+        assert_eq!(turn(CROWD + 1, GIVES_WAY), Turn::Own);
     }
 }
