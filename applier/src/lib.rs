@@ -60,7 +60,7 @@ const LEASE: &str = "towline-applier";
 /// How long it stands unless it is renewed: short, for while nobody leads nothing is released or healed.
 const LEASE_DURATION: Duration = Duration::from_secs(3);
 /// How often it is looked whether everything is there that is needed.
-const LOOK: Duration = Duration::from_millis(250);
+const LOOK: Duration = Duration::from_secs(1);
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let Args {

@@ -19,9 +19,10 @@ impl Terms {
         self.duration * 2 / 3
     }
 
-    /// Between renewals, and between tries.
+    /// Between renewals, and between tries: seldom, since it is most of what a service does that has nothing to do, and still
+    /// twice before it stops acting.
     pub(crate) fn renew(self) -> Duration {
-        self.duration / 8
+        self.duration / 5
     }
 
     /// How long one request may take.

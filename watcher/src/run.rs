@@ -272,7 +272,7 @@ async fn readiness(
     readiness: Readiness,
     token: CancellationToken,
 ) -> Result<(), std::convert::Infallible> {
-    const LOOK: Duration = Duration::from_millis(250);
+    const LOOK: Duration = Duration::from_secs(1);
     loop {
         let mut missing = index.missing();
         missing.retain(|part| *part != Part::Lead);
