@@ -123,7 +123,7 @@ pub(crate) async fn run(
                 Update::Unreadable { subject, error } => tracing::error!(subject, error, "unreadable settings"),
             },
             update = versions.next() => match update {
-                Update::Put(stored) => apps.tell(&stored.value.app.clone(), Note::Versions(stored.value)),
+                Update::Put(stored) => apps.tell(&stored.value.app.clone(), Note::Versions(Box::new(stored.value))),
                 // Told again with the next answer.
                 Update::Deleted { .. } | Update::Ready => {}
                 Update::Unreadable { subject, error } => tracing::error!(subject, error, "unreadable versions"),

@@ -230,7 +230,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::object::{Key, Options};
+    use crate::object::{Body, Key, Options};
 
     const IN_CLUSTER: Place<'static> = Place {
         server: IN_CLUSTER_SERVER,
@@ -241,7 +241,7 @@ mod tests {
         Manifest {
             key: Key::new("", kind, namespace, "a"),
             version: "v1".into(),
-            body: json!({}),
+            body: Body::from(&json!({})),
             digest: "d".into(),
             wave: 0,
             hook: None,

@@ -26,8 +26,9 @@ const MAX_CONDITIONS: usize = 50;
 pub struct Parts {
     pub declared: Option<Arc<Declared>>,
     /// By the cluster in its key; of several (a destination that changed) the one heard last counts.
-    pub watcher: BTreeMap<Option<ClusterId>, Heard<WatcherState>>,
-    pub clusters: BTreeMap<ClusterId, InCluster>,
+    /// Boxed, as below: of these maps each is a node with room for eleven values, mostly for one.
+    pub watcher: BTreeMap<Option<ClusterId>, Box<Heard<WatcherState>>>,
+    pub clusters: BTreeMap<ClusterId, Box<InCluster>>,
     pub requested: Option<Arc<Requested>>,
 }
 
@@ -129,7 +130,8 @@ pub fn fold(app: &AppId, parts: &Parts) -> View {
     let cluster = parts.cluster();
     let here = cluster
         .as_ref()
-        .and_then(|cluster| parts.clusters.get(cluster));
+        .and_then(|cluster| parts.clusters.get(cluster))
+        .map(|here| &**here);
     let live = here
         .and_then(|here| here.applier.as_ref())
         .filter(|live| parts.is_of(&live.state.uid) && live.state.deleted.is_none());

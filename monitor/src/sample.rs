@@ -204,13 +204,13 @@ pub(crate) fn parts(name: &str) -> Parts {
         declared: Some(Arc::new(declared(&object(name)))),
         watcher: [(
             Some(ClusterId::in_cluster()),
-            Heard {
+            Box::new(Heard {
                 order: 1,
                 state: watcher(name, 3),
-            },
+            }),
         )]
         .into(),
-        clusters: [(ClusterId::in_cluster(), here)].into(),
+        clusters: [(ClusterId::in_cluster(), Box::new(here))].into(),
         requested: None,
     }
 }

@@ -111,7 +111,7 @@ impl Default for Store {
 impl Store {
     pub fn put_watcher(&self, key: Option<ClusterId>, state: WatcherState) {
         self.change(&state.app.clone(), |parts, order| {
-            parts.watcher.insert(key, Heard { order, state });
+            parts.watcher.insert(key, Box::new(Heard { order, state }));
         });
     }
 

@@ -147,7 +147,7 @@ async fn named(bus: &Bus) -> Result<Named, CollectError> {
     let desired = bus.watch_stream::<Desired>(Stream::Desired, &Stream::Desired.pattern());
     read("the desired states", desired, |desired| {
         if let DesiredState::Present(present) = desired.state {
-            named.snapshots.extend(packs(*present));
+            named.snapshots.extend(packs(&present));
         }
     })
     .await?;
@@ -171,12 +171,12 @@ async fn named(bus: &Bus) -> Result<Named, CollectError> {
     Ok(named)
 }
 
-fn packs(present: Present) -> impl Iterator<Item = Digest> {
-    let sources = present.sources.into_iter().map(|source| source.snapshot);
-    let dependencies = present.dependencies.into_iter().map(|it| it.snapshot);
+fn packs(present: &Present) -> impl Iterator<Item = Digest> {
+    let sources = present.sources.iter().map(|source| &source.snapshot);
+    let dependencies = present.dependencies.iter().map(|it| &it.snapshot);
     sources
         .chain(dependencies)
-        .flat_map(|snapshot| snapshot.packs)
+        .flat_map(|snapshot| snapshot.packs.iter().cloned())
 }
 
 /// Every last value. One that can't be read may name anything.

@@ -1,6 +1,7 @@
 //! What nothing names any more leaves the object stores, on a real NATS.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bus::message::cluster::ClusterInfo;
@@ -108,7 +109,7 @@ fn present(source: &Digest, dependency: &Digest) -> DesiredState {
     let snapshot = |digest: &Digest| Snapshot {
         packs: vec![digest.clone()],
     };
-    DesiredState::Present(Box::new(Present {
+    DesiredState::Present(Arc::new(Present {
         uid: "u".to_owned(),
         spec: serde_json::from_value(json!({"destination": {}, "project": "default"})).unwrap(),
         annotations: [].into(),

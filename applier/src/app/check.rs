@@ -32,7 +32,11 @@ impl App {
             let misplaced = project::misplaced(manifest, &project, &self.ctx.bounds);
             problems.extend(misplaced.map(|finding| finding.message));
             let mut wanted = BTreeSet::new();
-            let read = body::references(&manifest.body, manifest.filled.as_deref(), &mut wanted);
+            let read = body::references(
+                &manifest.body.value(),
+                manifest.filled.as_deref(),
+                &mut wanted,
+            );
             if let Err(error) = read {
                 problems.push(format!("{}: {error}", manifest.key));
             }

@@ -135,7 +135,7 @@ impl App {
             return Masking::Everything;
         }
         for known in known.iter().filter(|known| known.has_references()) {
-            masking.add(places::of(&known.body));
+            masking.add(places::of(&known.body.value()));
         }
         masking
     }

@@ -82,7 +82,7 @@ pub(crate) enum Note {
     /// What it has in the cluster.
     Tree(oneshot::Sender<Rooted>),
     /// Which versions the application's secrets have, as its agent saw last.
-    Versions(AgentState),
+    Versions(Box<AgentState>),
     /// How the applications are that its releases wait for.
     Predecessors(Predecessors),
     /// Projects changed.
@@ -236,12 +236,13 @@ impl App {
         if let Some(record) = &self.record {
             self.ctx.publisher.head(&self.id, &self.ctx.id, record.head);
         }
-        self.advance().await;
+        // What a step needs is kept while it lasts, not for as long as the application.
+        Box::pin(self.advance()).await;
         while !self.over {
             tokio::select! {
                 () = token.cancelled() => break,
                 note = self.mailbox.recv() => match note {
-                    Some(note) => self.take(note).await,
+                    Some(note) => Box::pin(self.take(note)).await,
                     None => break,
                 },
                 () = self.waker.notified() => {}
@@ -254,9 +255,9 @@ impl App {
             }
             // Everything that waits counts before anything is decided.
             while let Ok(note) = self.mailbox.try_recv() {
-                self.take(note).await;
+                Box::pin(self.take(note)).await;
             }
-            self.advance().await;
+            Box::pin(self.advance()).await;
         }
         self.ctx.live.unsubscribe(&self.hash);
         self.forget_orphans();
@@ -290,7 +291,7 @@ impl App {
             Note::Check(manifests, done) => {
                 let _ = done.send(self.prepare_check(manifests));
             }
-            Note::Versions(state) => self.take_versions(state),
+            Note::Versions(state) => self.take_versions(*state),
             Note::Predecessors(said) => self.predecessors = Some(said),
             Note::Projects => self.check_project(),
             // Looked at with the next step.
@@ -325,7 +326,7 @@ impl App {
         }
         if let DesiredState::Present(present) = &desired.state {
             self.ctx.live.set_label_key(&present.tracking.label_key);
-            self.present = Some(Arc::new(Present::clone(present)));
+            self.present = Some(Arc::clone(present));
             // It was desired before we began, and the cluster holds nothing of it: its record was lost, and with it what it had.
             if !self.broker_ready && self.record.is_none() && present.had.is_empty() {
                 self.ctx.publisher.forget_head(&self.id);

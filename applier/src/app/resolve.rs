@@ -22,14 +22,17 @@ impl App {
     ) -> Result<Given, (String, ConditionType)> {
         let mut wanted = BTreeSet::new();
         for manifest in manifests.filter(|manifest| manifest.has_references()) {
-            body::references(&manifest.body, manifest.filled.as_deref(), &mut wanted).map_err(
-                |error| {
-                    (
-                        format!("{}: {error}", manifest.key),
-                        ConditionType::SecretError,
-                    )
-                },
-            )?;
+            body::references(
+                &manifest.body.value(),
+                manifest.filled.as_deref(),
+                &mut wanted,
+            )
+            .map_err(|error| {
+                (
+                    format!("{}: {error}", manifest.key),
+                    ConditionType::SecretError,
+                )
+            })?;
         }
         if wanted.is_empty() {
             return Ok(Given::default());

@@ -27,7 +27,8 @@ pub(super) struct Pods {
 /// The workload's own word, or its application's.
 fn wants(target: &Target, manifest: &Manifest) -> bool {
     let name = annotations::RESTART_ON_ROTATION;
-    let own = manifest.body["metadata"]["annotations"][name].as_str();
+    let body = manifest.body.value();
+    let own = body["metadata"]["annotations"][name].as_str();
     let application = target.present.annotations.get(name).map(String::as_str);
     own.or(application) == Some("true")
 }

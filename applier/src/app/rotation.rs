@@ -53,7 +53,12 @@ fn outdated<'a>(
 pub(super) fn used(manifest: &Manifest, versions: &Versions) -> Versions {
     let mut references = BTreeSet::new();
     if versions.is_empty()
-        || body::references(&manifest.body, manifest.filled.as_deref(), &mut references).is_err()
+        || body::references(
+            &manifest.body.value(),
+            manifest.filled.as_deref(),
+            &mut references,
+        )
+        .is_err()
     {
         return Versions::new();
     }
@@ -211,15 +216,15 @@ mod tests {
 
     use super::*;
     use crate::drift::{Mask, Reference};
-    use crate::object::{Key, Options};
+    use crate::object::{Body, Key, Options};
 
-    fn manifest(name: &str, body: Value) -> Manifest {
+    fn manifest(name: &str, body: &Value) -> Manifest {
         Manifest {
             key: Key::new("", "Secret", "shop", name),
             version: "v1".into(),
-            placeholders: crate::secrets::Placement::of(&body),
+            placeholders: crate::secrets::Placement::of(body),
             filled: None,
-            body,
+            body: Body::from(body),
             digest: "d".into(),
             wave: 0,
             hook: None,
@@ -232,7 +237,7 @@ mod tests {
             json!({"a": "<path:kv/data/a#p>", "b": "<path:kv/data/b#p#3>", "c": "<path:k8s/c#p>"});
         manifest(
             name,
-            json!({"apiVersion": "v1", "kind": "Secret", "stringData": data}),
+            &json!({"apiVersion": "v1", "kind": "Secret", "stringData": data}),
         )
     }
 

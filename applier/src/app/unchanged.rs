@@ -47,7 +47,7 @@ pub(super) fn contents_digest(
     if !manifest.has_references() || !manifest.key.is_secret() {
         return None;
     }
-    let whole = &manifest.body;
+    let whole = manifest.body.value();
     let mut body = json!({"apiVersion": whole["apiVersion"], "kind": whole["kind"]});
     for field in ["data", "stringData"] {
         if let Some(values) = whole.get(field) {

@@ -60,8 +60,12 @@ async fn resolve(ctx: &Context, comparison: &Comparison) -> Result<Resolved, Str
     for (at, _) in &comparison.wanted {
         let manifest = &comparison.target.manifests[*at];
         if manifest.has_references() {
-            body::references(&manifest.body, manifest.filled.as_deref(), &mut references)
-                .map_err(|error| format!("{}: {error}", manifest.key))?;
+            body::references(
+                &manifest.body.value(),
+                manifest.filled.as_deref(),
+                &mut references,
+            )
+            .map_err(|error| format!("{}: {error}", manifest.key))?;
         }
     }
     if references.is_empty() {

@@ -171,7 +171,7 @@ async fn apply(
     let options = manifest.options;
     let whole = options.replace || options.client_side || client_side.is_some();
     let reference = Arc::new(if whole {
-        Reference::of_content(&object, &manifest.body, MANAGER, &mask, !sensitive)
+        Reference::of_content(&object, &manifest.body.value(), MANAGER, &mask, !sensitive)
     } else if sensitive {
         Reference::metadata_only(&object, MANAGER, &mask)
     } else {
@@ -198,7 +198,7 @@ fn content(job: &Job<'_>, resolved: &Resolved) -> Result<Content, ApplyError> {
     let manifest = job.manifest;
     // What is made anew by each release is known by its attempt, as hooks are.
     let rendered = if manifest.hook.is_some() || manifest.recreates() {
-        let mut marked = manifest.body.clone();
+        let mut marked = manifest.body.value();
         marked["metadata"]["annotations"][ATTEMPT] = job.mark.into();
         body::render(&marked, manifest.filled.as_deref(), resolved)
     } else {

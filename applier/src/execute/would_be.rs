@@ -25,12 +25,10 @@ pub(crate) async fn would_be(
         account: cluster.writer().cloned(),
         source: Box::new(source),
     };
-    let content =
-        body::render(&manifest.body, manifest.filled.as_deref(), resolved).map_err(|source| {
-            ApplyError::Body {
-                key: key.clone(),
-                source: Box::new(source),
-            }
+    let content = body::render(&manifest.body.value(), manifest.filled.as_deref(), resolved)
+        .map_err(|source| ApplyError::Body {
+            key: key.clone(),
+            source: Box::new(source),
         })?;
     // A kind that a release brings has no objects yet.
     let Some(kind) = resolve_kind(ctx, key, Some(&manifest.version)) else {

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use api::vault_secret::VaultSecret;
-use serde_json::Value;
 
-use super::{Hook, Key, Options};
+use super::{Body, Hook, Key, Options};
 use crate::cluster::Content;
 use crate::secrets::{BodyError, Placement, Resolved, body};
 
@@ -14,7 +13,7 @@ pub(crate) struct Manifest {
     pub(crate) key: Key,
     pub(crate) version: Box<str>,
     /// Defaulted to its namespace and stamped with whose it is; placeholders still in it.
-    pub(crate) body: Value,
+    pub(crate) body: Body,
     /// SHA-256 over the body, hexadecimal, cut to 32 digits.
     pub(crate) digest: Box<str>,
     pub(crate) wave: i64,
@@ -49,7 +48,7 @@ impl Manifest {
 
     /// The body with the values of its references in it.
     pub(crate) fn content(&self, resolved: &Resolved) -> Result<Content, BodyError> {
-        body::render(&self.body, self.filled.as_deref(), resolved)
+        body::render(&self.body.value(), self.filled.as_deref(), resolved)
     }
 
     pub(crate) fn has_references(&self) -> bool {

@@ -1,5 +1,6 @@
 //! What the applier applies: identities of objects, and manifests made ready for the cluster.
 
+mod body;
 mod hook;
 mod inherited;
 mod key;
@@ -9,6 +10,7 @@ mod order;
 mod prepare;
 mod secrets_of;
 
+pub(crate) use body::Body;
 pub(crate) use hook::{DeletePolicy, Hook, Phase, reached};
 pub(crate) use inherited::inherited;
 pub(crate) use key::Key;

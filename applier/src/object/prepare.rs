@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::hook::{Hook, Phase, Role, role, wave};
 use super::key::group_version;
-use super::{Key, Manifest, Options};
+use super::{Body, Key, Manifest, Options};
 use crate::secrets::Placement;
 
 /// Everything about the application that its objects are marked by.
@@ -222,7 +222,7 @@ fn manifest(
         version,
         digest: digest(&body, filled.as_ref()),
         placeholders: placeholders(&body, filled.as_ref()),
-        body,
+        body: Body::from(&body),
         wave,
         hook,
         options,
@@ -416,7 +416,7 @@ mod tests {
     fn an_object_gets_its_namespace_and_says_whose_it_is() {
         let prepared =
             run(json!([{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}]));
-        let metadata = &prepared.manifests[0].body["metadata"];
+        let metadata = &prepared.manifests[0].body.value()["metadata"];
         assert_eq!(metadata["namespace"], "shop");
         assert_eq!(metadata["labels"]["towline.dev/application"], "abc");
         assert_eq!(metadata["labels"]["app.kubernetes.io/instance"], "web");
@@ -433,7 +433,7 @@ mod tests {
             "metadata": {"name": "a", "namespace": "x"}}]),
         );
         assert_eq!(
-            prepared.manifests[0].body["metadata"].get("namespace"),
+            prepared.manifests[0].body.value()["metadata"].get("namespace"),
             None
         );
         assert!(prepared.manifests[0].key.namespace.is_empty());
@@ -452,7 +452,7 @@ mod tests {
             Key::new("", "Secret", "shop", "a").to_string()
         );
         assert_eq!(manifest.wave, -1);
-        assert_eq!(manifest.body.get("data"), None);
+        assert_eq!(manifest.body.value().get("data"), None);
         assert_eq!(manifest.placeholders, Placement::SecretData);
         assert!(manifest.filled.is_some() && manifest.is_sensitive());
         let other = run_with(objects("secret/other"), VaultSecrets::Resolve);
@@ -516,7 +516,7 @@ mod tests {
             {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"n": "2"}},
         ]));
         assert_eq!(prepared.manifests.len(), 1);
-        assert_eq!(prepared.manifests[0].body["data"]["n"], "2");
+        assert_eq!(prepared.manifests[0].body.value()["data"]["n"], "2");
         assert_eq!(
             prepared.findings[0].kind,
             ConditionType::RepeatedResourceWarning

@@ -8,7 +8,7 @@ use super::Manifest;
 
 /// The names of the Secrets that the workload's pods mount or read their environment from; none for what doesn't restart its pods
 /// when their template changes. Credentials for pulling images are read anew by each pull, and don't count.
-pub(crate) fn secrets_of(workload: &Manifest) -> BTreeSet<&str> {
+pub(crate) fn secrets_of(workload: &Manifest) -> BTreeSet<String> {
     let restarts = matches!(
         (&*workload.key.group, &*workload.key.kind),
         ("apps", "Deployment" | "StatefulSet" | "DaemonSet") | ("argoproj.io", "Rollout")
@@ -16,7 +16,8 @@ pub(crate) fn secrets_of(workload: &Manifest) -> BTreeSet<&str> {
     if !restarts {
         return BTreeSet::new();
     }
-    let pod = &workload.body["spec"]["template"]["spec"];
+    let body = workload.body.value();
+    let pod = &body["spec"]["template"]["spec"];
     let volumes = items(&pod["volumes"]).flat_map(|volume| {
         let projected =
             items(&volume["projected"]["sources"]).map(|source| &source["secret"]["name"]);
@@ -34,6 +35,7 @@ pub(crate) fn secrets_of(workload: &Manifest) -> BTreeSet<&str> {
     volumes
         .chain(environment)
         .filter_map(Value::as_str)
+        .map(str::to_owned)
         .collect()
 }
 
@@ -46,7 +48,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::object::{Key, Options};
+    use crate::object::{Body, Key, Options};
     use crate::secrets::Placement;
 
     fn workload(group: &str, kind: &str) -> Manifest {
@@ -67,7 +69,7 @@ mod tests {
         Manifest {
             key: Key::new(group, kind, "shop", "web"),
             version: "v1".into(),
-            body: json!({"spec": {"template": {"spec": pod}}}),
+            body: Body::from(&json!({"spec": {"template": {"spec": pod}}})),
             digest: "d".into(),
             wave: 0,
             hook: None,
@@ -80,7 +82,7 @@ mod tests {
     #[test]
     fn mounted_projected_and_environment_count_and_pull_secrets_do_not() {
         let deployment = workload("apps", "Deployment");
-        let names: Vec<&str> = secrets_of(&deployment).into_iter().collect();
+        let names: Vec<String> = secrets_of(&deployment).into_iter().collect();
         assert_eq!(names, ["initial", "mounted", "projected", "whole"]);
     }
 
@@ -99,7 +101,9 @@ mod tests {
     #[test]
     fn a_malformed_workload_uses_what_can_be_read_of_it() {
         let mut odd = workload("apps", "StatefulSet");
-        odd.body = json!({"spec": {"template": {"spec": {"volumes": "x", "containers": [1, null, {"envFrom": {}, "env": [[]]}]}}}});
+        odd.body = Body::from(
+            &json!({"spec": {"template": {"spec": {"volumes": "x", "containers": [1, null, {"envFrom": {}, "env": [[]]}]}}}}),
+        );
         assert!(secrets_of(&odd).is_empty());
     }
 }

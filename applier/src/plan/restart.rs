@@ -38,7 +38,7 @@ pub(crate) fn uses(
 pub(crate) fn secrets(workload: &Manifest) -> impl Iterator<Item = Key> {
     secrets_of(workload)
         .into_iter()
-        .map(|name| Key::new("", "Secret", &workload.key.namespace, name))
+        .map(|name| Key::new("", "Secret", &workload.key.namespace, &name))
 }
 
 /// Those of `due`, each in the wave in which its Secrets are new at the latest.

@@ -12,7 +12,7 @@ use super::{
     hooks, release,
 };
 use crate::health::Health;
-use crate::object::{DeletePolicy, Hook, Key, Manifest, Options, Phase, Say};
+use crate::object::{Body, DeletePolicy, Hook, Key, Manifest, Options, Phase, Say};
 
 /// A live object: the manifest digest that it was made from, and whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -285,7 +285,7 @@ fn manifest() -> impl Strategy<Value = Manifest> {
             Manifest {
                 key: Key::new(group, kind, "n", &name),
                 version: "v1".into(),
-                body: json!({}),
+                body: Body::from(&json!({})),
                 digest: digest.to_string().into(),
                 wave,
                 hook,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bus::message::command::{Action, Command as Order};
@@ -290,7 +290,7 @@ impl World {
             app: app.id.clone(),
             cluster: cluster(),
             generation,
-            state: DesiredState::Present(Box::new(present)),
+            state: DesiredState::Present(Arc::new(present)),
         };
         let subject = subject::desired(&cluster(), &app.id);
         self.bus

@@ -1,6 +1,7 @@
 //! Desired state: watcher → renderer, applier, secrets-agent.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use api::ApplicationSpec;
 use schemars::JsonSchema;
@@ -23,7 +24,8 @@ pub struct Desired {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum DesiredState {
-    Present(Box<Present>),
+    // Shared: it is large, and whoever reads it keeps it.
+    Present(Arc<Present>),
     Deleted(Deleted),
 }
 

@@ -197,10 +197,10 @@ fn a_moved_application_is_shown_where_it_goes_now() {
     moved.cluster = Some(edge.clone());
     parts.watcher.insert(
         Some(edge.clone()),
-        Heard {
+        Box::new(Heard {
             order: 2,
             state: moved,
-        },
+        }),
     );
     live(&mut parts).deleted = Some("uid-dome".to_owned());
     let view = view(&parts);
@@ -219,7 +219,7 @@ fn a_deletion_is_done_when_every_cluster_says_so() {
     };
     parts
         .clusters
-        .insert(ClusterId::new("edge").unwrap(), elsewhere);
+        .insert(ClusterId::new("edge").unwrap(), Box::new(elsewhere));
     assert_eq!(view(&parts).deleted, None);
 }
 

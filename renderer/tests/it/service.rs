@@ -1,4 +1,5 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bus::message::condition::ConditionType;
@@ -147,7 +148,7 @@ impl Scene {
             app: self.app.clone(),
             cluster: self.cluster.clone(),
             generation: Generation(generation),
-            state: DesiredState::Present(Box::new(Present {
+            state: DesiredState::Present(Arc::new(Present {
                 uid: "u".to_owned(),
                 spec: serde_json::from_value(
                     json!({"destination": {"namespace": "telescopes"}, "source": source}),

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::future::Future;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::placeholder::PathForm;
@@ -329,7 +330,7 @@ pub(crate) fn desired(generation: u64) -> Desired {
         app: shop(),
         cluster: here(),
         generation: Generation(generation),
-        state: DesiredState::Present(Box::new(Present {
+        state: DesiredState::Present(Arc::new(Present {
             uid: "00000000-0000-0000-0000-000000000000".to_owned(),
             spec: serde_json::from_value(json!({
                 "project": "team",

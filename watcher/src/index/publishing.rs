@@ -410,7 +410,7 @@ impl Inner {
             app: candidate.id.clone(),
             cluster,
             generation,
-            state: DesiredState::Present(Box::new(state)),
+            state: DesiredState::Present(Arc::new(state)),
         })
     }
 

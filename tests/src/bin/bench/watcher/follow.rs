@@ -59,7 +59,7 @@ impl All {
             app: desired.app,
             generation: desired.generation,
             revision: revision.unwrap_or_default(),
-            trigger: present.trigger,
+            trigger: present.trigger.clone(),
             seen,
         };
         let known = self.by_revision.entry(news.revision.clone()).or_default();
