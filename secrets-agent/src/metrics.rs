@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use bus::clock;
 use bus::message::secret::RefusalReason;
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
 };
 
 /// What was asked of Vault.
@@ -27,6 +28,8 @@ pub struct Metrics {
     refusals: IntCounterVec,
     resolve: HistogramVec,
     vault: HistogramVec,
+    leased: Gauge,
+    lease: Gauge,
     rotations: IntCounter,
     paths: IntGauge,
 }
@@ -64,6 +67,14 @@ impl Metrics {
                 .buckets(buckets()),
                 &["request", "outcome"],
             )?,
+            leased: Gauge::new(
+                "towline_secrets_lease_renewed_timestamp_seconds",
+                "When Vault gave or prolonged the agent's token, the one lease that it keeps; 0 before the first",
+            )?,
+            lease: Gauge::new(
+                "towline_secrets_lease_seconds",
+                "How long that token was good for then; 0 for ever",
+            )?,
             rotations: IntCounter::new(
                 "towline_secrets_rotations_total",
                 "New versions found of paths in use",
@@ -80,6 +91,8 @@ impl Metrics {
         registry.register(Box::new(metrics.refusals.clone()))?;
         registry.register(Box::new(metrics.resolve.clone()))?;
         registry.register(Box::new(metrics.vault.clone()))?;
+        registry.register(Box::new(metrics.leased.clone()))?;
+        registry.register(Box::new(metrics.lease.clone()))?;
         registry.register(Box::new(metrics.rotations.clone()))?;
         registry.register(Box::new(metrics.paths.clone()))?;
         Ok(metrics)
@@ -122,6 +135,14 @@ impl Metrics {
         self.vault
             .with_label_values(&[request, outcome])
             .observe(took.as_secs_f64());
+    }
+
+    /// Vault gave or prolonged the agent's token just now, for so long.
+    pub(crate) fn leased(&self, lasts: Option<Duration>) {
+        self.leased
+            .set(Duration::from_millis(clock::now_ms()).as_secs_f64());
+        self.lease
+            .set(lasts.map_or(0.0, |lasts| lasts.as_secs_f64()));
     }
 
     pub(crate) fn rotated(&self) {
@@ -187,6 +208,17 @@ mod tests {
                 word.strip_suffix("_bucket").unwrap_or(word)
             })
             .collect()
+    }
+
+    #[test]
+    fn the_age_of_the_token_counts_from_when_it_was_prolonged() {
+        let metrics = Metrics::new(&Registry::new()).unwrap();
+        metrics.leased(Some(Duration::from_mins(1)));
+        let age = Duration::from_millis(clock::now_ms()).as_secs_f64() - metrics.leased.get();
+        assert!((0.0..30.0).contains(&age), "{age}");
+        assert!((metrics.lease.get() - 60.0).abs() < 0.1);
+        metrics.leased(None);
+        assert!(metrics.lease.get() < 0.1);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lease {
     /// None for a token that doesn't end.
-    lasts: Option<Duration>,
+    pub(super) lasts: Option<Duration>,
     pub(super) is_renewable: bool,
 }
 

@@ -178,6 +178,7 @@ impl Tokens {
 
     fn put(&self, held: &mut Option<Arc<Token>>, fresh: Arc<Token>) -> Arc<Token> {
         *held = Some(Arc::clone(&fresh));
+        self.metrics.leased(fresh.lease.lasts);
         self.replaced.notify_waiters();
         fresh
     }
