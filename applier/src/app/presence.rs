@@ -12,10 +12,7 @@ use crate::health::Health;
 use crate::live::{Claim, Entry, Look, Owner};
 use crate::object::Key;
 use crate::plan::{Facts, Presence, Presences};
-use crate::secrets::Placement;
-
-/// In the place of what an object says that a secret stands in.
-const WITHHELD: &str = "what it says is withheld, since a secret stands in it; kubectl shows it to whoever may read it";
+use crate::secrets::{Placement, Words};
 
 #[derive(Debug, thiserror::Error)]
 #[error("reading {key}")]
@@ -162,6 +159,7 @@ impl App {
             drifted: entry.drift.is_some(),
             deleting: entry.deleting,
             health: explained(entry),
+            words: Words::Shown,
             attempt: entry.attempt.clone(),
             holds: None,
             successor: successor.map(|app| app.to_string().into()),
@@ -175,8 +173,9 @@ fn withhold(presences: &mut Presences, repeating: &HashSet<Key>) {
         let Some(Presence::Present(facts)) = presences.get_mut(key) else {
             continue;
         };
-        if let Some(health) = facts.health.as_mut().filter(|it| !it.message.is_empty()) {
-            WITHHELD.clone_into(&mut health.message);
+        facts.words = Words::Withheld;
+        if let Some(health) = &mut facts.health {
+            health.message = facts.words.of(&health.message).to_owned();
         }
     }
 }

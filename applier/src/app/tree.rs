@@ -21,6 +21,7 @@ impl App {
                 key: key.clone(),
                 uid: facts.uid.clone(),
                 health: facts.health.clone(),
+                words: facts.words,
             }),
             Some(Presence::Others(_) | Presence::Absent) | None => None,
         });

@@ -17,7 +17,7 @@ use crate::health::Aggregate;
 use crate::live::Look;
 use crate::object::{Key, Manifest};
 use crate::plan::{Facts, Presence, Presences};
-use crate::secrets::Placement;
+use crate::secrets::{Placement, Words};
 
 /// How many objects of an application may have a warning of their own.
 const MAX_WARNINGS: usize = 20;
@@ -198,6 +198,7 @@ impl App {
             // A secret amid an image's name is shown to nobody.
             if let Look::Present(entry) = self.ctx.live.look(&manifest.key)
                 && manifest.placeholders != Placement::Elsewhere
+                && words(live, &manifest.key) == Words::Shown
             {
                 images.extend(entry.images.iter().map(ToString::to_string));
             }
@@ -420,8 +421,10 @@ impl App {
     }
 
     /// What went wrong in scripts about its objects, the same once.
-    fn script_warnings(&self, target: &Target) -> BTreeSet<String> {
+    fn script_warnings(&self, target: &Target, live: &Presences) -> BTreeSet<String> {
         let looks = target.manifests.iter();
+        // A script's error may hold what the script read.
+        let looks = looks.filter(|manifest| words(live, &manifest.key) == Words::Shown);
         let looks = looks.map(|manifest| self.ctx.live.look(&manifest.key));
         let warnings = looks.filter_map(|look| match look {
             Look::Present(entry) => entry.warning.as_deref().map(str::to_owned),
@@ -456,7 +459,7 @@ impl App {
                 ),
             );
         }
-        for warning in self.script_warnings(target) {
+        for warning in self.script_warnings(target, live) {
             add(ConditionType::CustomizationWarning, &warning);
         }
         let mut troubled: BTreeSet<(&str, &str)> = BTreeSet::new();
@@ -484,6 +487,13 @@ fn health(facts: &Facts) -> (Option<HealthStatus>, String) {
     match &facts.health {
         Some(health) => (Some(health.status), health.message.clone()),
         None => (None, String::new()),
+    }
+}
+
+fn words(live: &Presences, key: &Key) -> Words {
+    match live.get(key) {
+        Some(Presence::Present(facts)) => facts.words,
+        Some(Presence::Others(_) | Presence::Absent) | None => Words::Shown,
     }
 }
 

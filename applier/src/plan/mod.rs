@@ -33,6 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::health::Health;
 use crate::object::{Hook, Key, Manifest, Options};
+use crate::secrets::Words;
 
 /// What is live of one object, as far as plans look.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub(crate) struct Facts {
     pub(crate) drifted: bool,
     pub(crate) deleting: bool,
     pub(crate) health: Option<Health>,
+    /// Whether its words may be shown; the message of `health` is what may be.
+    pub(crate) words: Words,
     /// The attempt that made it, for hooks.
     pub(crate) attempt: Option<Box<str>>,
     /// Another application that wants it, too.

@@ -11,6 +11,7 @@ mod placement;
 pub(crate) mod places;
 mod reads;
 mod value;
+mod words;
 
 pub(crate) use body::BodyError;
 pub(crate) use cleared::Cleared;
@@ -18,3 +19,4 @@ pub(crate) use client::Secrets;
 pub(crate) use placement::Placement;
 pub use reads::Reads;
 pub(crate) use value::{Given, Resolved, Versions};
+pub(crate) use words::Words;

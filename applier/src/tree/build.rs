@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::Root;
 use crate::health::Health;
+use crate::secrets::Words;
 
 /// The deepest that is looked: an operator's Deployment, its `ReplicaSet`, its Pod, and some more.
 const MAX_DEPTH: u8 = 8;
@@ -17,6 +18,8 @@ const MAX_BYTES: usize = 600 * 1024;
 /// The longest message, and so many images, of one object.
 const MAX_MESSAGE: usize = 300;
 const MAX_IMAGES: usize = 10;
+/// What a pod's phase may be: no text of anybody's.
+const PHASES: [&str; 5] = ["Pending", "Running", "Succeeded", "Failed", "Unknown"];
 
 /// `found` are objects as the server has them; `health` says how one is.
 pub(super) fn build(
@@ -45,6 +48,7 @@ pub(super) fn build(
         ..Tree::default()
     };
     let mut walk = Walk {
+        withheld: withheld(roots, &owned),
         owned,
         health,
         // What an application has itself is shown once, there.
@@ -52,13 +56,29 @@ pub(super) fn build(
         bytes: 0,
     };
     for root in roots {
-        walk.put(&mut tree, root_node(root));
+        let words = walk.words(&root.uid);
+        walk.put(&mut tree, root_node(root, words));
         walk.beneath(&mut tree, &root.uid, 1);
     }
     tree
 }
 
+/// What has a root above it whose words are withheld, and that root, by their uids: whoever else owns it, and however deep it is.
+fn withheld<'a>(roots: &'a [Root], owned: &HashMap<&'a str, Vec<&'a Value>>) -> HashSet<&'a str> {
+    let from = roots.iter().filter(|root| root.words == Words::Withheld);
+    let mut next: Vec<&str> = from.map(|root| &*root.uid).collect();
+    let mut all = HashSet::new();
+    while let Some(uid) = next.pop() {
+        if all.insert(uid) {
+            let children = owned.get(uid).into_iter().flatten();
+            next.extend(children.filter_map(|child| child["metadata"]["uid"].as_str()));
+        }
+    }
+    all
+}
+
 struct Walk<'a, H> {
+    withheld: HashSet<&'a str>,
     owned: HashMap<&'a str, Vec<&'a Value>>,
     health: H,
     seen: HashSet<&'a str>,
@@ -66,6 +86,14 @@ struct Walk<'a, H> {
 }
 
 impl<'a, H: Fn(&Value) -> Option<Health>> Walk<'a, H> {
+    fn words(&self, uid: &str) -> Words {
+        if self.withheld.contains(uid) {
+            Words::Withheld
+        } else {
+            Words::Shown
+        }
+    }
+
     fn put(&mut self, tree: &mut Tree, node: Node) {
         let size = serde_json::to_vec(&node).map_or(0, |text| text.len() + 1);
         if tree.nodes.len() < MAX_NODES && self.bytes + size <= MAX_BYTES {
@@ -85,14 +113,14 @@ impl<'a, H: Fn(&Value) -> Option<Health>> Walk<'a, H> {
                 continue;
             };
             if self.seen.insert(uid) {
-                let node = self.node(object, depth);
+                let node = self.node(object, depth, self.words(uid));
                 self.put(tree, node);
                 self.beneath(tree, uid, depth + 1);
             }
         }
     }
 
-    fn node(&self, object: &'a Value, depth: u8) -> Node {
+    fn node(&self, object: &'a Value, depth: u8, words: Words) -> Node {
         let health = (self.health)(object);
         let api_version = text(object, "/apiVersion");
         let created: Option<jiff::Timestamp> =
@@ -108,14 +136,14 @@ impl<'a, H: Fn(&Value) -> Option<Health>> Walk<'a, H> {
             namespace: text(object, "/metadata/namespace").to_owned(),
             name: text(object, "/metadata/name").to_owned(),
             health: health.as_ref().map(|health| health.status),
-            message: health.map_or_else(String::new, |health| cut(&health.message)),
+            message: health.map_or_else(String::new, |health| cut(words.of(&health.message))),
             created: created.and_then(|time| u64::try_from(time.as_millisecond()).ok()),
-            pod: is_pod.then(|| pod(object)),
+            pod: is_pod.then(|| pod(object, words)),
         }
     }
 }
 
-fn root_node(root: &Root) -> Node {
+fn root_node(root: &Root, words: Words) -> Node {
     Node {
         depth: 0,
         group: root.key.group.to_string(),
@@ -126,33 +154,44 @@ fn root_node(root: &Root) -> Node {
         message: root
             .health
             .as_ref()
-            .map_or_else(String::new, |health| cut(&health.message)),
+            .map_or_else(String::new, |health| cut(words.of(&health.message))),
         created: None,
         pod: None,
     }
 }
 
-fn pod(object: &Value) -> Pod {
+fn pod(object: &Value, words: Words) -> Pod {
     let list = |path: &str| {
         let list = object.pointer(path).and_then(Value::as_array);
         list.map_or(&[][..], Vec::as_slice)
     };
     let statuses = list("/status/containerStatuses");
     let all = || list("/status/initContainerStatuses").iter().chain(statuses);
+    let phase = text(object, "/status/phase");
     let waits = all().find_map(|status| {
         let reason = status.pointer("/state/waiting/reason")?.as_str()?;
         (reason != "PodInitializing").then_some(reason)
     });
-    let status = if text(object, "/metadata/deletionTimestamp").is_empty() {
+    let status = if !text(object, "/metadata/deletionTimestamp").is_empty() {
+        "Terminating"
+    } else if words == Words::Withheld {
+        PHASES
+            .into_iter()
+            .find(|one| *one == phase)
+            .unwrap_or_default()
+    } else {
         waits.unwrap_or_else(|| match text(object, "/status/reason") {
-            "" => text(object, "/status/phase"),
+            "" => phase,
             reason => reason,
         })
-    } else {
-        "Terminating"
+    };
+    let shown = match words {
+        Words::Shown => MAX_IMAGES,
+        Words::Withheld => 0,
     };
     let images = list("/spec/containers")
         .iter()
+        .take(shown)
         .map(|container| cut(text(container, "/image")));
     Pod {
         status: cut(status),
@@ -164,7 +203,7 @@ fn pod(object: &Value) -> Pod {
         restarts: all()
             .filter_map(|status| status["restartCount"].as_u64())
             .sum(),
-        images: images.take(MAX_IMAGES).collect(),
+        images: images.collect(),
     }
 }
 
@@ -192,6 +231,7 @@ mod tests {
             key: Key::new("apps", "Deployment", "shop", "web"),
             uid: "d".into(),
             health: None,
+            words: Words::Shown,
         }
     }
 
@@ -256,5 +296,64 @@ mod tests {
         assert_eq!((pod.ready, pod.containers, pod.restarts), (1, 2, 4));
         assert_eq!(pod.images, ["x:1", "y"]);
         assert!(!serde_json::to_string(&tree).unwrap().contains("hunter2"));
+    }
+
+    #[test]
+    fn where_a_secret_stands_in_an_object_nothing_beneath_it_repeats_it() {
+        let health = |_: &Value| {
+            Some(Health {
+                status: HealthStatus::Degraded,
+                message: "canary".to_owned(),
+            })
+        };
+        let mut pod = object("Pod", "p", "r");
+        pod["spec"] = json!({"containers": [{"name": "app", "image": "canary:1"}]});
+        pod["status"] = json!({"phase": "Running", "reason": "canary", "containerStatuses": [
+            {"name": "app", "ready": true, "restartCount": 3, "state": {"waiting": {"reason": "canary"}}},
+        ]});
+        let mut strange = pod.clone();
+        strange["metadata"]["uid"] = "strange".into();
+        strange["metadata"]["name"] = "strange".into();
+        strange["status"] = json!({"phase": "canary"});
+        // It has an owner without a secret, too, which comes first.
+        pod["metadata"]["ownerReferences"] = json!([{"uid": "plain"}, {"uid": "r"}]);
+        let plain = Root {
+            uid: "plain".into(),
+            ..root()
+        };
+        let marked = Root {
+            words: Words::Withheld,
+            health: health(&Value::Null),
+            ..root()
+        };
+        let found = [object("ReplicaSet", "r", "d"), pod, strange];
+        let tree = build(&[plain, marked], &found, health, Vec::new());
+        assert!(!serde_json::to_string(&tree).unwrap().contains("canary"));
+        let expected = [(0, "web"), (1, "p"), (0, "web"), (1, "r"), (2, "strange")];
+        assert_eq!(names(&tree), expected);
+        for node in &tree.nodes[1..] {
+            assert_eq!(node.health, Some(HealthStatus::Degraded));
+            assert!(node.message.contains("withheld"), "{node:?}");
+        }
+        let pod = tree.nodes[1].pod.as_ref().unwrap();
+        assert_eq!(pod.status, "Running");
+        assert_eq!((pod.ready, pod.containers, pod.restarts), (1, 1, 3));
+        assert_eq!(tree.nodes[1].created, Some(2_000));
+    }
+
+    #[test]
+    fn an_object_with_a_secret_silences_nothing_beside_it() {
+        let mut pod = object("Pod", "p", "plain");
+        pod["spec"] = json!({"containers": [{"name": "app", "image": "x:1"}]});
+        let plain = Root {
+            uid: "plain".into(),
+            ..root()
+        };
+        let marked = Root {
+            words: Words::Withheld,
+            ..root()
+        };
+        let tree = build(&[marked, plain], &[pod], |_| None, Vec::new());
+        assert_eq!(tree.nodes[2].pod.as_ref().unwrap().images, ["x:1"]);
     }
 }

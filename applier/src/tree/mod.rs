@@ -20,6 +20,7 @@ use crate::context::Context;
 use crate::health::Health;
 use crate::object::Key;
 use crate::questions::{self, QuestionsError};
+use crate::secrets::Words;
 
 /// Pages of one kind in one namespace, of 500 objects each.
 const PAGES: usize = 10;
@@ -31,6 +32,8 @@ pub(crate) struct Root {
     pub(crate) key: Key,
     pub(crate) uid: Box<str>,
     pub(crate) health: Option<Health>,
+    /// Counts for all that it owns in turn, too: a secret in a Deployment is in its Pods.
+    pub(crate) words: Words,
 }
 
 /// An application's answer: its objects, or why they aren't known.

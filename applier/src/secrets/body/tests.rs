@@ -311,8 +311,8 @@ proptest! {
         chain in proptest::collection::vec(prop::sample::select(vec!["base64encode", "base64decode", "jsonParse", "yamlParse", "indent 3", "sha256sum", "jsonPath {.a}", "jsonPath {[0]}"]), 0..5),
     ) {
         let value = format!("canary{}", words.concat());
-        let modifiers: String = chain.iter().map(|modifier| format!(" | {modifier}")).collect();
-        let object = json!({"kind": "Widget", "spec": [{"x": format!("<path:a#b{modifiers}>")}]});
+        let placeholder = [vec!["path:a#b"], chain].concat().join(" | ");
+        let object = json!({"kind": "Widget", "spec": [{"x": format!("<{placeholder}>")}]});
         match render(&object, &resolved(&[("a", "b", &value)])) {
             Ok(body) => prop_assert!(serde_json::from_slice::<Value>(&body).is_ok()),
             Err(error) => prop_assert!(!error.to_string().contains("canary")),
