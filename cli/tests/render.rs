@@ -247,6 +247,41 @@ fn a_revision_of_the_command_line_wins_and_uncommitted_files_do_not_count() {
 }
 
 #[test]
+fn a_target_revision_means_what_it_means_to_a_running_towline() {
+    let world = World::new(&FILES);
+    let tag = |name: &str| {
+        let head = world.git.revparse_single("HEAD").unwrap();
+        let who = git2::Signature::new("t", "t@example.org", &git2::Time::new(0, 0)).unwrap();
+        world.git.tag(name, &head, &who, "annotated", false)
+    };
+    tag("v1.2.0").unwrap();
+    world.commit(&[("plain/c.yaml", &PLAIN.replace("plain", "c"))]);
+    tag("v1.10.0").unwrap();
+    tag("v2.0.0").unwrap();
+    world.commit(&[("plain/d.yaml", &PLAIN.replace("plain", "d"))]);
+    let render = |target: &str| {
+        let mut source = at("plain");
+        source["targetRevision"] = json!(target);
+        world.render(&[application("plain", source)], &[])
+    };
+    for (target, expected) in [
+        ("1.x", vec!["plain", "b", "c"]),
+        ("v1.2.0", vec!["plain", "b"]),
+        ("main", vec!["plain", "b", "c", "d"]),
+        ("", vec!["plain", "b", "c", "d"]),
+    ] {
+        assert_eq!(names(&render(target)), expected, "{target}");
+    }
+    for odd in ["main~1", "a:main", "3.x", "main^{tree}"] {
+        let output = render(odd);
+        assert_eq!(output.status.code(), Some(1), "{odd}");
+        let text = stderr(&output);
+        let told = format!("there is no branch, tag or commit {odd:?}");
+        assert!(text.trim_end().ends_with(&told), "{text}");
+    }
+}
+
+#[test]
 fn a_branch_that_a_checkout_knows_from_its_origin_only_is_found() {
     let world = World::new(&FILES);
     let head = world.git.head().unwrap().peel_to_commit().unwrap();

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use api::git_url;
+use bus::message::desired::{Setting, Tool};
 use bus::message::need::Need;
 use bus::message::render::{Input, PseudoInput};
 use serde::Serialize;
@@ -94,6 +95,17 @@ fn read(outcome: &Outcome) -> Option<Read> {
     })
 }
 
+/// What a setting is called in `argocd-cm`.
+const fn key(setting: Setting) -> &'static str {
+    match setting {
+        Setting::KustomizeBuildOptions => "kustomize.buildOptions",
+        Setting::ValuesFileSchemes => "helm.valuesFileSchemes",
+        Setting::Disabled(Tool::Helm) => "helm.enable",
+        Setting::Disabled(Tool::Kustomize) => "kustomize.enable",
+        Setting::Disabled(Tool::Jsonnet) => "jsonnet.enable",
+    }
+}
+
 /// One line per input: object id, number of the source if there are several, path.
 fn lines(read: &Read) -> String {
     let number = |index: u32| {
@@ -122,7 +134,7 @@ fn lines(read: &Read) -> String {
             }
             PseudoInput::Capabilities(digest) => writeln!(text, "{digest} .Capabilities"),
             PseudoInput::Setting { name, value } => {
-                writeln!(text, "{value} argocd-cm {name:?}")
+                writeln!(text, "{value} {} of argocd-cm", key(*name))
             }
         };
     }

@@ -1,7 +1,7 @@
 //! Repository URLs → object databases on this machine.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +12,8 @@ use api::git_url;
 use git2::Oid;
 use renderer::{Database, ReadLimits, Tree, TreeError};
 use watcher::links::{Link, LinkPolicy, Links};
+use watcher::revision::{References, Resolved, RevisionError, full_commit_id};
+use watcher::sources::target;
 
 /// `URL=DIR`.
 #[derive(Clone, Debug)]
@@ -84,8 +86,13 @@ impl<'a> Repositories<'a> {
 
     /// A source at the revision that counts, if its repository is here.
     pub(super) fn source(&self, source: &ApplicationSource) -> anyhow::Result<Option<Located>> {
-        let revision = self.revision.unwrap_or(source.target_revision());
-        let located = self.at(&source.repo_url, revision)?;
+        let url = &source.repo_url;
+        let located = if let Some(revision) = self.revision {
+            self.located(url, |open| any(&open.git, revision))?
+        } else {
+            let target = target(source);
+            self.located(url, |open| open.specified(&target))?
+        };
         if let (Some(located), LinkPolicy::Inside) = (&located, self.links) {
             self.inside(source, &located.tree)?;
         }
@@ -116,6 +123,14 @@ impl<'a> Repositories<'a> {
         } else {
             revision
         };
+        self.located(url, |open| any(&open.git, revision))
+    }
+
+    fn located(
+        &self,
+        url: &str,
+        commit: impl FnOnce(&Open) -> anyhow::Result<Oid>,
+    ) -> anyhow::Result<Option<Located>> {
         let Some(folder) = folder(self.maps, url) else {
             return Ok(None);
         };
@@ -125,12 +140,16 @@ impl<'a> Repositories<'a> {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => entry.insert(Open::at(folder)?),
         };
-        let commit = resolve(&repository.git, revision)
-            .with_context(|| format!("the revision {revision} in {}", folder.display()))?;
+        let of = || format!("the revision in {}", folder.display());
+        let commit = commit(repository).with_context(of)?;
+        let tree = repository
+            .git
+            .find_commit(commit)
+            .map_err(|error| told(&error));
         Ok(Some(Located {
             database: Arc::clone(&repository.database),
-            commit: commit.id().to_string(),
-            tree: commit.tree_id().to_string(),
+            commit: commit.to_string(),
+            tree: tree.with_context(of)?.tree_id().to_string(),
         }))
     }
 }
@@ -142,6 +161,21 @@ pub(super) fn refusal(url: &str, link: &Link) -> anyhow::Error {
 }
 
 impl Open {
+    /// Of an Application: what a watcher takes it for.
+    fn specified(&self, target: &str) -> anyhow::Result<Oid> {
+        let offered = offered(&self.git).map_err(|error| told(&error))?;
+        match offered.resolve(target)? {
+            Resolved::Reference { target, .. } | Resolved::Commit(target) => {
+                let object = self
+                    .git
+                    .find_object(target, None)
+                    .map_err(|error| told(&error))?;
+                Ok(object.peel_to_commit().map_err(|error| told(&error))?.id())
+            }
+            Resolved::Abbreviated(digits) => any(&self.git, &digits),
+        }
+    }
+
     fn at(folder: &Path) -> anyhow::Result<Self> {
         let opening = || format!("opening the repository {}", folder.display());
         Ok(Self {
@@ -164,30 +198,62 @@ fn folder<'a>(maps: &'a [Mapping], url: &'a str) -> Option<&'a Path> {
         .or_else(|| url.trim().strip_prefix("file://").map(Path::new))
 }
 
-/// The commit of a revision: as the watcher resolves it, then what only a checkout knows of it (the branch at its origin),
-/// then whatever else Git understands.
-fn resolve<'a>(git: &'a git2::Repository, revision: &str) -> Result<git2::Commit<'a>, git2::Error> {
-    let commit = |name: &str| git.revparse_single(name)?.peel_to_commit();
-    if revision != "HEAD" && !revision.starts_with("refs/") && !is_commit(revision) {
-        for prefix in ["refs/heads/", "refs/tags/", "refs/remotes/origin/"] {
-            match commit(&format!("{prefix}{revision}")) {
-                Err(error) if !is_other_name(&error) => return Err(error),
-                Err(_) => {}
-                found => return found,
-            }
+/// What is offered as a host would: the branches that a checkout knows of its origin are branches too.
+fn offered(git: &git2::Repository) -> Result<References, git2::Error> {
+    let mut found = BTreeMap::new();
+    let mut of_origin = Vec::new();
+    if let Ok(head) = git.head()
+        && let Some(oid) = head.target()
+    {
+        found.insert("HEAD".to_owned(), oid);
+    }
+    for reference in git.references()? {
+        let reference = reference?;
+        let (Ok(name), Some(oid)) = (reference.name(), reference.target()) else {
+            continue;
+        };
+        if let Some(branch) = name.strip_prefix("refs/remotes/origin/") {
+            of_origin.push((format!("refs/heads/{branch}"), oid));
+        }
+        if let Ok(commit) = reference.peel_to_commit()
+            && commit.id() != oid
+        {
+            found.insert(format!("{name}^{{}}"), commit.id());
+        }
+        found.insert(name.to_owned(), oid);
+    }
+    for (name, oid) in of_origin {
+        found.entry(name).or_insert(oid);
+    }
+    Ok(References::new(found))
+}
+
+/// Of the command line: whatever Git understands, names first.
+fn any(git: &git2::Repository, revision: &str) -> anyhow::Result<Oid> {
+    let mut names = vec![revision.to_owned()];
+    if revision != "HEAD" && !revision.starts_with("refs/") && full_commit_id(revision).is_none() {
+        let folders = ["refs/heads/", "refs/tags/", "refs/remotes/origin/"];
+        names.splice(0..0, folders.map(|folder| format!("{folder}{revision}")));
+    }
+    for name in names {
+        match git.revparse_single(&name) {
+            Ok(object) => return Ok(object.peel_to_commit().map_err(|error| told(&error))?.id()),
+            Err(error) if is_other_name(&error) => {}
+            Err(error) => return Err(told(&error)),
         }
     }
-    commit(revision)
+    Err(RevisionError::Unknown(revision.to_owned()).into())
+}
+
+/// What libgit2 says, without its numbers.
+fn told(error: &git2::Error) -> anyhow::Error {
+    anyhow::Error::msg(error.message().to_owned())
 }
 
 /// Whether there is nothing of this name, or it can't be one.
 fn is_other_name(error: &git2::Error) -> bool {
     use git2::ErrorCode::{InvalidSpec, NotFound};
     matches!(error.code(), NotFound | InvalidSpec)
-}
-
-fn is_commit(revision: &str) -> bool {
-    revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[cfg(test)]
