@@ -65,6 +65,7 @@ const fn reason(kind: EventKind) -> Option<(Severity, &'static str)> {
         | EventKind::DesiredRefused
         | EventKind::ManifestsMissing
         | EventKind::ReleaseApplied
+        | EventKind::ReleaseTried
         | EventKind::HookStarted
         | EventKind::HookFinished
         | EventKind::ObjectPruned

@@ -20,7 +20,7 @@ pub struct CommitToLive {
 }
 
 pub fn progress(before: Option<&Operation>, after: Option<&Operation>) -> Progress {
-    let Some(after) = after else {
+    let Some(after) = after.filter(|after| !after.dry_run) else {
         return Progress::default();
     };
     let before = before.filter(|before| before.release == after.release);

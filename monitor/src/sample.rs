@@ -124,6 +124,7 @@ pub(crate) fn operation(release: u64) -> Operation {
             phase: "Sync".to_owned(),
             hook_phase: None,
         }],
+        dry_run: false,
     }
 }
 

@@ -229,6 +229,7 @@ fn operation_state(view: &View, declared: &Declared, now_ms: u64) -> Option<Oper
             sync: Some(SyncOperation {
                 revision: revision.clone(),
                 revisions: revisions.clone(),
+                dry_run: operation.dry_run.then_some(true),
                 ..SyncOperation::default()
             }),
             initiated_by: Some(initiator(&operation.cause)),

@@ -155,7 +155,8 @@ pub fn standing(state: &ApplierState) -> Standing {
     if state.deleted.is_some() {
         return not("is deleted");
     }
-    let last = state.operation.as_ref();
+    // What only was tried says nothing of what is.
+    let last = state.operation.as_ref().filter(|last| !last.dry_run);
     if last.is_some_and(|last| last.phase == OperationPhase::Running) {
         return not("is being released");
     }

@@ -6,8 +6,8 @@ use bus::message::state::{PinUntil, ReleaseCause};
 use bus::{Outcome, ReleaseId};
 use tokio::sync::oneshot;
 
-use super::App;
 use super::release::Request;
+use super::{App, trial};
 use crate::direct::DirectOrder;
 use crate::live::Owner;
 use crate::plan::Presences;
@@ -31,8 +31,11 @@ impl App {
                 force,
                 resources,
             } => {
-                if let Some(why) = self.refuses_sync(dry_run) {
+                if let Some(why) = self.refuses_sync() {
                     Err(why)
+                } else if dry_run {
+                    self.try_out(trial::Asked { prune, resources }, command, done);
+                    return;
                 } else {
                     self.lift_refusal();
                     self.requests.push_back(Request {
@@ -85,7 +88,7 @@ impl App {
         carried_out
     }
 
-    fn refuse_command(&self, command: &Command, why: &str) {
+    pub(super) fn refuse_command(&self, command: &Command, why: &str) {
         let verb = command.action.verb().token();
         let event = Event::new(
             &self.id,
@@ -100,12 +103,9 @@ impl App {
         );
     }
 
-    fn refuses_sync(&self, dry_run: bool) -> Option<String> {
+    fn refuses_sync(&self) -> Option<String> {
         if self.ctx.observe {
             return Some("this applier only observes".to_owned());
-        }
-        if dry_run {
-            return Some("a dry run isn't supported yet".to_owned());
         }
         if let Some(pin) = self.pin() {
             return Some(format!(

@@ -315,5 +315,6 @@ pub(super) fn operation(
             healthy,
         },
         results: running.results.values().cloned().collect(),
+        dry_run: false,
     }
 }

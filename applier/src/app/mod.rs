@@ -34,6 +34,7 @@ mod rotation;
 mod steps;
 mod target;
 mod tree;
+mod trial;
 mod unchanged;
 mod view;
 mod window;
@@ -47,9 +48,10 @@ use bus::message::condition::Condition;
 use bus::message::desired::{Desired, DesiredState, Present};
 use bus::message::manifests::Manifests;
 use bus::message::predecessors::Predecessors;
-use bus::message::state::AgentState;
+use bus::message::state::{AgentState, Operation};
 use bus::{AppId, Generation, Outcome, clock};
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::check::Inquired;
@@ -137,6 +139,9 @@ pub(crate) struct App {
     /// A release that waits for other applications.
     awaiting: Option<predecessors::Awaiting>,
     running: Option<Running>,
+    /// Dry runs under way, and what came of the last one.
+    trials: JoinSet<trial::Tried>,
+    trial: Option<Operation>,
     requests: VecDeque<Request>,
     deletion: Option<deletion::Run>,
     /// UID of the deletion that was carried out.
@@ -209,6 +214,8 @@ impl App {
             rotation: rotation::Rotation::default(),
             predecessors: None,
             awaiting: None,
+            trials: JoinSet::new(),
+            trial: None,
             running: None,
             requests: VecDeque::new(),
             deletion: None,
@@ -246,6 +253,7 @@ impl App {
                     None => break,
                 },
                 () = self.waker.notified() => {}
+                Some(tried) = self.trials.join_next() => self.tried(tried),
                 () = until(self.look_again) => self.look_again = None,
                 () = sleep_until(self.show_at) => {
                     self.show_at = None;

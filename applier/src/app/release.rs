@@ -221,6 +221,7 @@ impl App {
         record.overcome(target.generation, &target.digest);
         self.record = Some(record);
         self.trouble = None;
+        self.trial = None;
         let message = began(&target, id, &cause);
         self.say(
             EventKind::ReleaseStarted,
@@ -437,6 +438,7 @@ pub(super) fn begun(
         retries,
         timeline: Timeline::default(),
         results: Vec::new(),
+        dry_run: false,
     }
 }
 

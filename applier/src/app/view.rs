@@ -120,10 +120,13 @@ impl App {
             },
             resources: Vec::new(),
             conditions: self.conditions(shown, live, now),
-            operation: self.awaited_operation().or_else(|| {
-                let record = self.record.as_ref();
-                record.and_then(|record| record.operation.clone())
-            }),
+            operation: self
+                .awaited_operation()
+                .or_else(|| self.trial.clone())
+                .or_else(|| {
+                    let record = self.record.as_ref();
+                    record.and_then(|record| record.operation.clone())
+                }),
             history: self
                 .record
                 .as_ref()

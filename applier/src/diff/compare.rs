@@ -36,7 +36,7 @@ impl Masks<'_> {
     }
 }
 
-pub(super) async fn differences(ctx: &Context, comparison: &Comparison) -> Result<Answer, String> {
+pub(crate) async fn differences(ctx: &Context, comparison: &Comparison) -> Result<Answer, String> {
     let resolved = resolve(ctx, comparison).await?;
     let mut salt = [0; 16];
     rand::rng().fill_bytes(&mut salt);

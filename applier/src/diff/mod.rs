@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::compare::differences;
 pub(crate) use self::mask::Masking;
 use crate::app::{Note, Target};
 use crate::cluster::Cluster;

@@ -180,6 +180,7 @@ async fn a_release_that_fails_ends_as_it_was_asked_to() {
     scenario::order::what_a_person_asks_for_waits_too_and_a_person_can_end_it(&world).await;
     scenario::order::a_killed_applier_waits_on(&mut world).await;
     scenario::direct::a_rollback_past_the_broker_pins_and_shows_when_it_is_back(&mut world).await;
+    scenario::trial::a_dry_run_says_what_would_be_done_and_does_nothing(&world).await;
     scenario::order::the_way_back_waits_for_nobody(&world).await;
     scenario::pin::a_pin_until_a_newer_revision_ends_with_it_and_not_before(&world).await;
     scenario::pin::an_application_may_say_that_its_pins_end_with_a_newer_revision(&world).await;

@@ -135,6 +135,8 @@ kinds! {
     /// Applied and healthy.
     ReleaseSucceeded = "release.succeeded" by "applier",
     ReleaseFailed = "release.failed" by "applier",
+    /// A dry run ended: what a release would do.
+    ReleaseTried = "release.tried" by "applier",
     /// A newer generation took over.
     ReleaseSuperseded = "release.superseded" by "applier",
     /// It failed and isn't released again until a newer one comes; the application goes back to its last healthy release.

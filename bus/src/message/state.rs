@@ -248,6 +248,9 @@ pub struct Operation {
     pub timeline: Timeline,
     /// What became of each object that the release touched.
     pub results: Vec<ResourceResult>,
+    /// Whether it only says what a release would do; its id is that of the last release.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// Why a release was made.

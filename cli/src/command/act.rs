@@ -7,6 +7,7 @@ use anyhow::bail;
 use bus::AppId;
 use bus::message::command::Action;
 use bus::message::event::{Event, EventKind};
+use bus::message::state::{OperationPhase, ReleaseCause};
 use futures::StreamExt as _;
 use monitor::view::View;
 
@@ -32,6 +33,8 @@ enum Goal {
     Pinned(bool),
     /// Synced and Healthy at a release newer than the one before.
     Released,
+    /// What a release would do.
+    Tried,
 }
 
 pub(crate) async fn act(
@@ -71,6 +74,7 @@ pub(crate) async fn act(
                 Ok(())
             }
             Goal::Released => released(client, &app, &before, &id, &mut events).await,
+            Goal::Tried => tried(client, &app, &id, &mut events).await,
         }
     };
     match tokio::time::timeout(Duration::from_secs(wait.timeout), outcome).await {
@@ -84,9 +88,8 @@ pub(crate) async fn act(
 
 const fn goal(action: &Action) -> Goal {
     match action {
-        Action::Refresh { .. } | Action::Terminate | Action::Sync { dry_run: true, .. } => {
-            Goal::Accepted
-        }
+        Action::Refresh { .. } | Action::Terminate => Goal::Accepted,
+        Action::Sync { dry_run: true, .. } => Goal::Tried,
         Action::Sync { .. } | Action::Rollback { .. } => Goal::Released,
         Action::Pin | Action::PinUntil { .. } => Goal::Pinned(true),
         Action::Unpin => Goal::Pinned(false),
@@ -140,6 +143,41 @@ async fn released(
             }
             _ => {}
         }
+    }
+}
+
+/// The outcome of a dry run, by object.
+async fn tried(
+    client: &Client,
+    app: &AppId,
+    id: &str,
+    events: &mut (impl futures::Stream<Item = anyhow::Result<Event>> + Unpin),
+) -> anyhow::Result<()> {
+    let event = loop {
+        let event = next(events, id).await?;
+        if event.kind == EventKind::ReleaseTried
+            && event.detail.get("command").is_some_and(|of| of == id)
+        {
+            break event;
+        }
+    };
+    let is_of =
+        |cause: &ReleaseCause| matches!(cause, ReleaseCause::Command { id: of, .. } if of == id);
+    let view = shows(client, app, |view| {
+        let shown = view.operation.as_ref();
+        // While something is released, that is shown instead.
+        shown.is_some_and(|shown| is_of(&shown.cause) || shown.finished.is_none())
+    })
+    .await?;
+    let operation = view.operation.as_ref().filter(|shown| is_of(&shown.cause));
+    for one in operation.iter().flat_map(|operation| &operation.results) {
+        let object = format!("{}/{}/{}/{}", one.group, one.kind, one.namespace, one.name);
+        println!("{object}  {}", one.message);
+    }
+    println!("{}", event.message);
+    match operation.map(|operation| operation.phase) {
+        Some(OperationPhase::Failed | OperationPhase::Error) => bail!("a release would fail"),
+        _ => Ok(()),
     }
 }
 

@@ -53,6 +53,7 @@ fn operation(generation: u64, phase: OperationPhase) -> Operation {
         retries: 0,
         timeline: Timeline::default(),
         results: Vec::new(),
+        dry_run: false,
     }
 }
 

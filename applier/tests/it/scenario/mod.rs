@@ -27,4 +27,5 @@ pub(crate) mod rotation;
 pub(crate) mod secret;
 pub(crate) mod standby;
 pub(crate) mod tree;
+pub(crate) mod trial;
 pub(crate) mod vault_secret;
