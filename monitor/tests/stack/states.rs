@@ -109,6 +109,7 @@ pub(crate) fn applier(name: &str, generation: u64, uid: &str) -> ApplierState {
                 healthy: Some(since + 100),
             },
             results: Vec::new(),
+            dry_run: false,
         }),
         history: Vec::new(),
         pin: None,
