@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bus::message::cluster::Capabilities;
 use bus::message::desired::Rendering;
 use bus::message::need::Need;
-use renderer::{Dependencies, Job, Limits, RenderError, Source, Tree};
+use renderer::{Dependencies, Job, Limits, RenderError, Rendered, Source, Tree};
 use tests::Engine;
 use tests::shelf::Shelf;
 
@@ -28,11 +28,23 @@ impl Towline {
 
     /// Renders, fetches what that asks for from the shelf, and renders again, as watcher and renderer do between them.
     pub(crate) async fn render(&self, case: &Case, checkout: &Checkout) -> anyhow::Result<Outcome> {
+        match self.rendered(case, checkout).await? {
+            Ok(rendered) => Ok(Ok(rendered.values_of_objects()?)),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// The same, with objects as the renderer has them.
+    pub(crate) async fn rendered(
+        &self,
+        case: &Case,
+        checkout: &Checkout,
+    ) -> anyhow::Result<Result<Rendered, String>> {
         let mut had: BTreeMap<Need, Arc<Tree>> = BTreeMap::new();
         for _ in 0..Need::MAX_ROUNDS {
             let job = Arc::new(job(case, checkout, &had)?);
             let needs = match renderer::render(&job, &self.engine, Limits::DEFAULT).await {
-                Ok(rendered) => return Ok(Ok(rendered.values_of_objects()?)),
+                Ok(rendered) => return Ok(Ok(rendered)),
                 Err(RenderError::Waits { needs }) => needs,
                 Err(error) => return Ok(Err(error.to_string())),
             };

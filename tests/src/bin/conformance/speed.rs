@@ -21,8 +21,8 @@ use crate::ours::Towline;
 use crate::run::{Applications, applications};
 use crate::theirs::RealTools;
 
-/// How often memory is looked at.
-const SAMPLED: Duration = Duration::from_millis(100);
+/// How often memory is looked at. A look takes milliseconds, which count as work of ours.
+const SAMPLED: Duration = Duration::from_millis(250);
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -134,10 +134,10 @@ impl Side<'_> {
     async fn render(&self, case: &Case) -> anyhow::Result<()> {
         match self {
             Self::Towline(towline, checkout) => {
-                let rendered = towline.render(case, checkout).await?;
-                let objects = rendered.map_err(anyhow::Error::msg)?;
-                let json = serde_json::to_vec(&objects)?;
-                std::hint::black_box(Digest::of(&json));
+                let rendered = towline.rendered(case, checkout).await?;
+                let rendered = rendered.map_err(anyhow::Error::msg)?;
+                let json = renderer::json(&rendered.objects)?;
+                std::hint::black_box(Digest::of(json.as_bytes()));
             }
             Self::Tools(tools, checkout) => {
                 let length = tools.print(case, checkout).await?;
