@@ -25,4 +25,5 @@ mod sources;
 mod stores;
 mod sweep;
 mod tools;
+mod vault_faults;
 mod wrong_input;
