@@ -264,8 +264,10 @@ async fn until_drained<E: Into<anyhow::Error>>(
     token: CancellationToken,
 ) -> (&'static str, anyhow::Result<()>) {
     let ended = tokio::select! {
-        ended = task => ended.map_err(Into::into),
+        // First: a task whose last listener or sayer went with the drain has not failed.
+        biased;
         () = token.cancelled() => Ok(()),
+        ended = task => ended.map_err(Into::into),
     };
     (name, ended)
 }

@@ -236,7 +236,7 @@ fn a_well_signed_question_over_the_limits_is_refused() {
     for change in [
         (|question| question.references.reverse()) as fn(&mut Question),
         |question| question.references.push(question.references[1].clone()),
-        |question| question.references[1].path = "x".repeat(2_000),
+        |question| question.references[1].path = "x".repeat(3_000),
         |question| question.one_time_key = "AAAA".to_owned(),
         |question| question.one_time_key = "!".to_owned(),
     ] {

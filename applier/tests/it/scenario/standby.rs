@@ -97,10 +97,12 @@ pub(crate) async fn one_acts_and_the_other_goes_on_for_it(world: &World) {
 
     let fourth = Other::start(world, "fourth").await;
     let mut third = third;
+    let began = Instant::now();
     third.signal(Signal::SIGTERM);
-    let took = released(world, &app, "5").await;
-    eprintln!("live after SIGTERM of the one that led: {took:?}");
     assert!(third.ends().await.success());
+    released(world, &app, "5").await;
+    let took = began.elapsed();
+    eprintln!("live after SIGTERM of the one that led: {took:?}");
     assert!(!fourth.proxy.asked(Asked::is_write).is_empty());
     world
         .state(&app, "synced", |state| {
