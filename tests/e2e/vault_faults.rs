@@ -250,11 +250,11 @@ async fn a_new_value_in_vault_reaches_the_object_and_restarts_its_pods() -> anyh
     .await?;
     assert!(!notes("quiet").await?.to_string().contains("restart"));
     app.is("Synced", "Healthy").await?;
-    let history = app.command("history", &[]).await?;
     let path = format!("secret/data/{}", scene.name);
-    assert!(
-        history.contains("rotated") && history.contains(&path),
-        "{history}"
-    );
-    Ok(())
+    until_within("the release is in the history", PATIENCE, || async {
+        let history = app.command("history", &[]).await?;
+        let told = history.contains("rotated") && history.contains(&path);
+        check(told, || history)
+    })
+    .await
 }
