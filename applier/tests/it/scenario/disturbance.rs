@@ -64,8 +64,9 @@ async fn heals(world: &World, value: &str) {
     .await;
 }
 
+/// Where applications' objects are: orders of people are watched beside them, in a namespace of their own.
 fn of_config_maps(asked: &Asked) -> bool {
-    asked.path.ends_with("/configmaps")
+    asked.path == "/api/v1/configmaps"
 }
 
 pub(crate) async fn the_application_comes_up(world: &World) -> App {
