@@ -10,7 +10,7 @@ import (
 // It is given back when the worker is idle.
 const (
 	leastGarbage = 24 << 20
-	mostGarbage  = 32 << 20
+	mostGarbage  = 64 << 20
 )
 
 // allowance makes the collector's percentage of a number of bytes.

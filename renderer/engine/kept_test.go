@@ -188,7 +188,7 @@ func TestAShelfKeepsWhatWasAskedForLastWithinItsLimit(t *testing.T) {
 }
 
 func TestGarbageIsAllowedByWhatLives(t *testing.T) {
-	for live, want := range map[uint64]int{0: 2400, 4 << 20: 600, 12 << 20: 200, 20 << 20: 160, 64 << 20: 50, 256 << 20: 12} {
+	for live, want := range map[uint64]int{0: 2400, 4 << 20: 600, 12 << 20: 200, 20 << 20: 200, 64 << 20: 100, 256 << 20: 25} {
 		if got := percentFor(live); got != want {
 			t.Errorf("%d bytes: %d %%", live, got)
 		}
