@@ -117,8 +117,9 @@ async fn an_applier_is_told_how_what_its_applications_wait_for_is() {
     let key = subject::application(&here(), &app_id("web"));
     world.bus.delete(Bucket::Predecessors, &key).await.unwrap();
     world.restart().await;
-    let again = world.waits("web", |_| true).await;
-    assert_eq!(again.on[0].healthy, Some(db.generation));
+    world
+        .waits("web", |row| row.on[0].healthy == Some(db.generation))
+        .await;
     world.depends("web", None).await;
     eventually("nothing to be waited for", || async {
         let row = world.bus.get::<Predecessors>(Bucket::Predecessors, &key);
