@@ -58,10 +58,10 @@ impl<B: Backend> Rotation<B> {
                     teller.uses.added().await;
                     continue;
                 }
-                // Of an application that isn't known yet the agent asks for itself.
+                // An application that isn't known yet, as after a start, has its turn in the next round.
                 let paths = paths
                     .into_iter()
-                    .map(|(path, app)| (path, known.project_of(&app).unwrap_or_default()))
+                    .filter_map(|(path, app)| Some((path, known.project_of(&app)?)))
                     .collect();
                 round(&*backend, paths, interval, &teller).await;
             }

@@ -36,11 +36,8 @@ impl Projects {
         }
     }
 
-    /// A project's; of none, as before the agent knows an application, the agent's own.
+    /// A project's, and never the agent's own: that may be able to read more.
     pub(super) fn tokens(&self, project: &str) -> Result<Arc<Tokens>, BackendError> {
-        if project.is_empty() {
-            return Ok(Arc::clone(&self.own));
-        }
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = tokens.get(project) {
             return Ok(Arc::clone(known));
